@@ -1,0 +1,83 @@
+"""The walker of YAML formats: a format is a table of paths plus its exceptions.
+
+A path is written `jobs.*.container.image`: `*` stands for any key, `[]` for each item of a
+sequence.  Merge keys are followed, so that what an anchor holds is found where it is used, and
+reported once, at the place where it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from bot.model import Unread, UnreadReason
+from bot.source import Source
+from bot.yamltree import Node, Sequence, Tree, Unparsable, items
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A node that a path of the table leads to."""
+
+    path: str
+    """The table's path."""
+    where: str
+    """The path with the file's own keys: `jobs.build.container.image`."""
+    node: Node
+    parent: Node
+    """The mapping or sequence that holds the node."""
+
+
+class _Step:
+    __slots__ = ("ends", "next")
+
+    def __init__(self) -> None:
+        self.ends: list[str] = []
+        self.next: dict[str, _Step] = {}
+
+
+class Table:
+    """Paths, ready to be walked."""
+
+    __slots__ = ("_root",)
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._root = _Step()
+        for path in paths:
+            step = self._root
+            for part in path.replace("[]", ".[]").strip(".").split("."):
+                step = step.next.setdefault(part, _Step())
+            step.ends.append(path)
+
+    def walk(self, tree: Tree) -> Iterator[Hit]:
+        """Yield each node that a path leads to, once a path, in the order of the file's tree."""
+        seen: set[tuple[int, int]] = set()
+        for document in tree.documents:
+            yield from self._descend(document, document, self._root, "", seen)
+
+    def _descend(
+        self, node: Node, parent: Node, step: _Step, where: str, seen: set[tuple[int, int]]
+    ) -> Iterator[Hit]:
+        mark = (id(node), id(step))
+        if mark in seen:
+            return
+        seen.add(mark)
+        for path in step.ends:
+            yield Hit(path=path, where=where, node=node, parent=parent)
+        if not step.next:
+            return
+        if isinstance(node, Sequence):
+            below = step.next.get("[]")
+            if below is not None:
+                for number, item in enumerate(node.value):
+                    yield from self._descend(item, node, below, f"{where}[{number}]", seen)
+            return
+        for key, value in items(node):
+            name = str(key.value)
+            for below in filter(None, (step.next.get(name), step.next.get("*"))):
+                yield from self._descend(value, node, below, f"{where}.{name}" if where else name, seen)
+
+
+def unread(source: Source, trouble: Unparsable) -> Unread:
+    """Return the report of a file that is no YAML."""
+    return Unread(path=source.path, reason=UnreadReason.UNPARSABLE, detail=trouble.detail, line=trouble.line)

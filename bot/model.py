@@ -1,0 +1,503 @@
+"""Every noun of Moorline, frozen, in the order in which the pipeline makes them.
+
+Nothing here does anything.  Byte offsets count bytes of the file as it is stored,
+lines start at 1, columns are byte offsets within the line and start at 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeAlias
+
+# --- why we look, and where ---------------------------------------------------------------
+
+
+class Trigger(StrEnum):
+    PUSH = "push"
+    SWEEP = "sweep"
+    REGISTRY = "registry"
+    COMMENT = "comment"
+    COMMAND_LINE = "command-line"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    forge: str
+    """Name of the forge in `forges.FORGES`."""
+    repository: str
+    """`owner/name` on a forge, a path or URL for the `git` forge."""
+    ref: str
+    """The branch or commit to look at, without `refs/heads/`; empty is the default branch."""
+    trigger: Trigger
+
+
+# --- files at one commit ------------------------------------------------------------------
+
+
+class UnreadReason(StrEnum):
+    """Why a file that could hold references was not read, or not to its end."""
+
+    BINARY = "binary"
+    TOO_LARGE = "too-large"
+    SYMLINK = "symlink"
+    SUBMODULE = "submodule"
+    LEFT_OUT = "left-out"
+    """Vendored, generated or a test's fixture, by its folder; or by configuration."""
+    UNPARSABLE = "unparsable"
+    NOT_UTF8 = "not-utf-8"
+    UNREADABLE = "unreadable"
+    """The file system or the forge would not give it."""
+    UNCONFIRMED = "unconfirmed"
+    """Finding again after the edit did not show exactly what was meant: left untouched."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    path: str
+    reason: UnreadReason
+    detail: str = ""
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    commit: str | None
+    """The commit's id, or None for a working tree."""
+    files: Mapping[str, bytes]
+    """The files that a finder claims or needs, by path with `/`, as stored."""
+    unread: tuple[Unread, ...] = ()
+
+
+# --- references and their places ----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """Half-open byte range."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    path: str
+    span: Span
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageReference:
+    """A container image as the distribution reference grammar reads it."""
+
+    name: str
+    """The name as written, without tag and digest: `node`, `ghcr.io/acme/app`."""
+    registry: str
+    """Normalised host and port: `docker.io`, `127.0.0.1:5000`."""
+    repository: str
+    """Normalised path within the registry: `library/node`."""
+    tag: str | None = None
+    digest: str | None = None
+    """`sha256:` and 64 lower-case hex digits."""
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag is not None else ""
+        digest = f"@{self.digest}" if self.digest is not None else ""
+        return f"{self.name}{tag}{digest}"
+
+    @property
+    def followed_tag(self) -> str | None:
+        """The tag that a registry is asked for; None where only a digest is written."""
+        if self.tag is None:
+            return None if self.digest else "latest"
+        return self.tag
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitReference:
+    """A ref of a git repository that a pipeline runs code from: an action or an include."""
+
+    host: str
+    """`github.com`; empty stands for the server that the repository itself is on."""
+    repository: str
+    """`owner/name`, or `group/subgroup/name` on GitLab."""
+    ref: str
+    """Branch, tag or commit as written; empty where none is written."""
+    path: str = ""
+    """Folder or file within the repository."""
+
+    def __str__(self) -> str:
+        host = "" if self.host in ("", "github.com") else f"{self.host}/"
+        path = f"/{self.path}" if self.path else ""
+        return f"{host}{self.repository}{path}@{self.ref}"
+
+
+Reference: TypeAlias = ImageReference | GitReference
+
+
+class Kind(StrEnum):
+    IMAGE = "image"
+    ACTION = "action"
+    INCLUDE = "include"
+
+
+class State(StrEnum):
+    FLOATING = "floating"
+    PINNED = "pinned"
+    UNKNOWN = "unknown"
+    """Cannot be told from the files: a variable, a template, an expression."""
+
+
+class SkipReason(StrEnum):
+    """Why a reference is not edited.  Closed: a new reason is a change of the format."""
+
+    PINNED = "pinned"
+    """Already a digest or a commit."""
+    VARIABLE = "variable"
+    """Holds a variable or expression whose value the files do not show."""
+    PARTIAL_VARIABLE = "partial-variable"
+    """A variable is a part of it (`node:${VERSION}`): a digest there makes overrides fail."""
+    SHARED_VARIABLE = "shared-variable"
+    """The variable that holds it feeds another image too."""
+    OVERRIDDEN = "overridden"
+    """The default is replaced from outside: compose, bake or a workflow passes the argument."""
+    BUILT_HERE = "built-here"
+    """This repository builds it; a pin would freeze it."""
+    OWN = "own"
+    """An action, workflow or include of the same owner or group."""
+    MUST_STAY_TAG = "must-stay-tag"
+    """Its tool needs the tag: SLSA generators, Flux image policies, Quadlet AutoUpdate."""
+    IGNORED = "ignored"
+    """An inline `# moorline: ignore[...]` or the repository's configuration says so."""
+    DISABLED = "disabled"
+    """Its format is switched off in the configuration."""
+    INVALID = "invalid"
+    """Not a reference by its grammar."""
+    ESCAPED = "escaped"
+    """Written with escapes or over several lines: there is no plain span to replace."""
+    NO_PLACE = "no-place"
+    """The syntax has no place for a pin here, such as an include without `ref`."""
+    UNSUPPORTED = "unsupported"
+    """A form that Moorline reports and does not pin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comment:
+    """The place behind a value on its line where a version comment stands or could stand."""
+
+    span: Span
+    """An existing version comment from its `#` to its end; else empty, right behind the value."""
+    text: str = ""
+    """The comment as written, `#` included; empty where there is none."""
+    version: str = ""
+    """The version that an existing comment names: `v4.2.1`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    format: str
+    """Name of the finder in `finders.FINDERS`."""
+    kind: Kind
+    where: str
+    """The construct, for people: `FROM`, `COPY --from`, `jobs.build.container.image`."""
+    location: Location
+    value: str
+    """The exact text in the file that an edit would replace."""
+    reference: Reference | None
+    """None where the text is no reference by its grammar or its value is not known."""
+    state: State
+    skip: SkipReason | None = None
+    note: str = ""
+    """Detail of the skip, or a suggestion, in one plain sentence."""
+    comment: Comment | None = None
+    """None where the syntax has no room for a version comment."""
+    argument: str | None = None
+    """The build argument or variable whose default holds the value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """An image that this repository builds or pushes, by the name it gives it."""
+
+    name: str
+    """As written, tag and all."""
+    location: Location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildArgument:
+    """A build argument that something in this repository passes to a Dockerfile."""
+
+    name: str
+    dockerfile: str | None
+    """Path of the Dockerfile; None where the file does not say, so that any may be meant."""
+    location: Location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What one finder says of one file."""
+
+    references: tuple[Finding, ...] = ()
+    unread: tuple[Unread, ...] = ()
+    built: tuple[Built, ...] = ()
+    arguments: tuple[BuildArgument, ...] = ()
+
+
+# --- what references point to -------------------------------------------------------------
+
+
+class UnresolvedReason(StrEnum):
+    """Why a look-up gave no answer that may be used."""
+
+    NOT_FOUND = "not-found"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    RATE_LIMITED = "rate-limited"
+    TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"
+    TLS = "tls"
+    BLOCKED = "blocked"
+    """The egress guard refuses the address."""
+    TOO_LARGE = "too-large"
+    LYING = "lying"
+    """The answer contradicts itself: its body does not hash to the digest it names."""
+    INVALID = "invalid"
+    """The answer is not what the specification says."""
+    DEFERRED = "deferred"
+    """Over the request budget of this registry; a later run takes it."""
+    SERVER_ERROR = "server-error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    reference: Reference
+    digest: str
+    """`sha256:...` of an image, 40 hex digits of a commit."""
+    source: str
+    """Who said so: the registry or git host that answered, a mirror included."""
+    media_type: str = ""
+    """What the registry's answer to the look-up called itself; empty for git."""
+    version: str = ""
+    """Git: the most exact advertised version tag on this commit, else the ref as written."""
+    annotated: bool = False
+    """Git: the ref is an annotated tag, peeled to its commit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unresolved:
+    reference: Reference
+    reason: UnresolvedReason
+    detail: str
+    """One sentence for a person, without secrets."""
+    retry_after: float | None = None
+    """Seconds, where the server named a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    os: str
+    architecture: str
+    variant: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(filter(None, (self.os, self.architecture, self.variant)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A manifest or index fetched by its digest, whose body hashes to that digest."""
+
+    digest: str
+    media_type: str
+    size: int
+    is_index: bool
+    platforms: tuple[Platform, ...]
+    """Runnable platforms, in the order of the index; empty for a single manifest."""
+    body: bytes
+    source: str
+
+
+# --- where a reference should go ----------------------------------------------------------
+
+
+class Cause(StrEnum):
+    FIRST = "first"
+    UPDATE = "update"
+    RENAME = "rename"
+    ROLLBACK = "rollback"
+    KEEP = "keep"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    finding: Finding
+    current: str | None
+    """The digest or commit that is written now."""
+    target: str
+    """The digest or commit to write."""
+    resolution: Resolution
+    cause: Cause
+
+
+# --- evidence and verdicts ----------------------------------------------------------------
+
+
+class Status(StrEnum):
+    VERIFIED = "verified"
+    CLAIMED = "claimed"
+    ABSENT = "absent"
+    UNSUPPORTED = "unsupported"
+    INCOMPLETE = "incomplete"
+    INVALID = "invalid"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What evidence is about: one digest of one reference."""
+
+    reference: Reference
+    digest: str
+    resolution: Resolution | None = None
+    """How we came to the digest; None for the one that is written now."""
+
+
+Fact: TypeAlias = str | int | bool | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    check: str
+    digest: str
+    status: Status
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    detail: str = ""
+    """One sentence for a person."""
+    source: str = ""
+
+
+class Ruling(StrEnum):
+    PASS = "pass"
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    check: str
+    ruling: Ruling
+    text: str
+    """One sentence for a person."""
+    demand: str = ""
+    """`require`, `warn` or `off`: how the policy takes this check here."""
+
+
+class Outcome(StrEnum):
+    """Worst last."""
+
+    PASS = "pass"
+    WARN = "warn"
+    HOLD = "hold"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    finding: Finding
+    """As selection left it: `skip` is final."""
+    outcome: Outcome
+    reasons: tuple[Reason, ...] = ()
+    candidate: Candidate | None = None
+    """None where there is nothing to write: skipped, pinned, unresolved."""
+    unresolved: Unresolved | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def writes(self) -> bool:
+        """Whether this verdict lets its candidate be written."""
+        return (
+            self.candidate is not None
+            and self.candidate.cause is not Cause.KEEP
+            and self.outcome in (Outcome.PASS, Outcome.WARN)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    job: Job
+    commit: str | None
+    files: int
+    """How many files a finder read."""
+    verdicts: tuple[Verdict, ...]
+    unread: tuple[Unread, ...]
+    made_at: datetime
+
+
+# --- what is written ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    path: str
+    span: Span
+    expected: bytes
+    """The bytes that stand there now; empty for an insertion."""
+    replacement: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    repository: str
+    base: str
+    """The branch that the proposal is for."""
+    commit: str
+    """The base commit that it was made from."""
+    group: str
+    branch: str
+    title: str
+    body: str
+    """Markdown."""
+    message: str
+    """The commit message."""
+    edits: tuple[Edit, ...]
+    digest: str
+    """Content hash: equal for equal edits and texts, whatever the base commit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    branch: str
+    commit: str
+    url: str = ""
+    action: str = ""
+    """`created`, `updated`, `unchanged`, `closed` or `left-alone`."""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a person settled for one reference and digest, and until when."""
+
+    by: str
+    what: str
+    """`allow` or `ignore`."""
+    reference: str
+    digest: str | None
+    until: datetime | None
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """What this installation saw a reference point to."""
+
+    scope: str
+    reference: str
+    digest: str
+    first: datetime
+    last: datetime

@@ -1,0 +1,1 @@
+"""Texts: titles, bodies, commit messages, from templates and view objects.  Pure."""

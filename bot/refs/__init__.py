@@ -1,0 +1,1 @@
+"""Git references of actions and includes, resolved to commits by smart HTTP."""

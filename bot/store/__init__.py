@@ -1,0 +1,1 @@
+"""What is remembered: deliveries, wanted heads, proposals, sightings.  SQLite or Postgres."""

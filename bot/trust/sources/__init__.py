@@ -1,0 +1,1 @@
+"""I/O of trust checks that reaches beyond registries and git hosts."""
