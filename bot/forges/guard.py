@@ -1,0 +1,284 @@
+"""The publish guard: the last look at a change, just before it is written.
+
+Pure, and independent of whatever made the change: it compares the bytes before with the bytes
+after, line by line and token by token, and knows only the closed grammar of a pin:
+
+- an image's tag, digest or both replaced by a tag and `@sha256:` with 64 hex digits, behind the
+  same name;
+- the ref behind `owner/repo/path@` replaced by a commit of 40 or 64 hex digits;
+- the bare value of a `ref:` key replaced by a commit;
+- behind a commit, a plain version comment inserted, or the version in an existing comment replaced.
+
+Moorline's own configuration file travels alone and may hold any plain text.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+from bot.errors import GuardError
+from bot.model import Edit
+from bot.reference import is_git_ref
+from bot.source import splice
+
+_CONFIGURATION = frozenset(
+    f"{folder}.moorline.{ending}" for folder in ("", ".github/", ".gitlab/") for ending in ("yml", "yaml")
+)
+_MAX_CONFIGURATION = 256 * 1024
+_MAX_PATH = 4096
+_MAX_TOKEN = 4096
+"""Longer than any reference, and short enough for every expression below to be quick."""
+_MAX_COMMENTS = 4
+"""Places on one line that are tried as the one where a comment was inserted."""
+
+_VERSION = rb"[A-Za-z0-9][A-Za-z0-9._+/-]{0,99}"
+_COMMIT = rb"(?:[0-9a-f]{64}|[0-9a-f]{40})"
+_SEPARATOR = re.compile(rb"([\s\"'`,;]+)")
+_PINNED = re.compile(rb"@sha256:[0-9a-f]{64}\Z")
+_OLD_DIGEST = re.compile(rb"@(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})\Z")
+_TAG = re.compile(rb":[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")
+_NAME = re.compile(rb"[^\x00-\x20\x7f@]*[A-Za-z0-9}]")
+_PREFIX = re.compile(rb"[^\x00-\x20\x7f@]*/[^\x00-\x20\x7f@]+@")
+_INSERTED = re.compile(rb"(?<![0-9a-f:])" + _COMMIT + rb"[\"']?( # " + _VERSION + rb")(?=\s|\Z)")
+_AFTER_COMMENT = re.compile(rb"\s*(?:\s#.*)?", re.DOTALL)
+_ENDS_PINNED = re.compile(rb"(?:\A|[^0-9a-f:])" + _COMMIT + rb"[})\]]*\Z")
+_VERSION_PART = re.compile(rb"[A-Za-z0-9._+/-]*")
+_VERSION_PART_END = re.compile(rb"[A-Za-z0-9._+/-]*\Z")
+_SYNTAX = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:#|//)\s*syntax\s*=", re.IGNORECASE)
+_PROPERTY = re.compile(rb"[&!]")
+_REF_KEY = re.compile(rb"(?:.*[{\[])?ref:", re.DOTALL)
+
+
+def judge(edits: Iterable[Edit], files: Mapping[str, bytes]) -> None:
+    """Return where every edit makes a pin and nothing else, given the files' bytes before.
+
+    Only Moorline's own configuration file may be new.  Raises `GuardError`.
+    """
+    by_path: dict[str, list[Edit]] = defaultdict(list)
+    for edit in edits:
+        by_path[edit.path].append(edit)
+    changes: dict[str, tuple[bytes, bytes]] = {}
+    for path, made in by_path.items():
+        old = files.get(path)
+        if old is None and path in _CONFIGURATION:
+            old = b""
+        if old is None:
+            raise _refused(path, "the file does not exist where the change is made")
+        try:
+            changes[path] = (old, splice(old, made))
+        except ValueError as error:
+            raise _refused(path, "an edit does not fit the file's bytes") from error
+    compare(changes)
+
+
+def compare(changes: Mapping[str, tuple[bytes, bytes]]) -> None:
+    """Return where every file's bytes before and after differ by pins alone.
+
+    Raises `GuardError` for the first difference that is none.
+    """
+    for path in changes:
+        check_path(path)
+    own = changes.keys() & _CONFIGURATION
+    if own and len(changes) > 1:
+        raise _refused(min(own), "a change of Moorline's own configuration travels alone")
+    for path, (old, new) in changes.items():
+        if path in _CONFIGURATION:
+            _check_configuration(path, new)
+        else:
+            _compare_file(path, old, new)
+
+
+def check_path(path: str) -> None:
+    """Return where `path` is relative, normalised and plain.  Raises `GuardError`."""
+    parts = path.split("/")
+    if not path or len(path) > _MAX_PATH or "\\" in path or any(part in ("", ".", "..") for part in parts):
+        raise _refused(path, "not a normalised path within the repository")
+    if any(unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp") for character in path):
+        raise _refused(path, "a control or invisible character in the path")
+    if any(_is_git_folder(part) for part in parts):
+        raise _refused(path, "git's own folder")
+
+
+def _is_git_folder(part: str) -> bool:
+    """Tell `.git` and what case-folding file systems and Windows take for it."""
+    plain = part.split(":", 1)[0].rstrip(". ").casefold()
+    return plain in (".git", "git~1")
+
+
+def _check_configuration(path: str, new: bytes) -> None:
+    if len(new) > _MAX_CONFIGURATION:
+        raise _refused(path, "larger than a configuration file may be")
+    try:
+        text = new.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _refused(path, "not UTF-8") from error
+    if any(unicodedata.category(character) == "Cc" and character not in "\t\r\n" for character in text):
+        raise _refused(path, "a control character in the text")
+
+
+def _compare_file(path: str, old: bytes, new: bytes) -> None:
+    before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
+    if len(before) != len(after):
+        raise _refused(path, "a line was added or removed")
+    for number, (was, now) in enumerate(zip(before, after, strict=True), start=1):
+        if was != now and not _is_pinned_line(was, now, before, number - 1):
+            raise _refused(path, f"line {number} changes by more than a pin")
+
+
+def _is_pinned_line(was: bytes, now: bytes, lines: list[bytes], index: int) -> bool:
+    if _is_pinned_plainly(was, now, lines, index):
+        return True
+    for found in islice(_INSERTED.finditer(now), _MAX_COMMENTS):
+        start, end = found.span(1)
+        if _AFTER_COMMENT.fullmatch(now, end) and _is_pinned_plainly(
+            was, now[:start] + now[end:], lines, index
+        ):
+            return True
+    return False
+
+
+@dataclass(slots=True)
+class _Line:
+    """Tokens of the lines before and after, at even places; what separates them at odd ones."""
+
+    was: list[bytes]
+    now: list[bytes]
+
+
+def _is_pinned_plainly(was: bytes, now: bytes, lines: list[bytes], index: int) -> bool:
+    """Tell whether only tokens changed, each as the grammar allows."""
+    line = _Line(_SEPARATOR.split(was), _SEPARATOR.split(now))
+    if len(line.was) != len(line.now) or line.was[1::2] != line.now[1::2]:
+        return False
+    comment = None if _SYNTAX.match(was) else _comment_start(line.was)
+    for place in range(0, len(line.was), 2):
+        old, new = line.was[place], line.now[place]
+        if old == new:
+            continue
+        if max(len(old), len(new)) > _MAX_TOKEN:
+            return False
+        if comment is not None and place >= comment:
+            pinned = any(_ENDS_PINNED.search(value) for value in line.now[:comment:2])
+            allowed = pinned and _is_version_change(old, new)
+        else:
+            allowed = (
+                _is_image_pin(old, new)
+                or _is_git_pin(old, new)
+                or (_is_commit_value(old, new) and _is_ref_value(line.was, place, lines, index))
+            )
+        if not allowed:
+            return False
+    return True
+
+
+def _comment_start(tokens: list[bytes]) -> int | None:
+    """Return the place of the token that begins a comment: `#` at the start or behind white space."""
+    for place in range(0, len(tokens), 2):
+        if tokens[place].startswith(b"#") and (place == 0 or tokens[place - 1][-1:].isspace()):
+            return place
+    return None
+
+
+def _is_image_pin(old: bytes, new: bytes) -> bool:
+    tail = _tail(old, new)
+    if tail is None:
+        return False
+    old, new = old[: len(old) - len(tail)], new[: len(new) - len(tail)]
+    pinned = _PINNED.search(new)
+    if pinned is None:
+        return False
+    kept = new[: pinned.start()]
+    written = _OLD_DIGEST.search(old)
+    if written is not None:
+        old = old[: written.start()]
+    old_tag, new_tag = _TAG.search(old), _TAG.search(kept)
+    if new_tag is None:
+        # Only a digest was written, and only a digest is written.
+        return written is not None and old_tag is None and kept == old and _is_name(kept)
+    name = kept[: new_tag.start()]
+    old_name = old if old_tag is None else old[: old_tag.start()]
+    return _is_name(name) and (name == old_name or kept == old)
+
+
+def _is_name(name: bytes) -> bool:
+    return len(name) <= 1024 and _NAME.fullmatch(name) is not None
+
+
+def _is_git_pin(old: bytes, new: bytes) -> bool:
+    tail = _tail(old, new)
+    if tail is None:
+        return False
+    old, new = old[: len(old) - len(tail)], new[: len(new) - len(tail)]
+    prefix = _PREFIX.match(old)
+    return (
+        prefix is not None
+        and new.startswith(prefix.group())
+        and _is_ref_change(old[prefix.end() :], new[prefix.end() :])
+    )
+
+
+def _is_commit_value(old: bytes, new: bytes) -> bool:
+    tail = _tail(old, new)
+    return tail is not None and _is_ref_change(old[: len(old) - len(tail)], new[: len(new) - len(tail)])
+
+
+def _is_ref_change(old: bytes, new: bytes) -> bool:
+    try:
+        ref = old.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return re.fullmatch(_COMMIT, new) is not None and (is_git_ref(ref) or ref == "~latest")
+
+
+def _is_ref_value(tokens: list[bytes], place: int, lines: list[bytes], index: int) -> bool:
+    """Tell whether the token is the value of a `ref` key, on its line or the one above."""
+    before = [token for token in tokens[:place:2] if token and not _PROPERTY.match(token)]
+    while not before and index > 0:
+        index -= 1
+        above = _SEPARATOR.split(lines[index])
+        comment = _comment_start(above)
+        before = [token for token in above[:comment:2] if token and not _PROPERTY.match(token)]
+    if not before:
+        return False
+    if before[-1] == b":":
+        return before[-2:-1] != [] and re.fullmatch(rb"(?:.*[{\[])?ref", before[-2], re.DOTALL) is not None
+    return _REF_KEY.fullmatch(before[-1]) is not None
+
+
+def _is_version_change(old: bytes, new: bytes) -> bool:
+    """Tell whether the tokens differ by one whole version, the text around it kept."""
+    limit = min(len(old), len(new))
+    start = 0
+    while start < limit and old[start] == new[start]:
+        start += 1
+    end = 0
+    while end < limit - start and old[-1 - end] == new[-1 - end]:
+        end += 1
+    begins = _VERSION_PART_END.search(old[:start])
+    ends = _VERSION_PART.match(old[len(old) - end :])
+    left = begins.start() if begins else start
+    right = end - (ends.end() if ends else 0)
+    return all(re.fullmatch(_VERSION, token[left : len(token) - right]) is not None for token in (old, new))
+
+
+def _tail(old: bytes, new: bytes) -> bytes | None:
+    """Return the closing brackets that both tokens keep at their ends, or None where they differ.
+
+    None stands behind the new one where a pin was put behind a name like `${PREFIX}`.
+    """
+    was, now = (token[len(token.rstrip(b"})]")) :] for token in (old, new))
+    return now if now in (was, b"") else None
+
+
+def _refused(path: str, why: str) -> GuardError:
+    shown = ascii(path[:200])
+    return GuardError(
+        f"The publish guard refused the change of {shown}: {why}.",
+        advice="Nothing was written. This is a defect of Moorline or a file made to confuse it:"
+        " leave the file out by configuration and report it.",
+    )
