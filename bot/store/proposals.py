@@ -1,0 +1,221 @@
+"""Proposals as rows: what `plan` made and `publish` writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, select
+
+from bot.errors import StoreError
+from bot.model import Edit, Proposal, Span
+from bot.store.base import ProposalState, StoredProposal
+from bot.store.database import Database, clean
+from bot.store.tables import commits, proposals
+
+
+class SqlProposals:
+    """`Proposals` on a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def store(self, forge: str, proposal: Proposal, diff: str, now: datetime) -> str:
+        place = _place(forge, proposal.repository, proposal.base, proposal.group)
+        with self._database.write() as connection:
+            waiting = connection.execute(
+                select(proposals)
+                .where(place, proposals.c.state == ProposalState.OPEN.value)
+                .order_by(proposals.c.made.desc())
+                .limit(1)
+            ).one_or_none()
+            if waiting is not None:
+                if waiting.digest == proposal.digest and waiting.commit == proposal.commit:
+                    return str(waiting.id)
+                connection.execute(
+                    proposals.update()
+                    .where(place, proposals.c.state == ProposalState.OPEN.value)
+                    .values(state=ProposalState.SUPERSEDED.value, changed=now)
+                )
+            id_ = uuid4().hex
+            connection.execute(
+                proposals.insert().values(
+                    id=id_,
+                    forge=forge,
+                    repository=proposal.repository,
+                    base=proposal.base,
+                    group=proposal.group,
+                    branch=proposal.branch,
+                    commit=proposal.commit,
+                    digest=proposal.digest,
+                    title=clean(proposal.title),
+                    body=clean(proposal.body),
+                    message=clean(proposal.message),
+                    edits=encode_edits(proposal.edits),
+                    diff=clean(diff),
+                    state=ProposalState.OPEN.value,
+                    url="",
+                    detail="",
+                    made=now,
+                    changed=now,
+                )
+            )
+            return id_
+
+    def get(self, id: str) -> StoredProposal | None:  # noqa: A002 - the field's own word
+        with self._database.read() as connection:
+            row = connection.execute(select(proposals).where(proposals.c.id == id)).one_or_none()
+            return None if row is None else _stored(connection, row)
+
+    def current(self, forge: str, repository: str, base: str, group: str) -> StoredProposal | None:
+        place = _place(forge, repository, base, group)
+        published = proposals.c.state == ProposalState.PUBLISHED.value
+        with self._database.read() as connection:
+            row = connection.execute(select(proposals).where(place, published)).one_or_none()
+            return None if row is None else _stored(connection, row)
+
+    def commits(self, forge: str, repository: str, branch: str) -> frozenset[str]:
+        query = select(commits.c.commit).where(
+            commits.c.forge == forge, commits.c.repository == repository, commits.c.branch == branch
+        )
+        with self._database.read() as connection:
+            return frozenset(connection.execute(query).scalars())
+
+    def intend(self, id: str, commit: str, now: datetime) -> None:  # noqa: A002 - as above
+        with self._database.write() as connection:
+            self._remember(connection, _existing(connection, id), commit, now)
+
+    def mark(
+        self,
+        id: str,  # noqa: A002 - as above
+        state: ProposalState,
+        now: datetime,
+        *,
+        commit: str = "",
+        url: str = "",
+        detail: str = "",
+    ) -> None:
+        with self._database.write() as connection:
+            row = _existing(connection, id)
+            if state is ProposalState.PUBLISHED:
+                connection.execute(
+                    proposals.update()
+                    .where(
+                        _place(row.forge, row.repository, row.base, row.group),
+                        proposals.c.state == ProposalState.PUBLISHED.value,
+                        proposals.c.id != id,
+                    )
+                    .values(state=ProposalState.SUPERSEDED.value, changed=now)
+                )
+            connection.execute(
+                proposals.update()
+                .where(proposals.c.id == id)
+                .values(
+                    state=state.value,
+                    changed=now,
+                    url=clean(url) or proposals.c.url,
+                    detail=clean(detail),
+                )
+            )
+            if commit:
+                self._remember(connection, row, commit, now)
+
+    def _remember(self, connection: Connection, row: Row[Any], commit: str, now: datetime) -> None:
+        connection.execute(
+            self._database.insert(commits)
+            .values(
+                proposal=row.id,
+                forge=row.forge,
+                repository=row.repository,
+                branch=row.branch,
+                commit=commit,
+                stored=now,
+            )
+            .on_conflict_do_nothing()
+        )
+
+    def recent(self, limit: int) -> tuple[StoredProposal, ...]:
+        order = (proposals.c.changed.desc(), proposals.c.made.desc(), proposals.c.id)
+        query = select(proposals).order_by(*order).limit(limit)
+        with self._database.read() as connection:
+            return tuple(_stored(connection, row) for row in connection.execute(query).all())
+
+    def counts(self) -> Mapping[str, int]:
+        query = select(proposals.c.state, func.count().label("number")).group_by(proposals.c.state)
+        with self._database.read() as connection:
+            return {row.state: row.number for row in connection.execute(query)}
+
+
+def encode_edits(edits: tuple[Edit, ...]) -> str:
+    """Return edits as JSON, each byte of their texts one character below 256."""
+    return json.dumps(
+        [
+            [
+                edit.path,
+                edit.span.start,
+                edit.span.end,
+                edit.expected.decode("latin-1"),
+                edit.replacement.decode("latin-1"),
+            ]
+            for edit in edits
+        ]
+    )
+
+
+def decode_edits(text: str) -> tuple[Edit, ...]:
+    """Return the edits that `encode_edits` wrote."""
+    return tuple(
+        Edit(
+            path=path,
+            span=Span(start, end),
+            expected=expected.encode("latin-1"),
+            replacement=replacement.encode("latin-1"),
+        )
+        for path, start, end, expected, replacement in json.loads(text)
+    )
+
+
+def _place(forge: str, repository: str, base: str, group: str) -> ColumnElement[bool]:
+    return and_(
+        proposals.c.forge == forge,
+        proposals.c.repository == repository,
+        proposals.c.base == base,
+        proposals.c.group == group,
+    )
+
+
+def _existing(connection: Connection, id_: str) -> Row[Any]:
+    row = connection.execute(select(proposals).where(proposals.c.id == id_).with_for_update()).one_or_none()
+    if row is None:
+        raise StoreError("There is no such proposal.")
+    return row
+
+
+def _stored(connection: Connection, row: Row[Any]) -> StoredProposal:
+    ours = select(commits.c.commit).where(commits.c.proposal == row.id).order_by(commits.c.number.desc())
+    return StoredProposal(
+        id=row.id,
+        forge=row.forge,
+        proposal=Proposal(
+            repository=row.repository,
+            base=row.base,
+            commit=row.commit,
+            group=row.group,
+            branch=row.branch,
+            title=row.title,
+            body=row.body,
+            message=row.message,
+            edits=decode_edits(row.edits),
+            digest=row.digest,
+        ),
+        diff=row.diff,
+        state=ProposalState(row.state),
+        commits=tuple(connection.execute(ours).scalars()),
+        url=row.url,
+        detail=row.detail,
+        made=row.made,
+        changed=row.changed,
+    )

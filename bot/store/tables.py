@@ -1,0 +1,174 @@
+"""The tables, in the part of SQL that SQLite and Postgres share."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
+
+SCHEMA_VERSION = 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware time as microseconds since 1970: SQLite has no time zones, and integers sort."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        del dialect
+        return None if value is None else (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        del dialect
+        return None if value is None else _EPOCH + value * _MICROSECOND
+
+
+metadata = MetaData()
+
+schema = Table(
+    "moorline_schema",
+    metadata,
+    Column("version", Integer, primary_key=True),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("source", String(32), primary_key=True),
+    Column("id", String(200), primary_key=True),
+    Column("forge", String(32), nullable=False),
+    Column("repository", Text, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("head", String(64), nullable=False),
+    Column("received", Instant, nullable=False),
+    Index("deliveries_by_time", "received"),
+)
+
+wanted = Table(
+    "wanted",
+    metadata,
+    Column("forge", String(32), primary_key=True),
+    Column("repository", Text, primary_key=True),
+    Column("ref", Text, primary_key=True),
+    Column("trigger", String(32), nullable=False),
+    Column("head", String(64), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("since", Instant, nullable=False),  # when the oldest of what waits here arrived
+    Column("due", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("waits", Integer, nullable=False),
+    Column("run", String(64), nullable=False),  # the id that the next run will have
+    Column("claim", String(64)),  # the id of the run that goes on now
+    Column("claimed", Instant),
+    Column("worker", String(200)),
+    Index("wanted_by_urgency", "claim", "priority", "since"),
+    Index("wanted_by_claim", "claim", unique=True),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("forge", String(32), nullable=False),
+    Column("repository", Text, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("trigger", String(32), nullable=False),
+    Column("ending", String(32), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("ended", Instant, nullable=False),
+    Index("runs_by_time", "ended"),
+)
+
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("ending", String(32), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)
+
+proposals = Table(
+    "proposals",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("forge", String(32), nullable=False),
+    Column("repository", Text, nullable=False),
+    Column("base", Text, nullable=False),
+    Column("group", Text, nullable=False),
+    Column("branch", Text, nullable=False),
+    Column("commit", String(64), nullable=False),  # the base commit it was made from
+    Column("digest", String(128), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("edits", Text, nullable=False),
+    Column("diff", Text, nullable=False),
+    Column("state", String(32), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("made", Instant, nullable=False),
+    Column("changed", Instant, nullable=False),
+    Index("proposals_by_place", "forge", "repository", "base", "group", "state"),
+    Index("proposals_by_change", "changed"),
+)
+# Not two published ones for one place, whatever two workers do.
+Index(
+    "proposals_one_published",
+    proposals.c.forge,
+    proposals.c.repository,
+    proposals.c.base,
+    proposals.c.group,
+    unique=True,
+    sqlite_where=text("state = 'published'"),
+    postgresql_where=text("state = 'published'"),
+)
+
+commits = Table(
+    "proposal_commits",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("proposal", String(64), nullable=False),
+    Column("forge", String(32), nullable=False),
+    Column("repository", Text, nullable=False),
+    Column("branch", Text, nullable=False),
+    Column("commit", String(64), nullable=False),
+    Column("stored", Instant, nullable=False),
+    Index("commits_by_proposal", "proposal", "commit", unique=True),
+    Index("commits_by_branch", "forge", "repository", "branch"),
+)
+
+sightings = Table(
+    "sightings",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("scope", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("digest", String(128), nullable=False),
+    Column("first", Instant, nullable=False),
+    Column("last", Instant, nullable=False),
+    Index("sightings_by_reference", "scope", "reference", "number"),
+)
+
+leases = Table(
+    "worker_leases",
+    metadata,
+    Column("worker", String(200), primary_key=True),
+    Column("version", String(64), nullable=False),
+    Column("seen", Float(53), nullable=False),
+)

@@ -1,0 +1,72 @@
+"""Real databases for tests: a SQLite file, and a throwaway Postgres cluster where one can be made."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import itertools
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import sqlalchemy
+
+_numbers = itertools.count()
+
+
+def _binaries() -> Path | None:
+    for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
+        if (folder / "initdb").exists() and (folder / "pg_ctl").exists():
+            return folder
+    return None
+
+
+BINARIES = _binaries()
+BACKENDS = ("sqlite", "postgres") if BINARIES and shutil.which("pg_ctl") else ("sqlite",)
+
+
+def url(backend: str, folder: Path) -> str:
+    """Return the URL of a fresh, empty database."""
+    if backend == "sqlite":
+        return f"sqlite:///{folder / 'moorline.db'}"
+    server = _cluster()
+    name = f"test{next(_numbers)}"
+    engine = sqlalchemy.create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+    finally:
+        engine.dispose()
+    return f"{server}/{name}".replace("postgresql+psycopg", "postgresql")
+
+
+@functools.cache
+def _cluster() -> str:
+    assert BINARIES is not None
+    folder = Path(tempfile.mkdtemp(prefix="moorline-pg-"))
+    # The server refuses to run as root.
+    user = "postgres" if os.getuid() == 0 else None
+    if user is not None:
+        account = pwd.getpwnam(user)
+        os.chown(folder, account.pw_uid, account.pw_gid)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    data = folder / "data"
+
+    def run(*command: str) -> None:
+        subprocess.run(command, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL, timeout=60)
+
+    run(str(BINARIES / "initdb"), "-D", str(data), "-A", "trust", "-U", "moorline", "--no-sync")
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+    run(str(BINARIES / "pg_ctl"), "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
+
+    def stop() -> None:
+        run(str(BINARIES / "pg_ctl"), "-D", str(data), "-m", "immediate", "-w", "stop")
+        shutil.rmtree(folder)
+
+    atexit.register(stop)
+    return f"postgresql+psycopg://moorline@127.0.0.1:{port}"
