@@ -9,6 +9,7 @@ nodes rather than copies.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -16,7 +17,7 @@ from typing import Any, TypeAlias
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from bot.model import Span
+from bot.model import Span, UnreadReason
 from bot.source import Source, Text
 
 __all__ = ["Mapping", "Node", "Scalar", "Sequence", "Tree", "Unparsable", "compose"]
@@ -31,9 +32,23 @@ SLOW_LIMIT = 256 * 1024
 """Bytes up to which the slow loader has a try at what the fast one refuses."""
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_LEAD = re.compile(r"^[ \t?:-]{100,}", re.MULTILINE)
-_PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*[ \t]+)+")
+MAX_TAG_DIRECTIVES = 100
+"""The C parser compares each `%TAG` with all before it: a megabyte of them takes ten seconds."""
+MAX_MERGED = 100_000
+"""Entries that merge keys may bring into mappings, all together; each walk pays for every one."""
+_SLOW_WORK = 8 * SLOW_LIMIT
+"""Bytes times levels of flow nesting: the slow scanner looks at every level for every token."""
+
+_BREAK = r"\r\n\x85\u2028\u2029"
+_LEAD = re.compile(rf"(?:\A|(?<=[{_BREAK}]))[\ufeff \t?:-]{{{MAX_DEPTH // 2},}}")
+"""What nesting on the stack of the C loader needs: a block collection starts in a column behind
+nothing but indentation and indicators, and no column starts more than two of them."""
+_BRACKET = re.compile(r"[\[{\]}]")
+_PROPERTIES = re.compile(r"(?:(?:&[^\s,\[\]{}]*|!<[^\s>]*>|![^\s,\[\]{}]*)[ \t]+)+")
 _TRAILING = re.compile(r"[ \t]*(#[^\r\n]*)?")
+_CONTROL = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What YAML has no place for, not even quoted."""
+_BLANKS = re.compile(r"(?:[\s\ufeff]|#[^\r\n]*)*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +57,7 @@ class Unparsable:
 
     line: int | None
     detail: str
+    reason: UnreadReason = UnreadReason.UNPARSABLE
 
 
 class Tree:
@@ -93,13 +109,18 @@ class Tree:
 
     def line(self, node: Node) -> int:
         """Return the 1-based line at which a node starts."""
-        return int(node.start_mark.line) + 1
+        return self.source.line_at(self.text.offset(node.start_mark.index))
+
+    def raw(self, node: Node) -> Span:
+        """Return the bytes that a node takes in the file: quotes, anchors, tags and headers included."""
+        return Span(self.text.offset(node.start_mark.index), self.text.offset(node.end_mark.index))
 
     def behind(self, node: Node) -> tuple[Span, str] | None:
         """Return the comment behind a scalar on its line as span and text.
 
         The span is empty, right behind the scalar, where there is no comment; None where
-        something else follows on the line, or where the scalar is a block scalar.
+        something else follows on the line or is glued to the scalar, within flow collections,
+        and for block scalars.
         """
         if not isinstance(node, ScalarNode) or node.style in ("|", ">"):
             return None
@@ -108,9 +129,17 @@ class Tree:
         found = _TRAILING.match(text, end)
         if found is None or (found.end() < len(text) and text[found.end()] not in "\r\n"):
             return None
-        if found[1] is None or found.start(1) == end:
+        if found.start(1) == end or self._in_flow(found.end()):
+            return None
+        if found[1] is None:
             return Span(self.text.offset(end), self.text.offset(end)), ""
         return Span(self.text.offset(found.start(1)), self.text.offset(found.end(1))), found[1]
+
+    def _in_flow(self, index: int) -> bool:
+        """Return whether the next token from the end of a scalar's line on can only stand in flow."""
+        text = self.text.text
+        blanks = _BLANKS.match(text, index)
+        return blanks is not None and text[blanks.end() : blanks.end() + 1] in {",", "]", "}"}
 
 
 def compose(source: Source) -> Tree | Unparsable:
@@ -122,30 +151,48 @@ def compose(source: Source) -> Tree | Unparsable:
     try:
         text = Text(source.data)
     except UnicodeDecodeError as error:
-        return Unparsable(line=source.line_at(error.start), detail="not UTF-8")
-    if (deep := _too_deep(text.text)) is not None:
-        return deep
+        position = len(source.data) - len(error.object) + error.start
+        return Unparsable(line=source.line_at(position), detail="not UTF-8", reason=UnreadReason.NOT_UTF8)
+    if (refused := _too_much(source, text)) is not None:
+        return refused
+    tree: Tree | None = None
     try:
-        return Tree(source, text, tuple(yaml.compose_all(text.text, Loader=_Loader)))
+        tree = Tree(source, text, tuple(yaml.compose_all(text.text, Loader=_Loader)))
     except yaml.YAMLError as error:
-        fast = _unparsable(error)
+        fast = _unparsable(source, text, error)
     except RecursionError:
         return Unparsable(line=None, detail=f"nested deeper than {MAX_DEPTH} levels")
     except ValueError as error:  # PyYAML lets UnicodeEncodeError of lone surrogates through
         fast = Unparsable(line=None, detail=str(error))
-    if len(source.data) > SLOW_LIMIT:
+    if tree is None:
+        tree = _compose_slowly(source, text)
+    if tree is None:
         return fast
-    return _compose_slowly(source, text) or fast
+    return _too_merged(tree) or tree
 
 
 def _compose_slowly(source: Source, text: Text) -> Tree | None:
+    if len(source.data) > SLOW_LIMIT or len(source.data) * _flow_depth(text.text) > _SLOW_WORK:
+        return None
     from ruamel.yaml import YAML  # noqa: PLC0415 - a third of the start-up, for one file in a thousand
 
     try:
-        documents = tuple(YAML(typ="safe", pure=True).compose_all(text.text))
+        loader = YAML(typ="safe", pure=True)
+        loader.composer.warn_double_anchors = False  # YAML allows them, and a warning goes nowhere
+        documents = tuple(loader.compose_all(text.text))
         return Tree(source, text, tuple(_as_pyyaml(document) for document in documents))
     except Exception:  # noqa: BLE001 - hostile input: ruamel.yaml leaks IndexError, ValueError and others
         return None
+
+
+def _flow_depth(text: str) -> int:
+    """Return an upper bound for the nesting of flow collections: every bracket counts."""
+    depth = deepest = 1
+    for found in _BRACKET.finditer(text):
+        depth += 1 if found[0] in "[{" else -1
+        deepest = max(deepest, depth)
+        depth = max(depth, 1)
+    return deepest
 
 
 def _as_pyyaml(root: Any) -> Node:
@@ -173,31 +220,92 @@ def _as_pyyaml(root: Any) -> Node:
     return convert(root)
 
 
-def _unparsable(error: yaml.YAMLError) -> Unparsable:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+def _unparsable(source: Source, text: Text, error: yaml.YAMLError) -> Unparsable:
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
-    return Unparsable(line=mark.line + 1 if mark else None, detail=str(problem))
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    line = None
+    if mark is not None:
+        line = source.line_at(text.offset(min(mark.index, len(text.text))))
+    elif isinstance(error, yaml.reader.ReaderError):
+        control = _CONTROL.search(text.text)
+        line = source.line_at(text.offset(control.start())) if control else None
+    return Unparsable(line=line, detail=str(problem))
 
 
-def _too_deep(text: str) -> Unparsable | None:
+def _too_much(source: Source, text: Text) -> Unparsable | None:
+    """Return why a file must not reach the loaders: what would crash or hang them."""
+    if text.text.startswith("\ufeff"):
+        return Unparsable(line=1, detail="a second byte order mark")
+    if text.text.count("%TAG") > MAX_TAG_DIRECTIVES:
+        return Unparsable(line=None, detail=f"more than {MAX_TAG_DIRECTIVES} tag directives")
+    return _too_deep(source, text)
+
+
+def _too_deep(source: Source, text: Text) -> Unparsable | None:
     """Return where nesting passes `MAX_DEPTH`; the events are counted only if it might."""
-    if text.count("[") + text.count("{") < MAX_DEPTH and not _LEAD.search(text):
+    if text.text.count("[") + text.text.count("{") < MAX_DEPTH and not _LEAD.search(text.text):
         return None
     depth = 0
     try:
-        for event in yaml.parse(text, Loader=_Loader):
+        for event in yaml.parse(text.text, Loader=_Loader):
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
                 if depth > MAX_DEPTH:
                     mark = event.start_mark
-                    return Unparsable(
-                        line=mark.line + 1 if mark else None, detail=f"nested deeper than {MAX_DEPTH} levels"
-                    )
+                    line = source.line_at(text.offset(mark.index)) if mark else None
+                    return Unparsable(line=line, detail=f"nested deeper than {MAX_DEPTH} levels")
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
     except (yaml.YAMLError, ValueError):
         return None  # the loader meets the same error, no deeper than here
     return None
+
+
+def _too_merged(tree: Tree) -> Unparsable | None:
+    """Return which mapping brings the entries of merge keys past `MAX_MERGED`."""
+    if "<<" not in tree.text.text:
+        return None
+    left = MAX_MERGED
+    pending: list[Node] = list(tree.documents)
+    seen: set[int] = set()
+    while pending:
+        node = pending.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, SequenceNode):
+            pending += node.value
+        elif isinstance(node, MappingNode):
+            for key, value in node.value:
+                pending += (key, value)
+            for merged in _merges(node):
+                left -= 1 + len(merged.value)
+                if left < 0:
+                    return Unparsable(
+                        line=tree.line(node), detail=f"merge keys bring more than {MAX_MERGED} entries"
+                    )
+    return None
+
+
+def _is_merge(key: Node) -> bool:
+    return isinstance(key, ScalarNode) and key.value == "<<" and key.style not in ("'", '"')
+
+
+def _merges(node: MappingNode) -> Iterator[MappingNode | SequenceNode]:
+    """Yield what a mapping's merge keys lead to, sequences of mappings included, each once."""
+    pending: deque[Node] = deque(value for key, value in node.value if _is_merge(key))
+    seen = {id(node)}
+    while pending:
+        merged = pending.popleft()
+        if id(merged) in seen:
+            continue
+        seen.add(id(merged))
+        if isinstance(merged, SequenceNode):
+            yield merged
+            pending.extendleft(reversed(merged.value))
+        elif isinstance(merged, MappingNode):
+            yield merged
+            pending.extend(value for key, value in merged.value if _is_merge(key))
 
 
 def items(node: Node | None) -> Iterator[tuple[ScalarNode, Node]]:
@@ -208,27 +316,18 @@ def items(node: Node | None) -> Iterator[tuple[ScalarNode, Node]]:
     """
     if not isinstance(node, MappingNode):
         return
-    own = [(key, value) for key, value in node.value if isinstance(key, ScalarNode)]
+    own = [(key, value) for key, value in node.value if isinstance(key, ScalarNode) and not _is_merge(key)]
+    yield from own
+    if len(own) == len(node.value):
+        return
     names = {key.value for key, _ in own}
-    yield from ((key, value) for key, value in own if key.value != "<<")
-    pending = [value for key, value in own if key.value == "<<"]
-    seen = {id(node)}
-    while pending:
-        merged = pending.pop(0)
-        if id(merged) in seen:
-            continue
-        seen.add(id(merged))
+    for merged in _merges(node):
         if isinstance(merged, SequenceNode):
-            pending[:0] = merged.value
-        elif isinstance(merged, MappingNode):
-            for key, value in merged.value:
-                if not isinstance(key, ScalarNode):
-                    continue
-                if key.value == "<<":
-                    pending.append(value)
-                elif key.value not in names:
-                    names.add(key.value)
-                    yield key, value
+            continue
+        for key, value in merged.value:
+            if isinstance(key, ScalarNode) and not _is_merge(key) and key.value not in names:
+                names.add(key.value)
+                yield key, value
 
 
 def get(node: Node | None, name: str) -> Node | None:

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from bot.model import Unread, UnreadReason
+from bot.model import Unread
 from bot.source import Source
 from bot.yamltree import Node, Sequence, Tree, Unparsable, items
+
+MAX_KEY = 100
+"""Characters of a key that `where` shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +77,18 @@ class Table:
             return
         for key, value in items(node):
             name = str(key.value)
+            shown = f"{where}.{_shown(name)}" if where else _shown(name)
             for below in filter(None, (step.next.get(name), step.next.get("*"))):
-                yield from self._descend(value, node, below, f"{where}.{name}" if where else name, seen)
+                yield from self._descend(value, node, below, shown, seen)
+
+
+def _shown(name: str) -> str:
+    """Return a key as `where` shows it: bounded, since every place below repeats it, and printable."""
+    if len(name) > MAX_KEY:
+        name = f"{name[:MAX_KEY]}..."
+    return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
 
 
 def unread(source: Source, trouble: Unparsable) -> Unread:
     """Return the report of a file that is no YAML."""
-    return Unread(path=source.path, reason=UnreadReason.UNPARSABLE, detail=trouble.detail, line=trouble.line)
+    return Unread(path=source.path, reason=trouble.reason, detail=trouble.detail, line=trouble.line)
