@@ -203,9 +203,23 @@ class TestBacklog:
         with ThreadPoolExecutor(4) as pool:
             taken = [repository for part in pool.map(take, "abcd") for repository in part]
         assert len(taken) == len({claim.run for claim in store.backlog.claimed()})
-        if len(taken) < 20:  # Postgres: who lost a race comes back later
-            taken += [claim.job.repository for claim in store.backlog.claim("e", 20, NOW)]
+        # Who lost a race comes back later.
+        taken += [claim.job.repository for claim in store.backlog.claim("e", 20, NOW)]
+        assert len(taken) == 20
         assert set(taken) == {f"acme/{number}" for number in range(20)}
+
+    def test_a_worker_takes_only_what_it_has_room_for(self, store: Store) -> None:
+        for number in range(5):
+            store.inbox.receive(delivery(str(number), f"acme/{number}"), NOW + number * MINUTE)
+        later = NOW + DAY
+        first = store.backlog.claim("w1", 2, later)
+        assert [claim.job.repository for claim in first] == ["acme/0", "acme/1"]
+        assert store.backlog.claim("w1", 2, later) == ()
+        assert len(store.backlog.claim("w2", 2, later)) == 2
+        assert store.backlog.find(first[0].run) == first[0]
+        store.backlog.settle(first[0].run, Ending.NOTHING, "", NOW)
+        assert store.backlog.find(first[0].run) is None
+        assert [claim.job.repository for claim in store.backlog.claim("w1", 2, later)] == ["acme/4"]
 
     def test_old_deliveries_and_runs_are_forgotten(self, store: Store) -> None:
         store.inbox.receive(delivery("old"), NOW)
@@ -333,6 +347,8 @@ class TestLeases:
         assert store.leases.versions(60) == {"1", "2"}
         assert store.leases.expired(-60) == ("w1", "w2")
         assert store.leases.versions(-60) == frozenset()
+        store.leases.end("w2")
+        assert store.leases.expired(60) == ("w2",)
         store.leases.drop("w1")
         assert store.leases.expired(-60) == ("w2",)
 

@@ -120,10 +120,16 @@ class Backlog(Protocol):
     """
 
     def claim(self, worker: str, limit: int, now: datetime) -> tuple[Claim, ...]:
-        """Mark and return up to `limit` wanted branches whose time has come, most urgent first."""
+        """Mark and return wanted branches whose time has come, most urgent first.
+
+        As many as it takes for this worker to hold `limit` of them.
+        """
 
     def claimed(self) -> tuple[Claim, ...]:
         """Return everything claimed and not settled, by whichever worker."""
+
+    def find(self, run: str) -> Claim | None:
+        """Return a claimed branch by its run, or None where that is settled or unknown."""
 
     def settle(
         self, run: str, ending: Ending, detail: str, now: datetime, *, retry: Retry | None = None
@@ -224,6 +230,9 @@ class Leases(Protocol):
 
     def versions(self, seconds: float) -> frozenset[str]:
         """Return the workflow versions of the workers that spoke within that time."""
+
+    def end(self, worker: str) -> None:
+        """Let a worker's lease run out now: it does nothing more, and may have left something."""
 
     def drop(self, worker: str) -> None:
         """Forget a worker that has nothing left."""

@@ -101,10 +101,18 @@ class SqlInbox:
             .subquery()
         )
         urgent = select(ready).where(ready.c.turn == 1).order_by(ready.c.priority, ready.c.since)
-        claims = []
+        held = select(func.count()).select_from(wanted)
+        held = held.where(wanted.c.worker == worker, wanted.c.claim.is_not(None))
+        # Looked at without the write lock first: mostly there is nothing to do.
+        with self._database.read() as connection:
+            room = limit - connection.execute(held).scalar_one()
+            rows = connection.execute(urgent.limit(room)).all() if room > 0 else []
+        claims: list[Claim] = []
+        if not rows:
+            return ()
         with self._database.write() as connection:
-            for row in connection.execute(urgent.limit(limit)).all():
-                # Between the two statements another worker may have been quicker, on Postgres.
+            for row in rows:
+                # Meanwhile another worker may have been quicker, or a newer head have come.
                 taken = connection.execute(
                     wanted.update()
                     .where(_is_branch(row), wanted.c.claim.is_(None), ~_REPOSITORY_BUSY)
@@ -119,6 +127,11 @@ class SqlInbox:
         query = select(wanted).where(wanted.c.claim.is_not(None)).order_by(wanted.c.claimed)
         with self._database.read() as connection:
             return tuple(_claim(row) for row in connection.execute(query))
+
+    def find(self, run: str) -> Claim | None:
+        with self._database.read() as connection:
+            row = connection.execute(select(wanted).where(wanted.c.claim == run)).one_or_none()
+            return None if row is None else _claim(row)
 
     def settle(
         self, run: str, ending: Ending, detail: str, now: datetime, *, retry: Retry | None = None

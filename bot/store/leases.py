@@ -36,6 +36,10 @@ class SqlLeases:
             query = select(leases.c.version).where(leases.c.seen >= before)
             return frozenset(connection.execute(query).scalars())
 
+    def end(self, worker: str) -> None:
+        with self._database.write() as connection:
+            connection.execute(leases.update().where(leases.c.worker == worker).values(seen=0.0))
+
     def drop(self, worker: str) -> None:
         with self._database.write() as connection:
             connection.execute(leases.delete().where(leases.c.worker == worker))

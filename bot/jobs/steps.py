@@ -1,0 +1,125 @@
+"""What happens inside a run: each step answers with plain JSON and never raises to the engine.
+
+An engine stores whatever a step returns or raises, word for word.  So adapters' errors become
+their one safe sentence here, and of an unexpected one only its name is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+import structlog
+
+from bot.errors import MoorlineError, SupersededError, TransientError
+from bot.jobs.base import Pace, Work
+from bot.model import Job, Trigger
+from bot.store.base import Backlog, Claim, Ending, Retry
+
+Outcome: TypeAlias = dict[str, str | float | None]
+
+_HOUR = 3600.0
+_LONGEST_WAIT = 6 * _HOUR
+_MOST_WAITS = 100
+_log = structlog.get_logger(__name__)
+
+
+def encode_job(job: Job) -> dict[str, str]:
+    """Return a job as plain JSON."""
+    return {"forge": job.forge, "repository": job.repository, "ref": job.ref, "trigger": job.trigger.value}
+
+
+def decode_job(value: dict[str, str]) -> Job:
+    """Return the job that `encode_job` wrote."""
+    return Job(
+        forge=value["forge"],
+        repository=value["repository"],
+        ref=value["ref"],
+        trigger=Trigger(value["trigger"]),
+    )
+
+
+class Steps:
+    """The steps of a run around some work, and what their ends mean for the backlog."""
+
+    def __init__(self, work: Work, backlog: Backlog, pace: Pace, clock: Callable[[], datetime]) -> None:
+        self._work = work
+        self._backlog = backlog
+        self._pace = pace
+        self._clock = clock
+
+    def plan(self, job: dict[str, str]) -> Outcome:
+        """Return `{"proposal": id}`, or how the run ends."""
+
+        def planned() -> Outcome:
+            proposal = self._work.plan(decode_job(job))
+            return {"ending": Ending.NOTHING.value} if proposal is None else {"proposal": proposal}
+
+        return _guarded("plan", planned)
+
+    def publish(self, proposal: str) -> Outcome:
+        """Return how the run ends."""
+
+        def published() -> Outcome:
+            self._work.publish(proposal)
+            return {"ending": Ending.PUBLISHED.value}
+
+        return _guarded("publish", published)
+
+    def settle(self, run: str, outcome: Outcome) -> str:
+        """Write down how a run ended and when it is tried again; return its ending."""
+        ending = Ending(str(outcome["ending"]))
+        detail = str(outcome.get("detail") or "")
+        claim = self._backlog.find(run)
+        if claim is None:
+            return ending.value
+        now = self._clock()
+        retry = None
+        if ending is Ending.POSTPONED:
+            named = outcome.get("retry_after")
+            retry = self._retry(claim, None if named is None else float(named), now)
+            if retry is None:
+                ending = Ending.PARKED
+        self._backlog.settle(run, ending, detail, now, retry=retry)
+        _log.info(
+            "run ended",
+            run=run,
+            forge=claim.job.forge,
+            repository=claim.job.repository,
+            ref=claim.job.ref,
+            ending=ending.value,
+            detail=detail,
+        )
+        return ending.value
+
+    def _retry(self, claim: Claim, named: float | None, now: datetime) -> Retry | None:
+        if named is not None:
+            if claim.waits + 1 >= _MOST_WAITS:
+                return None
+            # A server that says "at once" and means "never" must not keep us busy.
+            seconds = min(max(named, 1.0, float(claim.waits)), _LONGEST_WAIT)
+            return Retry(due=now + timedelta(seconds=seconds), named=True)
+        if claim.attempts + 1 >= self._pace.attempts:
+            return None
+        seconds = min(self._pace.backoff * 2**claim.attempts, _HOUR)
+        return Retry(due=now + timedelta(seconds=seconds), named=False)
+
+
+def _guarded(step: str, work: Callable[[], Outcome]) -> Outcome:
+    try:
+        return work()
+    except SupersededError as error:
+        return {"ending": Ending.SUPERSEDED.value, "detail": str(error)}
+    except TransientError as error:
+        return {
+            "ending": Ending.POSTPONED.value,
+            "detail": str(error),
+            "retry_after": error.retry_after,
+        }
+    except MoorlineError as error:
+        return {"ending": Ending.FAILED.value, "detail": str(error)}
+    except Exception as error:  # noqa: BLE001 - an edge: the run ends, the worker goes on
+        _log.exception("unexpected error in a run", step=step)
+        name = type(error).__name__
+        return {"ending": Ending.FAILED.value, "detail": f"Unexpected {name} in {step}; see the log."}

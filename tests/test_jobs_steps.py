@@ -1,0 +1,186 @@
+"""What a run's end means: pure of the engine, on a real store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.errors import ForgeError, GuardError, SupersededError, TransientError
+from bot.jobs.base import Pace
+from bot.jobs.reaper import Reaper
+from bot.jobs.steps import Outcome, Steps, decode_job, encode_job
+from bot.model import Job, Trigger
+from bot.store.base import Claim, Delivery, Ending
+from bot.store.sql import Store
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+JOB = Job(forge="git", repository="acme/app", ref="main", trigger=Trigger.PUSH)
+
+
+class Told:
+    """Work that does as it is told."""
+
+    def __init__(self, plan: Callable[[], str | None], publish: Callable[[], None]) -> None:
+        self._plan = plan
+        self._publish = publish
+
+    def plan(self, job: Job) -> str | None:
+        assert job == JOB
+        return self._plan()
+
+    def publish(self, proposal: str) -> None:
+        assert proposal == "p1"
+        self._publish()
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def act() -> None:
+        raise error
+
+    return act
+
+
+def steps(
+    store: Store,
+    plan: Callable[[], str | None] = lambda: "p1",
+    publish: Callable[[], None] = lambda: None,
+    now: datetime = NOW,
+) -> Steps:
+    return Steps(Told(plan, publish), store.backlog, Pace(), lambda: now)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(f"sqlite:///{tmp_path / 'moorline.db'}") as opened:
+        yield opened
+
+
+def claimed(store: Store, when: datetime = NOW) -> Claim:
+    store.inbox.receive(Delivery(source="git", id=when.isoformat(), job=JOB), when)
+    (claim,) = store.backlog.claim("w", 1, when)
+    return claim
+
+
+def test_a_job_goes_through_json() -> None:
+    assert decode_job(json.loads(json.dumps(encode_job(JOB)))) == JOB
+
+
+def test_the_good_ways(store: Store) -> None:
+    assert steps(store).plan(encode_job(JOB)) == {"proposal": "p1"}
+    assert steps(store, plan=lambda: None).plan(encode_job(JOB)) == {"ending": "nothing"}
+    assert steps(store).publish("p1") == {"ending": "published"}
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (SupersededError("It moved."), {"ending": "superseded", "detail": "It moved."}),
+        (
+            TransientError("Limited.", retry_after=30.0),
+            {"ending": "postponed", "detail": "Limited.", "retry_after": 30.0},
+        ),
+        (TransientError("Away."), {"ending": "postponed", "detail": "Away.", "retry_after": None}),
+        (
+            ForgeError("No such branch.", advice="Look."),
+            {"ending": "failed", "detail": "No such branch. Look."},
+        ),
+        (GuardError("Not a pin."), {"ending": "failed", "detail": "Not a pin."}),
+    ],
+)
+def test_every_trouble_is_an_answer(store: Store, error: Exception, expected: Outcome) -> None:
+    answer = steps(store, publish=raising(error)).publish("p1")
+    assert answer == expected
+    json.dumps(answer)
+
+
+def test_an_unexpected_error_keeps_its_text_to_itself(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = "glpat-" + "x" * 20
+    answer = steps(store, publish=raising(ValueError(f"token {secret}"))).publish("p1")
+    assert answer == {"ending": "failed", "detail": "Unexpected ValueError in publish; see the log."}
+    assert "unexpected error in a run" in capsys.readouterr().out
+
+
+def test_an_interrupt_is_no_answer(store: Store) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        steps(store, publish=raising(KeyboardInterrupt())).publish("p1")
+
+
+def test_trouble_is_tried_again_ever_later_and_then_parked(store: Store) -> None:
+    claim, now = claimed(store), NOW
+    waits = []
+    for _ in range(4):
+        moment = steps(store, now=now)
+        assert moment.settle(claim.run, {"ending": "postponed", "detail": "Away."}) == "postponed"
+        wait = next(s for s in range(1, 9999) if store_due(store, now + timedelta(seconds=s)))
+        waits.append(wait)
+        now += timedelta(seconds=wait)
+        (claim,) = store.backlog.claim("w", 1, now)
+    assert waits == [15, 30, 60, 120]
+    assert steps(store).settle(claim.run, {"ending": "postponed", "detail": "Away."}) == "parked"
+    assert store.inbox.waiting() == 0
+    assert store.inbox.tallies() == {"postponed": 4, "parked": 1}
+    assert store.backlog.runs(1)[0].detail == "Away."
+
+
+def store_due(store: Store, when: datetime) -> bool:
+    """Return whether something could be claimed then, and leave it."""
+    claims = store.backlog.claim("probe", 1, when)
+    for claim in claims:
+        store.backlog.release(claim.run)
+    return bool(claims)
+
+
+@pytest.mark.parametrize(("named", "seconds"), [(30.0, 30), (0.0, 1), (-5.0, 1), (1e12, 6 * 3600)])
+def test_a_named_time_is_kept_within_reason(store: Store, named: float, seconds: int) -> None:
+    claim = claimed(store)
+    outcome: Outcome = {"ending": "postponed", "detail": "", "retry_after": named}
+    assert steps(store).settle(claim.run, outcome) == "postponed"
+    assert not store_due(store, NOW + timedelta(seconds=seconds - 1))
+    (again,) = store.backlog.claim("w", 1, NOW + timedelta(seconds=seconds))
+    assert (again.attempts, again.waits) == (0, 1)
+
+
+def test_named_times_end_too(store: Store) -> None:
+    claim, count = claimed(store), 0
+    outcome: Outcome = {"ending": "postponed", "detail": "", "retry_after": 0.0}
+    while steps(store).settle(claim.run, outcome) == "postponed":
+        count += 1
+        assert count < 200
+        (claim,) = store.backlog.claim("w", 1, NOW + timedelta(days=1))
+    assert count == 99
+
+
+def test_settling_what_is_settled_changes_nothing(store: Store) -> None:
+    claim = claimed(store)
+    assert steps(store).settle(claim.run, {"ending": "published"}) == "published"
+    assert steps(store).settle(claim.run, {"ending": "published"}) == "published"
+    assert store.inbox.tallies() == {"published": 1}
+    assert [run.ending for run in store.backlog.runs(9)] == [Ending.PUBLISHED]
+
+
+class Holding:
+    """An engine that gives a dead worker's runs back in two goes."""
+
+    def __init__(self) -> None:
+        self.left = {"dead": [1, 0]}
+        self.asked: list[str] = []
+
+    def recover(self, worker: str) -> int:
+        self.asked.append(worker)
+        return self.left[worker].pop(0)
+
+
+def test_the_reaper_asks_until_nothing_is_left(store: Store) -> None:
+    queue = Holding()
+    reaper = Reaper(store.leases, queue, "alive", "1", Pace(lease=-60))  # type: ignore[arg-type] # only `recover` may be asked
+    store.leases.beat("dead", "1")
+    for _ in range(4):
+        reaper.tick()
+    assert queue.asked == ["dead", "dead"]
+    assert store.leases.expired(-60) == ("alive",)
