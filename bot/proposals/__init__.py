@@ -1,1 +1,8 @@
 """Texts: titles, bodies, commit messages, from templates and view objects.  Pure."""
+
+from __future__ import annotations
+
+from bot.model import Proposal
+from bot.proposals.pins import GROUP, pin, view
+
+__all__ = ["GROUP", "Proposal", "pin", "view"]

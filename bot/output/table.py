@@ -1,0 +1,76 @@
+"""The table of a report, as rows of plain text that the edge may colour."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bot.model import Outcome, Report, Ruling, SkipReason, State, Verdict
+from bot.visible import visible
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    place: str
+    value: str
+    state: str
+    note: str
+    tone: str
+    """`good`, `bad`, `dim` or `plain`."""
+
+
+def rows(report: Report, *, everything: bool) -> Iterator[Row]:
+    """Yield a row for each reference; those already pinned only if `everything` is wanted."""
+    for verdict in report.verdicts:
+        if verdict.finding.skip is SkipReason.PINNED and not everything and verdict.outcome is Outcome.PASS:
+            continue
+        yield _row(verdict)
+
+
+def _row(verdict: Verdict) -> Row:
+    finding = verdict.finding
+    note = finding.note
+    state, tone = finding.state.value, "plain"
+    if verdict.outcome in (Outcome.HOLD, Outcome.REFUSE):
+        state = "refused" if verdict.outcome is Outcome.REFUSE else "held"
+        tone = "bad"
+    elif finding.skip is SkipReason.PINNED:
+        tone = "good"
+    elif finding.skip is not None:
+        note = f"{finding.skip.value}: {note}" if note else finding.skip.value
+        tone = "dim"
+    elif finding.state is State.FLOATING:
+        tone = "bad"
+    reasons = [why.text for why in verdict.reasons if why.ruling is not Ruling.PASS and why.demand != "off"]
+    return Row(
+        place=visible(f"{finding.location.path}:{finding.location.line}"),
+        value=visible(finding.value),
+        state=state,
+        note=visible("; ".join(filter(None, [note, *reasons]))),
+        tone=tone,
+    )
+
+
+def summary(report: Report) -> str:
+    """Return the count of what was found, in one line."""
+    states = Counter(
+        verdict.finding.state.value if verdict.finding.skip in (None, SkipReason.PINNED) else "left as is"
+        for verdict in report.verdicts
+    )
+    parts = [
+        f"{states[state]} {state}"
+        for state in ("floating", "pinned", "unknown", "left as is")
+        if states[state]
+    ]
+    found = ", ".join(parts) or "no references"
+    files = f"{report.files} file" if report.files == 1 else f"{report.files} files"
+    return f"{files}: {found}"
+
+
+def unread(report: Report) -> Iterator[str]:
+    """Yield a line for each file or folder that was not read, with the reason."""
+    for one in report.unread:
+        place = f"{one.path}:{one.line}" if one.line else one.path
+        detail = f": {one.detail}" if one.detail else ""
+        yield visible(f"{place}  not read ({one.reason.value}){detail}", 1000)

@@ -1,0 +1,240 @@
+"""The proposal that pins: what a reviewer sees, as data for the templates."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.config import Config
+from bot.model import (
+    Candidate,
+    Cause,
+    Edit,
+    Finding,
+    GitReference,
+    Kind,
+    Outcome,
+    Proposal,
+    Report,
+    Ruling,
+    SkipReason,
+    Unread,
+    Verdict,
+)
+from bot.proposals import web
+from bot.proposals.render import render
+
+GROUP = "all"
+_ROWS = 200
+"""Rows of one table; a body has an upper limit on every forge (65,536 characters on GitHub)."""
+_BODY = 60_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    line: int
+    where: str
+    was: str
+    now: str
+    page: str | None
+    platforms: tuple[str, ...]
+    source: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    path: str
+    why: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aside:
+    """A reference or file that is not touched, and why."""
+
+    place: str
+    value: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    count: int
+    files: int
+    firsts: int
+    updates: int
+    images: int
+    gits: int
+    sections: tuple[Section, ...]
+    held: tuple[Aside, ...]
+    skipped: tuple[Aside, ...]
+    unread: tuple[Aside, ...]
+    more: int
+    """How many asides did not fit."""
+    commit: str
+    made_at: datetime
+    subjects: tuple[str, ...]
+    """The things pinned, by names of a closed grammar: fit for a commit message."""
+
+
+def pin(
+    report: Report,
+    written: Sequence[Verdict],
+    edits: tuple[Edit, ...],
+    unread: Iterable[Unread],
+    config: Config,
+    base: str,
+) -> Proposal:
+    """Return the proposal of a report: branch, texts, edits and their content hash."""
+    shown = view(report, written, [*report.unread, *unread])
+    title = config.title_prefix + render("title.txt.j2", shown).strip()
+    body = render("body.md.j2", shown)
+    if len(body) > _BODY:
+        body = render("body_short.md.j2", shown)
+    digest = _content_hash(edits)
+    message = config.commit_prefix + render("message.txt.j2", shown).strip()
+    trailers = [f"Moorline-Digest: {digest}"]
+    if config.sign_off:
+        trailers.append(f"Signed-off-by: {config.sign_off}")
+    return Proposal(
+        repository=report.job.repository,
+        base=base,
+        commit=report.commit or "",
+        group=GROUP,
+        branch=f"{config.branch_prefix}pin/{base}",
+        title=title,
+        body=body,
+        message=message + "\n\n" + "\n".join(trailers) + "\n",
+        edits=edits,
+        digest=digest,
+    )
+
+
+def _content_hash(edits: Iterable[Edit]) -> str:
+    made = hashlib.sha256()
+    for edit in sorted(edits, key=lambda one: (one.path, one.span)):
+        for part in (edit.path.encode("utf-8", "surrogateescape"), edit.expected, edit.replacement):
+            made.update(len(part).to_bytes(8, "big") + part)
+    return made.hexdigest()
+
+
+def view(report: Report, written: Sequence[Verdict], unread: Sequence[Unread]) -> View:
+    by_path: dict[str, list[Verdict]] = {}
+    for verdict in written:
+        by_path.setdefault(verdict.finding.location.path, []).append(verdict)
+    made = [verdict.candidate for verdict in written if verdict.candidate]
+    held = [_held(one) for one in report.verdicts if one.outcome in (Outcome.HOLD, Outcome.REFUSE)]
+    skipped = [
+        _skipped(one.finding)
+        for one in report.verdicts
+        if one.finding.skip is not None and one.finding.skip is not SkipReason.PINNED
+    ]
+    aside = [Aside(place=one.path, value="", why=_unread(one)) for one in unread]
+    rows = _ROWS // 4
+    return View(
+        count=len(written),
+        files=len(by_path),
+        firsts=sum(one.cause is Cause.FIRST for one in made),
+        updates=sum(one.cause is Cause.UPDATE for one in made),
+        images=sum(one.finding.kind is Kind.IMAGE for one in made),
+        gits=sum(one.finding.kind is not Kind.IMAGE for one in made),
+        sections=tuple(_section(path, verdicts) for path, verdicts in by_path.items()),
+        held=tuple(held[:rows]),
+        skipped=tuple(skipped[:rows]),
+        unread=tuple(aside[:rows]),
+        more=sum(max(0, len(asides) - rows) for asides in (held, skipped, aside)),
+        commit=report.commit or "",
+        made_at=report.made_at,
+        subjects=tuple(sorted({_subject(one) for one in made})),
+    )
+
+
+def _section(path: str, verdicts: Sequence[Verdict]) -> Section:
+    reasons = dict.fromkeys(_why(verdict.finding) for verdict in verdicts)
+    return Section(
+        path=path,
+        why=" ".join(reasons),
+        rows=tuple(_row(verdict, verdict.candidate) for verdict in verdicts if verdict.candidate),
+    )
+
+
+def _row(verdict: Verdict, candidate: Candidate) -> Row:
+    finding = verdict.finding
+    resolution = candidate.resolution
+    platforms: tuple[str, ...] = ()
+    is_index = False
+    for evidence in verdict.evidence:
+        listed = evidence.facts.get("platforms")
+        if isinstance(listed, tuple):
+            platforms = listed
+        is_index = is_index or evidence.facts.get("is_index") is True
+    return Row(
+        line=finding.location.line,
+        where=finding.where,
+        was=finding.value,
+        now=candidate.target,
+        page=web.page(resolution.reference, candidate.target, is_index=is_index),
+        platforms=platforms,
+        source=resolution.source,
+        notes=tuple(
+            reason.text
+            for reason in verdict.reasons
+            if reason.ruling is not Ruling.PASS and reason.demand != "off"
+        ),
+    )
+
+
+def _why(finding: Finding) -> str:
+    """Return why a moved reference matters where it stands."""
+    where = finding.where.casefold()
+    match finding.kind, finding.format:
+        case Kind.ACTION, _:
+            return "Actions run with this workflow's token and secrets."
+        case Kind.INCLUDE, _:
+            return "Included configuration becomes part of this pipeline, with its variables."
+        case Kind.IMAGE, "github-actions" | "gitlab-ci":
+            return "Jobs run inside these images, beside your source and the pipeline's secrets."
+        case Kind.IMAGE, "dockerfile" if "syntax" in where:
+            return "The syntax image is the program that reads this file and builds it."
+        case Kind.IMAGE, "dockerfile" if "from" in where and ("copy" in where or "add" in where):
+            return "Files are copied out of these images into yours."
+        case Kind.IMAGE, "dockerfile":
+            return "What is in these images becomes part of yours, or builds it."
+        case Kind.IMAGE, "compose":
+            return "These services run whatever the tag names at the time of the pull."
+        case _:
+            return "Whoever moves the tag decides what runs here."
+
+
+def _held(verdict: Verdict) -> Aside:
+    why = "; ".join(
+        reason.text for reason in verdict.reasons if reason.ruling is not Ruling.PASS and reason.text
+    )
+    prefix = "refused" if verdict.outcome is Outcome.REFUSE else "held"
+    return Aside(place=_place(verdict.finding), value=verdict.finding.value, why=f"{prefix}: {why}")
+
+
+def _skipped(finding: Finding) -> Aside:
+    reason = finding.skip.value if finding.skip else ""
+    why = f"{reason}: {finding.note}" if finding.note else reason
+    return Aside(place=_place(finding), value=finding.value, why=why)
+
+
+def _unread(one: Unread) -> str:
+    line = f" at line {one.line}" if one.line else ""
+    detail = f": {one.detail}" if one.detail else ""
+    return f"{one.reason.value}{line}{detail}"
+
+
+def _place(finding: Finding) -> str:
+    return f"{finding.location.path}:{finding.location.line}"
+
+
+def _subject(candidate: Candidate) -> str:
+    reference = candidate.resolution.reference
+    if isinstance(reference, GitReference):
+        return reference.repository
+    return f"{reference.name}:{reference.followed_tag}" if reference.followed_tag else reference.name

@@ -1,0 +1,60 @@
+"""Templates to text: nothing outside reaches a document but through a filter that defuses it."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from bot.proposals import markdown
+from bot.proposals.markdown import Markdown
+from bot.visible import visible
+
+
+def render(template: str, view: object) -> str:
+    """Return the text of a template for a view object; raises what `render_text` raises."""
+    return _environment().get_template(template).render(view=view)
+
+
+def render_text(text: str, view: object) -> str:
+    """Return the text that a template's own text gives.
+
+    Raises `TypeError` where it shows a string that went through no filter.
+    """
+    return _environment().from_string(text).render(view=view)
+
+
+def _shown(value: Any) -> Any:
+    """Let numbers and defused text through: a forgotten filter is an error, not a hole."""
+    if isinstance(value, Markdown | int) or (isinstance(value, str) and not value):
+        return value
+    raise TypeError(f"a template shows {type(value).__name__} without a filter")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(  # Markdown and plain text: `_shown` takes the place of HTML escaping
+        loader=PackageLoader("bot.proposals"),
+        autoescape=False,  # noqa: S701 - see above
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_shown,
+    )
+    environment.filters.update(
+        code=markdown.code,
+        prose=markdown.prose,
+        link=markdown.link,
+        plural=lambda count, one, many: Markdown(f"{count} {one if count == 1 else many}"),
+        day=lambda moment: Markdown(f"{moment:%Y-%m-%d %H:%M} UTC"),
+        short=lambda digest: markdown.code(_short(digest)),
+        safe_names=lambda names: [Markdown(visible(name)) for name in names],
+    )
+    return environment
+
+
+def _short(digest: str) -> str:
+    algorithm, colon, value = digest.rpartition(":")
+    return f"{algorithm}{colon}{value[:12]}"

@@ -1,0 +1,149 @@
+"""Reports as text: the formats' shapes, and that hostile names cannot leave them."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+
+import goldens
+import pytest
+import reports
+from hypothesis import given
+from hypothesis import strategies as st
+from test_markdown import HOSTILE
+
+from bot.model import Outcome, Report, SkipReason, State, Verdict
+from bot.output import FORMATS, diff, explanation, table
+
+
+def ordinary() -> Report:
+    floating = reports.skipped(reports.finding())
+    written = reports.pinned(reports.finding(line=2, start=20, value="busybox"))
+    refused = reports.pinned(reports.finding(line=3, start=40, value="nodejs:20"), warning="looks like node")
+    refused = Verdict(
+        finding=refused.finding,
+        outcome=Outcome.REFUSE,
+        reasons=refused.reasons,
+        candidate=refused.candidate,
+    )
+    pinned = reports.skipped(
+        reports.finding(
+            line=4, start=60, value=f"redis@{reports.DIGEST}", state=State.PINNED, skip=SkipReason.PINNED
+        )
+    )
+    variable = reports.skipped(
+        reports.finding(
+            line=5,
+            start=140,
+            value="a:${V}",
+            state=State.UNKNOWN,
+            skip=SkipReason.VARIABLE,
+            note="V is not set",
+        )
+    )
+    gone = reports.unresolved(reports.finding("x/Dockerfile", value="acme/gone:1"), "no such tag")
+    trouble = (reports.unread("broken.yml", "not YAML", 3),)
+    return reports.report(floating, written, refused, pinned, variable, gone, trouble=trouble)
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_golden(name: str) -> None:
+    text = FORMATS[name](ordinary())
+    goldens.compare_tree(goldens.GOLDEN / "output" / name, {"report": text.encode()})
+
+
+def test_golden_table() -> None:
+    report = ordinary()
+    lines = [
+        f"{row.place} | {row.value} | {row.state} | {row.tone} | {row.note}"
+        for row in table.rows(report, everything=True)
+    ]
+    text = "\n".join([*lines, *table.unread(report), table.summary(report)]) + "\n"
+    goldens.compare_tree(goldens.GOLDEN / "output" / "table", {"report": text.encode()})
+
+
+def test_golden_explanation() -> None:
+    for verdict in ordinary().verdicts[1:3]:
+        name = verdict.outcome.value
+        text = "\n".join(explanation.lines(verdict)) + "\n"
+        goldens.compare_tree(goldens.GOLDEN / "output" / "explanation" / name, {"text": text.encode()})
+        assert json.loads(explanation.dumps(verdict))["verdict"]["outcome"] == name
+
+
+def test_a_scan_has_the_documented_keys() -> None:
+    made = json.loads(FORMATS["json"](ordinary()))
+    assert made["version"] == 1
+    assert made["files"] == 2
+    first = made["references"][0]
+    assert set(first) == {
+        *("path", "line", "column", "kind", "format", "where", "value", "state", "skip", "note", "reference"),
+    }
+    assert first["reference"] == {
+        "registry": "docker.io",
+        "repository": "library/node",
+        "tag": "20",
+        "digest": None,
+    }
+    assert first["skip"] is None
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "\udcff\udcfe", "a%0A::error::b", "x,line=1::error::y"])
+def test_hostile_names(text: str) -> None:
+    report = reports.report(
+        reports.skipped(reports.finding(text, value=text, note=text)),
+        reports.unresolved(reports.finding(text, value="node:1"), text),
+        trouble=(reports.unread(text, text),),
+    )
+    for name in ("json", "sarif", "codequality"):
+        assert json.loads(FORMATS[name](report).encode("utf-8"))
+    commands = FORMATS["github"](report).encode("utf-8").decode().splitlines()
+    assert len(commands) == 3
+    for line in commands:
+        assert re.fullmatch(r"::(warning|notice) file=[^,]*,line=\d+,title=[^:,]*::[^\x00-\x1f]*", line)
+    for row in table.rows(report, everything=True):
+        shown = row.place + row.value + row.note
+        assert not re.search(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e]", shown)
+
+
+def test_fingerprints_differ_and_survive_moved_lines() -> None:
+    def prints(offset: int) -> list[str]:
+        twice = [reports.skipped(reports.finding(line=line + offset, start=line * 10)) for line in (1, 2)]
+        return [one["fingerprint"] for one in json.loads(FORMATS["codequality"](reports.report(*twice)))]
+
+    assert len(set(prints(0))) == 2
+    assert prints(0) == prints(7)
+
+
+LINE = st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"").replace(b"\r", b""))
+
+
+@given(st.lists(st.tuples(LINE, st.booleans()), min_size=1, max_size=40), st.booleans())
+def test_a_diff_gives_the_new_file_back(lines: list[tuple[bytes, bool]], last: bool) -> None:
+    old = [f"{number} ".encode() + line for number, (line, _) in enumerate(lines)]
+    new = [line + b"!" if changed else line for line, (_, changed) in zip(old, lines, strict=True)]
+    end = b"\n" if last else b""
+    made = list(diff.diff("f", b"\n".join(old) + end, b"\n".join(new) + end))
+
+    patched = [diff._shown(line) for line in old]
+    position = 0
+    for line in made:
+        if line.part is diff.Part.HUNK:
+            position = int(line.text.split()[1].removeprefix("-").split(",")[0]) - 1
+        elif line.part in (diff.Part.OLD, diff.Part.SAME):
+            assert patched[position] == line.text[1:]
+            patched[position] = ""
+            position += 1
+    shown = [line.text[1:] for line in made if line.part in (diff.Part.NEW, diff.Part.SAME)]
+    assert sorted(filter(None, patched + shown)) == sorted(diff._shown(line) for line in new)
+
+
+def test_a_diff_reads_as_people_know_it() -> None:
+    old = b"".join(b"line %d\n" % number for number in range(30))
+    new = old.replace(b"line 3\n", b"line three\n").replace(b"line 4\n", b"line four\n")
+    new = new.replace(b"line 20\n", b"line twenty\n")
+    made = [line.text for line in diff.diff("a.yml", old, new)]
+    theirs = difflib.unified_diff(
+        old.decode().splitlines(), new.decode().splitlines(), "a/a.yml", "b/a.yml", lineterm=""
+    )
+    assert made == list(theirs)
