@@ -1,0 +1,62 @@
+# make run    set up, serve on http://127.0.0.1:8000 and work through the bundled sample
+# make test   set up and run the tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TESTS ?= tests
+
+.PHONY: run demo test lint format golden bench lock dev clean help
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+# Ctrl-C ends the program cleanly; make then has nothing to complain about.
+run: $(VENV)/.run
+	@$(BIN)/moorline serve --demo
+
+demo: $(VENV)/.run
+	@$(BIN)/moorline demo
+
+test: $(VENV)/.dev
+	$(BIN)/pytest -n auto --dist loadgroup -q $(TESTS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+# Rewrites what golden cases expect; read the difference before it is committed.
+golden: $(VENV)/.dev
+	-MOORLINE_GOLDEN=rewrite $(BIN)/pytest -q -k golden $(TESTS)
+	git --no-pager diff --stat tests/golden
+
+bench: $(VENV)/.dev
+	$(BIN)/python bench/run.py $(ARGS)
+
+# Needs uv; keeps what is locked already.
+lock:
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes -c requirements.lock --group dev pyproject.toml -o requirements-dev.lock
+
+dev: $(VENV)/.dev
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Moorline needs Python 3.11 or newer; try: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(BIN)/python requirements.lock pyproject.toml
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.lock
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .bench

@@ -1,0 +1,192 @@
+"""Measure Moorline as whole processes, beside the floor and, where it is installed, Renovate.
+
+    make bench                         the table
+    make bench ARGS=--large            with a tree of some 85,000 files
+    RENOVATE=/path/to/renovate make bench
+
+Runs of two commands alternate, and the ratio is taken pair by pair, so that a machine whose speed
+drifts does not favour one.  Requests are counted by the registry and asserted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import corpus
+import registry
+
+HERE = Path(__file__).parent
+MOORLINE = str(Path(sys.executable).with_name("moorline"))
+MEBI = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One process's figures: seconds, seconds, MiB of its largest process."""
+
+    wall: float
+    cpu: float
+    memory: float
+    code: int
+
+
+def run(command: Sequence[str], environ: Mapping[str, str], cwd: Path | None = None) -> Run:
+    """Return the figures of one run, from the operating system's own accounting."""
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        command, env={**os.environ, **environ}, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    wall = time.perf_counter() - started
+    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, process.returncode)
+
+
+def median(runs: Sequence[Run]) -> Run:
+    """Return the median of each figure."""
+    return Run(
+        statistics.median(one.wall for one in runs),
+        statistics.median(one.cpu for one in runs),
+        statistics.median(one.memory for one in runs),
+        max(one.code for one in runs),
+    )
+
+
+def show(name: str, runs: Sequence[Run], more: str = "") -> None:
+    """Print a row: medians, and the range of the wall time."""
+    middle = median(runs)
+    low, high = min(one.wall for one in runs), max(one.wall for one in runs)
+    print(
+        f"{name:<34} {middle.wall:7.3f} s ({low:.3f} to {high:.3f})  cpu {middle.cpu:7.3f} s  "
+        f"{middle.memory:5.0f} MiB  {more}",
+        flush=True,
+    )
+
+
+@contextmanager
+def server(delay: float) -> Iterator[str]:
+    """Run the registry in a process of its own and yield its host and port."""
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / "registry.py"), str(corpus.TAGS), str(delay)], stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        yield f"127.0.0.1:{int(process.stdout.readline())}"
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
+def counts(host: str) -> dict[str, int]:
+    """Return what the registry was asked since the last time."""
+    with urllib.request.urlopen(f"http://{host}/_counts") as answer:
+        found: dict[str, int] = json.load(answer)
+    return found
+
+
+def look_ups(root: Path, delay: float, rounds: int, renovate: str | None) -> None:
+    """Measure `pin` on a corpus of 20 repositories against the floor and Renovate."""
+    with server(delay) as host:
+        tree = root / f"delay{int(delay * 1000)}"
+        truth = corpus.write(tree, host, registry.digests(corpus.TAGS), 20)
+        print(
+            f"\n{truth.files} files, {truth.relevant} relevant, {truth.floating} floating references to "
+            f"{len(truth.tags)} tags, {truth.pinned} pinned; {delay * 1000:.0f} ms a request"
+        )
+        environ = {"MOORLINE_EGRESS_ALLOW": f"http://{host}"}
+        pin = [MOORLINE, "pin", str(tree)]
+        floor = [sys.executable, str(HERE / "floor.py"), str(tree), host]
+        run(pin, environ)
+        run(floor, {})
+        counts(host)
+        pins, floors, scans = [], [], []
+        for _ in range(rounds):
+            pins.append(run(pin, environ))
+            asked = counts(host)
+            assert asked == {"HEAD by tag": len(truth.tags), "GET by digest": len(truth.tags)}, asked
+            floors.append(run(floor, {}))
+            counts(host)
+            scans.append(run([MOORLINE, "scan", str(tree), "-f", "json"], {}))
+        assert all(one.code == 0 for one in pins + floors), "a run failed"
+        show("moorline pin", pins, f"{len(truth.tags)} HEAD, {len(truth.tags)} GET")
+        show("floor (find and look up)", floors, f"{len(truth.tags)} HEAD")
+        show("moorline scan", scans, f"{truth.files / median(scans).wall:,.0f} files/s")
+        ratio = statistics.median(ours.wall / theirs.wall for ours, theirs in zip(pins, floors, strict=True))
+        print(f"pin / floor, pair by pair: {ratio:.2f}")
+        if renovate:
+            _renovate(renovate, tree, host, pins)
+
+
+def _renovate(command: str, tree: Path, host: str, pins: Sequence[Run]) -> None:
+    config = {
+        "platform": "local",
+        "dryRun": "lookup",
+        "pinDigests": True,
+        "onboarding": False,
+        "requireConfig": "optional",
+        "enabledManagers": ["dockerfile", "docker-compose", "gitlabci", "github-actions"],
+        "ignorePaths": [],
+        "hostRules": [{"matchHost": f"http://{host}", "insecureRegistry": True}],
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "config.json"
+        file.write_text(json.dumps(config))
+        environ = {"RENOVATE_CONFIG_FILE": str(file), "RENOVATE_BASE_DIR": folder, "LOG_LEVEL": "error"}
+        runs = [run([command], environ, cwd=tree) for _ in range(3)]
+    show("renovate, lookup only", runs, str(counts(host)))
+    walls = statistics.median(one.wall for one in runs) / median(pins).wall
+    cpus = statistics.median(one.cpu for one in runs) / median(pins).cpu
+    print(f"renovate / moorline pin: wall {walls:.1f}, cpu {cpus:.1f}")
+
+
+def start_up(rounds: int) -> None:
+    """Measure `moorline --help`."""
+    runs = [run([MOORLINE, "--help"], {}) for _ in range(rounds * 2)]
+    show("moorline --help", runs)
+
+
+def large(root: Path) -> None:
+    """Measure `scan` on a tree of some 85,000 files."""
+    tree = root / "large"
+    truth = corpus.write(tree, "registry.example.net", registry.digests(corpus.TAGS), 100)
+    runs = [run([MOORLINE, "scan", str(tree), "-f", "json"], {}) for _ in range(3)]
+    show(f"moorline scan, {truth.files:,} files", runs, f"{truth.files / median(runs).wall:,.0f} files/s")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--large", action="store_true")
+    options = parser.parse_args()
+    renovate = os.environ.get("RENOVATE") or shutil.which("renovate")
+    print("median wall (range), cpu and largest process; runs alternate")
+    with tempfile.TemporaryDirectory(prefix="moorline-bench-") as folder:
+        root = Path(folder)
+        start_up(options.rounds)
+        for delay in (0.0, 0.03):
+            look_ups(root, delay, options.rounds, renovate)
+        if options.large:
+            large(root)
+
+
+if __name__ == "__main__":
+    main()
