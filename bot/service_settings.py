@@ -1,0 +1,186 @@
+"""The service's settings: `MOORLINE_*` by pydantic, its complaints in our words and without values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from bot.errors import ConfigurationError
+from bot.settings import PREFIX
+
+_SHORTEST_SECRET = 16
+_LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
+
+
+class LogFormat(StrEnum):
+    AUTO = "auto"
+    """For people on a terminal, else JSON."""
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class Settings(BaseSettings):
+    """What `serve`, `web` and `worker` are told."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    database_url: SecretStr = Field(
+        default=SecretStr("sqlite:///moorline.db"), description="sqlite:///file or postgresql://..."
+    )
+    public_url: str = Field(default="", description="https://moorline.example")
+    host: str = Field(default="127.0.0.1", min_length=1, description="an address to listen on")
+    port: int = Field(default=8000, ge=0, le=65535, description="a port to listen on")
+    max_body: int = Field(
+        default=25 * 1024 * 1024, ge=1024, le=1024**3, description="bytes, from 1024 to 1073741824"
+    )
+    git_webhook_secret: tuple[SecretStr, ...] = Field(
+        default=(),
+        description=f"a text of {_SHORTEST_SECRET} characters or more, or a JSON list of such",
+    )
+    git_repositories: Mapping[str, str] = Field(
+        default_factory=dict,
+        description='JSON such as {"acme/app": "https://git.example/acme/app.git"}, or a list of addresses',
+    )
+    git_roots: tuple[str, ...] = Field(
+        default=(), description="a JSON list of absolute folders, or one folder"
+    )
+    concurrency: int = Field(default=4, ge=1, le=64, description="a number from 1 to 64")
+    drain_seconds: float = Field(default=20.0, ge=0, le=3600, description="seconds, from 0 to 3600")
+    retention_days: float = Field(default=30.0, ge=1, le=3650, description="days, from 1 to 3650")
+    log_format: LogFormat = Field(default=LogFormat.AUTO, description="auto, console or json")
+    pages: bool | None = Field(default=None, description="true or false")
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Settings:
+        """Return what the variables say; raises `ConfigurationError` that names the wrong one."""
+        said = {
+            name: environ[variable]
+            for name in cls.model_fields
+            if (variable := f"{PREFIX}{name.upper()}") in environ and environ[variable].strip()
+        }
+        try:
+            return cls.model_validate(said)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            name = str(first["loc"][0]) if first["loc"] else ""
+            field = cls.model_fields.get(name)
+            raise ConfigurationError(
+                "is not usable",
+                key=f"{PREFIX}{name.upper()}",
+                expected=(field.description if field else None) or "something else",
+            ) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values from what `from_environ` gives alone: no `.env` of a folder we stand in."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc):
+            raise ValueError
+        return value.rstrip("/")
+
+    @field_validator("git_webhook_secret", mode="before")
+    @classmethod
+    def _read_secrets(cls, value: Any) -> Any:
+        return _several(value)
+
+    @field_validator("git_webhook_secret")
+    @classmethod
+    def _check_secrets(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(secret.get_secret_value()) < _SHORTEST_SECRET for secret in value):
+            raise ValueError
+        return value
+
+    @field_validator("git_roots", mode="before")
+    @classmethod
+    def _read_roots(cls, value: Any) -> Any:
+        return _several(value)
+
+    @field_validator("git_roots")
+    @classmethod
+    def _check_roots(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(root.startswith("/") and root.rstrip("/") for root in value):
+            raise ValueError
+        return value
+
+    @field_validator("git_repositories", mode="before")
+    @classmethod
+    def _read_repositories(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        read = _json(value) if value.lstrip().startswith(("{", "[")) else [value.strip()]
+        return {str(address): address for address in read} if isinstance(read, list) else read
+
+    @field_validator("git_repositories")
+    @classmethod
+    def _check_repositories(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        if not all(name and _is_address(address) for name, address in value.items()):
+            raise ValueError
+        return value
+
+    @property
+    def shows_pages(self) -> bool:
+        """Whether pages are served: unless said, only where nobody else can reach them."""
+        if self.pages is not None:
+            return self.pages
+        public = urlsplit(self.public_url).hostname
+        return _is_loopback(self.host) and (not public or _is_loopback(public))
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError from None
+
+
+def _several(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    return _json(text) if text.startswith("[") else [text]
+
+
+def _is_loopback(host: str) -> bool:
+    if host in _LOOPBACK_NAMES:
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_address(address: str) -> bool:
+    """Return whether this is an absolute path or a git URL that holds no password."""
+    if not address.isprintable() or any(character.isspace() for character in address):
+        return False
+    if address.startswith("/"):
+        return bool(address.strip("/"))
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    if parts.scheme == "ssh":
+        return bool(parts.hostname) and parts.password is None
+    if parts.scheme in ("http", "https"):
+        return bool(parts.hostname) and "@" not in parts.netloc
+    return parts.scheme == "file" and bool(parts.path.strip("/"))

@@ -1,0 +1,282 @@
+"""Settings: what is read, what is refused, and that no complaint repeats a value."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.errors import ConfigurationError
+from bot.service_settings import LogFormat, Settings
+from bot.settings import KNOWN, Lookups, variables
+
+SECRET = "It's a Secret to Everybody"
+
+
+class TestLookups:
+    def test_nothing_set(self) -> None:
+        assert Lookups.from_environ({}) == Lookups()
+
+    def test_everything_set(self) -> None:
+        lookups = Lookups.from_environ(
+            {
+                "MOORLINE_REGISTRY_MIRRORS": '{"Docker.io": "http://127.0.0.1:5000/", "*": "https://m.example/{registry}"}',
+                "MOORLINE_GIT_MIRRORS": '{"github.com": "http://127.0.0.1:5001/git"}',
+                "MOORLINE_REGISTRY_REALMS": '{"https://r.example": "https://auth.example"}',
+                "MOORLINE_CA_BUNDLE": "/etc/ca.pem",
+                "MOORLINE_EGRESS_ALLOW": "http://127.0.0.1:5000, https://Registry.Internal/ http://[::1]:80",
+                "MOORLINE_GITHUB_URL": "https://GHE.example:8443/api/v3",
+                "MOORLINE_GITLAB_URL": "https://gitlab.example/",
+                "HOME": "/home/u",
+            }
+        )
+        assert lookups == Lookups(
+            registry_mirrors={"docker.io": "http://127.0.0.1:5000", "*": "https://m.example/{registry}"},
+            git_mirrors={"github.com": "http://127.0.0.1:5001/git"},
+            registry_realms={"https://r.example": ("https://auth.example",)},
+            ca_bundle="/etc/ca.pem",
+            allowed=("http://127.0.0.1:5000", "https://registry.internal:443", "http://[::1]:80"),
+            github_host="ghe.example:8443",
+            gitlab_host="gitlab.example",
+            docker_config=Path("/home/u/.docker/config.json"),
+        )
+
+    def test_docker_s_own_variable_wins(self) -> None:
+        lookups = Lookups.from_environ({"HOME": "/home/u", "DOCKER_CONFIG": "/etc/docker"})
+        assert lookups.docker_config == Path("/etc/docker/config.json")
+
+    def test_github_s_api_is_github(self) -> None:
+        environ = {"MOORLINE_GITHUB_URL": "https://api.github.com"}
+        assert Lookups.from_environ(environ).github_host == "github.com"
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("MOORLINE_REGISTRY_MIRRORS", "hunter2"),
+            ("MOORLINE_REGISTRY_MIRRORS", '["hunter2"]'),
+            ("MOORLINE_REGISTRY_MIRRORS", '{"docker.io": 1}'),
+            ("MOORLINE_REGISTRY_MIRRORS", '{"docker.io": "hunter2"}'),
+            ("MOORLINE_REGISTRY_MIRRORS", '{"": "https://hunter2"}'),
+            ("MOORLINE_REGISTRY_MIRRORS", '{"docker.io": "https://u:hunter2@h"}'),
+            ("MOORLINE_REGISTRY_MIRRORS", '{"docker.io": "https://h/?hunter2"}'),
+            ("MOORLINE_REGISTRY_MIRRORS", '{"docker.io": "ftp://hunter2"}'),
+            ("MOORLINE_REGISTRY_MIRRORS", '{"docker.io": "https://h:99999/hunter2"}'),
+            ("MOORLINE_REGISTRY_MIRRORS", "[" * 100_000),
+            ("MOORLINE_GIT_MIRRORS", '{"github.com": "https://[hunter2"}'),
+            ("MOORLINE_REGISTRY_REALMS", '{"https://h": [1]}'),
+            ("MOORLINE_REGISTRY_REALMS", '{"h": ["https://hunter2"]}'),
+            ("MOORLINE_EGRESS_ALLOW", "hunter2"),
+            ("MOORLINE_EGRESS_ALLOW", "https://h/hunter2"),
+            ("MOORLINE_EGRESS_ALLOW", "https://hunter2@h"),
+            ("MOORLINE_EGRESS_ALLOW", "https://*.hunter2:0"),
+            ("MOORLINE_GITHUB_URL", "hunter2"),
+            ("MOORLINE_GITLAB_URL", "https://u:hunter2@h"),
+        ],
+    )
+    def test_a_wrong_one_is_named_and_not_repeated(self, name: str, value: str) -> None:
+        with pytest.raises(ConfigurationError) as caught:
+            Lookups.from_environ({name: value})
+        assert caught.value.key == name
+        assert caught.value.expected
+        assert "hunter2" not in str(caught.value)
+        assert caught.value.__cause__ is None
+
+    @given(st.sampled_from(sorted(KNOWN)), st.text())
+    def test_any_text_is_read_or_refused_by_name(self, name: str, value: str) -> None:
+        keys = {name}
+        for read in (Lookups.from_environ, Settings.from_environ):
+            try:
+                read({name: value})
+            except ConfigurationError as error:
+                keys.add(error.key)
+        assert keys == {name}
+
+    def test_importing_costs_nothing(self) -> None:
+        heavy = {"pydantic", "pydantic_settings", "tomllib", "sqlalchemy", "structlog", "json"}
+        code = f"import sys, bot.settings; print(sorted({heavy} & set(sys.modules)))"
+        root = Path(__file__).parent.parent
+        done = subprocess.run(
+            [sys.executable, "-S", "-c", code], cwd=root, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == "[]"
+
+
+class TestSettings:
+    def test_nothing_set(self) -> None:
+        settings = Settings.from_environ({})
+        assert settings.database_url.get_secret_value() == "sqlite:///moorline.db"
+        assert (settings.host, settings.port, settings.git_webhook_secret) == ("127.0.0.1", 8000, ())
+        assert settings.shows_pages
+
+    def test_everything_set(self) -> None:
+        settings = Settings.from_environ(
+            {
+                "MOORLINE_DATABASE_URL": "postgresql://u:p@h/d",
+                "MOORLINE_PUBLIC_URL": "https://moorline.example/",
+                "MOORLINE_HOST": "0.0.0.0",
+                "MOORLINE_PORT": "80",
+                "MOORLINE_MAX_BODY": "1024",
+                "MOORLINE_GIT_WEBHOOK_SECRET": SECRET,
+                "MOORLINE_GIT_REPOSITORIES": '{"acme/app": "https://git.example/acme/app.git"}',
+                "MOORLINE_GIT_ROOTS": '["/srv/git", "/home/git"]',
+                "MOORLINE_CONCURRENCY": "8",
+                "MOORLINE_DRAIN_SECONDS": "5",
+                "MOORLINE_RETENTION_DAYS": "7",
+                "MOORLINE_LOG_FORMAT": "json",
+                "MOORLINE_PAGES": "true",
+            }
+        )
+        assert [secret.get_secret_value() for secret in settings.git_webhook_secret] == [SECRET]
+        assert settings.git_roots == ("/srv/git", "/home/git")
+        assert settings.git_repositories == {"acme/app": "https://git.example/acme/app.git"}
+        assert settings.log_format is LogFormat.JSON
+        assert settings.public_url == "https://moorline.example"
+        assert SECRET not in repr(settings)
+        assert "u:p" not in repr(settings)
+
+    def test_short_forms(self) -> None:
+        settings = Settings.from_environ(
+            {
+                "MOORLINE_GIT_WEBHOOK_SECRET": f'["{SECRET}", "{SECRET} of last week"]',
+                "MOORLINE_GIT_REPOSITORIES": '["/srv/git/app.git"]',
+                "MOORLINE_GIT_ROOTS": "/srv/git",
+                "MOORLINE_PORT": " ",
+            }
+        )
+        assert len(settings.git_webhook_secret) == 2
+        assert settings.git_repositories == {"/srv/git/app.git": "/srv/git/app.git"}
+        assert settings.git_roots == ("/srv/git",)
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("PORT", "hunter2"),
+            ("PORT", "65536"),
+            ("MAX_BODY", "1"),
+            ("CONCURRENCY", "0"),
+            ("RETENTION_DAYS", "nan"),
+            ("LOG_FORMAT", "hunter2"),
+            ("PAGES", "hunter2"),
+            ("PUBLIC_URL", "hunter2"),
+            ("PUBLIC_URL", "https://u:hunter2@h"),
+            ("GIT_WEBHOOK_SECRET", "hunter2"),
+            ("GIT_WEBHOOK_SECRET", f'["{SECRET}", "hunter2"]'),
+            ("GIT_WEBHOOK_SECRET", '["hunter2'),
+            ("GIT_ROOTS", "hunter2"),
+            ("GIT_ROOTS", "/"),
+            ("GIT_REPOSITORIES", "hunter2"),
+            ("GIT_REPOSITORIES", '{"a": "https://u:hunter2@h/x"}'),
+            ("GIT_REPOSITORIES", '{"a": "ssh://git:hunter2@h/x"}'),
+            ("GIT_REPOSITORIES", '{"a": "ext::sh -c hunter2"}'),
+            ("GIT_REPOSITORIES", '{"a": "--upload-pack=hunter2"}'),
+            ("GIT_REPOSITORIES", '{"a": ["hunter2"]}'),
+            ("GIT_REPOSITORIES", "[[1]]"),
+            ("GIT_REPOSITORIES", "[" * 100_000),
+            ("GIT_ROOTS", "[" * 100_000),
+        ],
+    )
+    def test_a_wrong_one_is_named_and_not_repeated(self, name: str, value: str) -> None:
+        with pytest.raises(ConfigurationError) as caught:
+            Settings.from_environ({f"MOORLINE_{name}": value})
+        assert caught.value.key == f"MOORLINE_{name}"
+        assert caught.value.expected
+        assert "hunter2" not in str(caught.value)
+        assert caught.value.__cause__ is None
+
+    def test_a_dotenv_of_the_folder_we_stand_in_is_not_read(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / ".env").write_text("MOORLINE_PORT=1\nPORT=2\nport=3\n")
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("PORT", "4")
+        monkeypatch.setenv("MOORLINE_PORT", "5")
+        assert Settings.from_environ({}).port == 8000
+
+    @pytest.mark.parametrize(
+        ("environ", "shown"),
+        [
+            ({"MOORLINE_HOST": "0.0.0.0"}, False),
+            ({"MOORLINE_HOST": "::1"}, True),
+            ({"MOORLINE_HOST": "moorline.internal"}, False),
+            ({"MOORLINE_PUBLIC_URL": "https://moorline.example"}, False),
+            ({"MOORLINE_PUBLIC_URL": "http://localhost:8000"}, True),
+            ({"MOORLINE_HOST": "0.0.0.0", "MOORLINE_PAGES": "yes"}, True),
+            ({"MOORLINE_PAGES": "off"}, False),
+        ],
+    )
+    def test_pages_are_for_this_machine_unless_said(self, environ: dict[str, str], *, shown: bool) -> None:
+        assert Settings.from_environ(environ).shows_pages is shown
+
+    def test_every_variable_is_known(self) -> None:
+        service = {f"MOORLINE_{name.upper()}" for name in Settings.model_fields}
+        lookups = {
+            "MOORLINE_REGISTRY_MIRRORS",
+            "MOORLINE_GIT_MIRRORS",
+            "MOORLINE_REGISTRY_REALMS",
+            "MOORLINE_CA_BUNDLE",
+            "MOORLINE_EGRESS_ALLOW",
+            "MOORLINE_GITHUB_URL",
+            "MOORLINE_GITLAB_URL",
+        }
+        assert service | lookups == KNOWN
+        assert not service & lookups
+
+
+class TestFile:
+    def test_toml(self, tmp_path: Path) -> None:
+        file = tmp_path / "moorline.toml"
+        file.write_text(
+            'port = 9000\npages = true\nhost = "::1"\ngit_roots = ["/srv/git"]\n'
+            '[registry_mirrors]\n"docker.io" = "http://127.0.0.1:5000"\n'
+        )
+        said = variables({"MOORLINE_HOST": "127.0.0.2"}, file)
+        settings = Settings.from_environ(said)
+        assert (settings.port, settings.pages, settings.host) == (9000, True, "127.0.0.2")
+        assert settings.git_roots == ("/srv/git",)
+        assert Lookups.from_environ(said).registry_mirrors == {"docker.io": "http://127.0.0.1:5000"}
+
+    def test_lines(self, tmp_path: Path) -> None:
+        file = tmp_path / "moorline.env"
+        file.write_bytes(
+            b"\xef\xbb\xbf# ours\n\nMOORLINE_PORT=9000\r\nexport MOORLINE_HOST='::1'\n"
+            b'MOORLINE_GIT_WEBHOOK_SECRET="' + SECRET.encode() + b'"\n'
+        )
+        settings = Settings.from_environ(variables({}, file))
+        assert (settings.port, settings.host) == (9000, "::1")
+        assert settings.git_webhook_secret[0].get_secret_value() == SECRET
+
+    def test_without_one_the_environment_alone_counts(self) -> None:
+        assert variables({"A": "b"}) == {"A": "b"}
+
+    @pytest.mark.parametrize(
+        ("name", "content", "place", "expected"),
+        [
+            ("x.toml", b"prot = 1", "prot", "port"),
+            ("x.toml", b"PORT = 1", "PORT", "port"),
+            ("x.toml", b"port = ", "x.toml", ""),
+            ("x.toml", b"port = 2026-01-01", "port", "a text, number, list or table"),
+            ("x.toml", b"git_roots = [2026-01-01]", "git_roots", ""),
+            ("x.toml", b"a" * (1024 * 1024 + 1), "larger", ""),
+            ("x.env", b"MOORLINE_PROT=1", "x.env:1", "MOORLINE_PORT=value"),
+            ("x.env", b"\nhunter2", "x.env:2", "MOORLINE_NAME=value"),
+            ("x.env", b"PATH=/hunter2", "x.env:1", "MOORLINE_"),
+            ("x.env", b"\xff", "UTF-8", ""),
+        ],
+    )
+    def test_a_wrong_file_says_where(
+        self, tmp_path: Path, name: str, content: bytes, place: str, expected: str
+    ) -> None:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ConfigurationError) as caught:
+            variables({}, tmp_path / name)
+        assert place in str(caught.value)
+        assert expected in caught.value.expected
+        assert "hunter2" not in str(caught.value)
+
+    def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigurationError, match=r"missing\.toml"):
+            variables({}, tmp_path / "missing.toml")
