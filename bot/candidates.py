@@ -111,3 +111,12 @@ def _edit(path: str, span: Span, expected: str, replacement: str) -> Edit:
     return Edit(
         path=path, span=span, expected=expected.encode("utf-8"), replacement=replacement.encode("utf-8")
     )
+
+
+def fits(candidate: Candidate) -> bool:
+    """Return whether a candidate's target can be written where its finding stands."""
+    try:
+        edits(candidate)
+    except ValueError:
+        return False
+    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from bot.model import Edit, Finding, Reference, State
+from bot.model import Edit, Finding, Location, Reference, State
 from bot.source import splice
 
 
@@ -23,7 +23,7 @@ def apply(files: Mapping[str, bytes], edits: Iterable[Edit]) -> dict[str, bytes]
 def confirm(
     before: Sequence[Finding],
     after: Sequence[Finding],
-    targets: Mapping[Finding, Reference],
+    targets: Mapping[Location, Reference],
     edits: Iterable[Edit],
 ) -> str | None:
     """Return None where finding again shows exactly what was meant, else what is wrong.
@@ -41,7 +41,7 @@ def confirm(
             moved.position(old.location.path, start),
         ):
             return f"a reference moved from byte {start} to {new.location.span.start} of {new.location.path}"
-        target = targets.get(old)
+        target = targets.get(old.location)
         if target is None and (old.value, old.state, old.skip) != (new.value, new.state, new.skip):
             return f"{old.value!r} became {new.value!r}, which was not meant"
         if target is not None and (new.reference != target or new.state is not State.PINNED):

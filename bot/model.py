@@ -436,6 +436,10 @@ class Report:
     verdicts: tuple[Verdict, ...]
     unread: tuple[Unread, ...]
     made_at: datetime
+    snapshot: Snapshot
+    """What was looked at; never stored."""
+    found: Mapping[str, tuple[Finding, ...]]
+    """What the finders said before selection, by the file that they read."""
 
 
 # --- what is written ----------------------------------------------------------------------

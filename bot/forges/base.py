@@ -52,5 +52,11 @@ class Forge(Protocol):
         `SupersededError` where the branch is not at `expected`; nothing is written then.
         """
 
+    def made(self, change: Change, commit: str) -> bool:
+        """Return whether `commit` is just what `write` makes of the change: parent, tree, message.
+
+        After a crash between writing and remembering, this is how a branch is known as our own.
+        """
+
     def delete(self, repository: str, branch: str, expected: str) -> None:
         """Remove a branch that is still at `expected`; raises `SupersededError` where it is not."""
