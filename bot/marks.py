@@ -1,0 +1,117 @@
+"""Inline marks: `# moorline: ignore[reason]` on a reference's line or in the comment above it.
+
+In a Dockerfile the comment may also stand above an instruction that goes on over several lines;
+the reference's own line cannot hold one there, unless it is a shell's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bot.model import Finding
+from bot.source import Source
+
+_MARK = re.compile(rb"(?<![^\s\xbf])#[ \t]*moorline:[ \t]*([^\r\n]{0,400})")
+_IGNORE = re.compile(rb"ignore\[([^\[\]]{1,300})\]")
+_COMMENT = re.compile(rb"[ \t]*(?:\xef\xbb\xbf)?#")
+_LINES = 500
+"""Lines that an instruction is followed upwards."""
+_FORM = "write `# moorline: ignore[reason]`"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """One comment that speaks to us."""
+
+    line: int
+    start: int
+    """Byte offset of its `#`."""
+    alone: bool
+    reason: str
+    """Why the reference is ignored; empty where the mark is not understood."""
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with a mark that is not understood, for people."""
+        return f"the mark in line {self.line} is not understood: {_FORM}"
+
+
+class Marks:
+    """The marks of a snapshot's files, each file read once and only if asked for."""
+
+    __slots__ = ("_files", "_known")
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        self._files = files
+        self._known: dict[str, _Marked | None] = {}
+
+    def of(self, finding: Finding) -> Mark | None:
+        """Return the mark that speaks of a finding."""
+        path = finding.location.path
+        if path not in self._known:
+            data = self._files.get(path, b"")
+            self._known[path] = _Marked(path, data) if b"moorline:" in data else None
+        marked = self._known[path]
+        return marked.of(finding) if marked is not None else None
+
+
+class _Marked:
+    def __init__(self, path: str, data: bytes) -> None:
+        self._source = Source(path, data)
+        self._by_line = {mark.line: mark for mark in map(self._mark, _MARK.finditer(data))}
+        head = data[:400].splitlines()[:4]
+        self._escape = b"`" if any(b"escape=`" in line.replace(b" ", b"") for line in head) else b"\\"
+
+    def _mark(self, found: re.Match[bytes]) -> Mark:
+        line = self._source.line_at(found.start())
+        text = _IGNORE.match(found[1])
+        return Mark(
+            line=line,
+            start=found.start(),
+            alone=self._is_comment(line),
+            reason=text[1].decode("utf-8", "replace").strip() if text else "",
+        )
+
+    def of(self, finding: Finding) -> Mark | None:
+        if not self._by_line:
+            return None
+        line = finding.location.line
+        here = self._by_line.get(line)
+        if here is not None and here.start >= finding.location.span.end:
+            return here
+        above = self._above(line)
+        if above is None and finding.format == "dockerfile":
+            first = self._first_line(line)
+            return self._above(first) if first != line else None
+        return above
+
+    def _above(self, line: int) -> Mark | None:
+        for number in range(line - 1, max(0, line - _LINES), -1):
+            if not self._is_comment(number):
+                return None
+            found = self._by_line.get(number)
+            if found is not None:
+                return found
+        return None
+
+    def _first_line(self, line: int) -> int:
+        """Return the line at which a Dockerfile's instruction begins."""
+        first = line
+        for number in range(line - 1, max(0, line - _LINES), -1):
+            end = self._end(number)
+            if self._is_comment(number) or not end:
+                continue
+            if not end.endswith(self._escape):
+                break
+            first = number
+        return first
+
+    def _is_comment(self, line: int) -> bool:
+        return _COMMENT.match(self._source.data, self._source.starts[line - 1]) is not None
+
+    def _end(self, line: int) -> bytes:
+        starts, data = self._source.starts, self._source.data
+        end = starts[line] if line < len(starts) else len(data)
+        return data[max(starts[line - 1], end - 200) : end].rstrip()

@@ -1,0 +1,151 @@
+"""Git references: the commit is named by an advertised tag or branch, and its comment is true.
+
+A host serves commits of forks under a repository's own name, so that a commit which nothing
+advertises may be anybody's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from bot.model import (
+    Evidence,
+    Fact,
+    Finding,
+    GitReference,
+    Kind,
+    Ruling,
+    State,
+    Status,
+    Subject,
+    Unresolved,
+    UnresolvedReason,
+)
+from bot.reference import is_commit
+from bot.refs.base import Advertised
+from bot.trust.base import Judgement, Rule, Sources
+
+name = "git-refs"
+kinds = frozenset({Kind.ACTION, Kind.INCLUDE})
+
+MAX_TAGS = 5000
+"""Tags that evidence holds at most; versions come first."""
+_NAMED = 50
+_VERSION = re.compile(r"v?[0-9]{1,9}(?:\.[0-9]{1,9}){0,3}(?:[.+_-][A-Za-z0-9.+_-]{1,60})?")
+_FULL = re.compile(r"v?[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}(?:[.+_-][A-Za-z0-9.+_-]{1,60})?")
+"""A version that nobody expects to move; `v4` and `v4.2` do."""
+_LIES = frozenset({UnresolvedReason.LYING, UnresolvedReason.INVALID})
+
+
+def gather(subject: Subject, sources: Sources) -> Evidence:
+    """Return which advertised names the commit has, and for a pinned one where all tags point."""
+    reference = subject.reference
+    if not isinstance(reference, GitReference):
+        return Evidence(
+            check=name, digest=subject.digest, status=Status.UNSUPPORTED, detail="no git reference"
+        )
+    pinned = is_commit(reference.ref)
+    answer = sources.refs.advertised(replace(reference, ref="") if pinned else reference)
+    if isinstance(answer, Unresolved):
+        status = Status.INVALID if answer.reason in _LIES else Status.ERROR
+        return Evidence(check=name, digest=subject.digest, status=status, detail=answer.detail)
+    facts: dict[str, Fact] = {"names": _names(answer, subject.digest)}
+    if pinned:
+        facts["tags"] = tuple(f"{tag}={commit}" for tag, commit in _tags(answer))
+        facts["all_tags"] = len(answer.tags) <= MAX_TAGS
+    else:
+        facts["tag"] = answer.tags.get(reference.ref, "")
+        facts["branch"] = answer.branches.get(reference.ref, "")
+        facts["annotated"] = reference.ref in answer.annotated
+    return Evidence(
+        check=name, digest=subject.digest, status=Status.VERIFIED, facts=facts, source=answer.source
+    )
+
+
+def _names(answer: Advertised, commit: str) -> tuple[str, ...]:
+    tags = sorted(tag for tag, at in answer.tags.items() if at == commit)
+    branches = sorted(branch for branch, at in answer.branches.items() if at == commit)
+    return (*tags, *branches)[:_NAMED]
+
+
+def _tags(answer: Advertised) -> Iterator[tuple[str, str]]:
+    ordered = sorted(answer.tags.items(), key=lambda one: (not _VERSION.fullmatch(one[0]), one[0]))
+    yield from ordered[:MAX_TAGS]
+
+
+def judge(finding: Finding, old: Evidence | None, new: Evidence, _rule: Rule, _now: datetime) -> Judgement:
+    """Return a fail for a commit that nothing names or a comment that lies about it."""
+    if finding.state is State.PINNED and finding.comment is not None and finding.comment.version:
+        at = finding.reference.ref if isinstance(finding.reference, GitReference) else ""
+        about = new if new.digest == at else old
+        if about is not None and about.status is Status.VERIFIED:
+            comment = _comment(finding.comment.version[:100], about)
+            if comment.ruling is Ruling.FAIL or about is new:
+                return comment
+    if new.status is Status.INVALID:
+        return Judgement(ruling=Ruling.FAIL, text=new.detail or "the host's answer contradicts itself")
+    if new.status is not Status.VERIFIED:
+        return Judgement(ruling=Ruling.UNKNOWN, text=new.detail or "the refs could not be read")
+    return _advertised(new)
+
+
+def _advertised(new: Evidence) -> Judgement:
+    names = new.facts.get("names")
+    short = new.digest[:12]
+    named = new.facts.get("tag") or new.facts.get("branch")
+    if named and named != new.digest:
+        text = f"the ref names commit {str(named)[:12]} and not {short}"
+        return Judgement(ruling=Ruling.FAIL, text=text)
+    if not isinstance(names, tuple) or not names:
+        pinned = "tags" in new.facts
+        text = f"no advertised tag or branch names commit {short}, which may be a fork's"
+        return Judgement(ruling=Ruling.UNKNOWN if pinned else Ruling.FAIL, text=text)
+    text = f"commit {short} is advertised as {', '.join(names[:3])}"
+    if new.facts.get("tag") and new.facts.get("branch") and new.facts["tag"] != new.facts["branch"]:
+        text += "; a branch of the same name is elsewhere"
+    return Judgement(ruling=Ruling.PASS, text=text)
+
+
+def _comment(version: str, about: Evidence) -> Judgement:
+    short = about.digest[:12]
+    tags = _by_name(about)
+    known = next((one for one in _spellings(version) if one in tags), None)
+    if known is not None and tags[known] == about.digest:
+        return Judgement(ruling=Ruling.PASS, text=f"{known} is commit {short}")
+    if known is not None and _FULL.fullmatch(known):
+        text = f"the comment says {known}, which is commit {tags[known][:12]}; the file pins {short}"
+        return Judgement(ruling=Ruling.FAIL, text=text)
+    exact = next(
+        (
+            tag
+            for tag, commit in tags.items()
+            if commit == about.digest and any(tag.startswith(f"{one}.") for one in _spellings(version))
+        ),
+        None,
+    )
+    if exact is not None:
+        return Judgement(ruling=Ruling.PASS, text=f"{exact} is commit {short}")
+    if known is not None:
+        text = f"{known} is commit {tags[known][:12]} now, and nothing shows that it ever was {short}"
+        return Judgement(ruling=Ruling.UNKNOWN, text=text)
+    if version in _tuple(about.facts.get("names")):
+        return Judgement(ruling=Ruling.PASS, text=f"{version} is commit {short}")
+    text = f"the comment says {version}, and no tag of that name is advertised"
+    return Judgement(ruling=Ruling.UNKNOWN, text=text)
+
+
+def _spellings(version: str) -> tuple[str, ...]:
+    """Return the names that a tag of this version may have."""
+    return (version, version[1:]) if version.startswith("v") else (version, f"v{version}")
+
+
+def _by_name(evidence: Evidence) -> dict[str, str]:
+    pairs = (one.rpartition("=") for one in _tuple(evidence.facts.get("tags")))
+    return {tag: commit for tag, _, commit in pairs}
+
+
+def _tuple(value: Fact | None) -> tuple[str, ...]:
+    return value if isinstance(value, tuple) else ()

@@ -1,0 +1,509 @@
+"""A repository's configuration: what it says, what is wrong with it, and whose word counts."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import goldens
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot import finders
+from bot.config import (
+    CONFIG_PATHS,
+    FORMATS,
+    KEEP_TAGS,
+    MAX_BYTES,
+    AllowRule,
+    Config,
+    Floating,
+    IgnoreRule,
+    Mode,
+    Own,
+    Preset,
+    Unreachable,
+    json_schema,
+    load,
+    merge,
+    parse,
+)
+from bot.errors import ConfigurationError
+from bot.presets import ROWS
+from bot.trust import CHECKS
+
+DOCS = Path(__file__).parent.parent / "docs"
+PATH = ".moorline.yml"
+DIGEST = "sha256:" + "a" * 64
+
+
+def read(text: str, *, policy: bool = False) -> Config:
+    return parse(PATH, text.encode(), policy=policy)
+
+
+def refused(text: str | bytes, *, policy: bool = False) -> ConfigurationError:
+    data = text.encode() if isinstance(text, str) else text
+    with pytest.raises(ConfigurationError) as caught:
+        parse(PATH, data, policy=policy)
+    assert caught.value.path == PATH
+    return caught.value
+
+
+WHOLE = f"""\
+preset: strict
+mode: observe
+own: pin
+formats: {{compose: false, dockerfile: true}}
+paths:
+  include: [vendor/ours/**]
+  exclude: [legacy/]
+ignore:
+  - image: acme/*
+    paths: [old/**]
+    until: 2027-01-31
+    because: moves away
+allow:
+  - {{reference: acme/mango, check: typosquat, until: "2027-02-01", because: ours}}
+  - reference: acme/tool:1
+    check: age
+    digest: {DIGEST}
+    because: urgent
+registries:
+  allow: [docker.io/library/*, ghcr.io]
+environments:
+  - name: production
+    paths: [deploy/**]
+    registries: {{allow: [harbor.example.com/**]}}
+    checks: {{registries: require}}
+trust:
+  checks:
+    age: {{demand: warn, days: 3}}
+    typosquat: off
+keep-tags: [acme/builder/**]
+proposal:
+  branch-prefix: pins/
+  title-prefix: "chore:"
+  commit-prefix: "chore(deps):"
+  sign-off: Pin Bot <bot@example.com>
+guard: {{floating: warn, held: "off", unreachable: failure}}
+"""
+
+
+def test_everything() -> None:
+    config = read(WHOLE)
+    assert (config.preset, config.mode, config.own) == (Preset.STRICT, Mode.OBSERVE, Own.PIN)
+    assert config.formats == {"compose": False, "dockerfile": True}
+    assert config.places[0].include == ("vendor/ours/**",)
+    assert config.places[0].exclude == ("legacy/",)
+    assert config.ignore == (
+        IgnoreRule(image="acme/*", paths=("old/**",), until=date(2027, 1, 31), because="moves away"),
+    )
+    assert config.allow == (
+        AllowRule(
+            reference="acme/mango", check="typosquat", until=date(2027, 2, 1), because="ours", origin=PATH
+        ),
+        AllowRule(reference="acme/tool:1", check="age", digest=DIGEST, because="urgent", origin=PATH),
+    )
+    assert config.registries == ("docker.io/library/*", "ghcr.io")
+    assert config.environments[0].registries == ("harbor.example.com/**",)
+    assert config.environments[0].checks["registries"].demand == "require"
+    assert config.checks["age"].demand == "warn"
+    assert config.checks["age"].options == {"days": 3}
+    assert config.checks["typosquat"].demand == "off"
+    assert config.keep_tags == (*KEEP_TAGS, "acme/builder/**")
+    assert config.branch_prefix == "pins/"
+    assert config.title_prefix == "chore: "
+    assert config.commit_prefix == "chore(deps): "
+    assert config.sign_off == "Pin Bot <bot@example.com>"
+    assert config.guard.floating is Floating.WARN
+    assert config.guard.held is Floating.OFF
+    assert config.guard.unreachable is Unreachable.FAILURE
+    assert {"preset", "guard.held", "trust.checks.age.days"} <= config.given
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n", "# nothing\n", "---\n", "~", "{}", "\ufeff", "\ufeff# a byte order mark", "---\n...\n"]
+)
+def test_nothing_gives_the_defaults(text: str) -> None:
+    config = read(text)
+    assert config == Config(path=PATH)
+    assert merge(Config(), Config(), config).preset is Preset.DEFAULT
+
+
+def test_crlf_and_byte_order_mark() -> None:
+    assert read("\ufeffpreset: strict\r\nmode: paused\r\n").mode is Mode.PAUSED
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "words"),
+    [
+        ("mode: propose\npreset: lax\n", 2, "preset", "'lax' is not known|relaxed, default or strict"),
+        ("preset: Strict", 1, "preset", "did you mean 'strict'"),
+        ("presett: strict", 1, "", "'presett'; did you mean 'preset'|one of preset, mode"),
+        ("keep_tags: []", 1, "", "did you mean 'keep-tags'"),
+        ("mode: propose\nmode: observe\n", 2, "mode", "stands twice, first in line 1"),
+        ("paths:\n  exclude:\n    - ok\n    - /abs\n", 4, "paths.exclude[1]", "must not start with `/`"),
+        ("paths: {exclude: legacy}", 1, "paths.exclude", "'legacy'|a list"),
+        ("paths: {exclude: ['a{b,c}']}", 1, "paths.exclude[0]", "braces"),
+        ("paths:\n", 1, "paths", "is empty|mapping"),
+        ("mode:\n", 1, "mode", "is empty"),
+        ("- preset\n", 1, "", "is a list|mapping"),
+        ("strict\n", 1, "", "mapping"),
+        ("? [a]\n: b\n", 1, "", "no text"),
+        ("x: &a {preset: strict}\n<<: *a\n", 1, "", "unknown key 'x'"),
+        ("<<: {preset: strict}\n", 1, "", "merge keys"),
+        ("preset: strict\n---\nmode: paused\n", 3, "", "second document"),
+        ("preset: !!python/object:os.system strict\n", 1, "preset", "tag"),
+        ("preset: !x strict\n", 1, "preset", "the tag '!x'"),
+        ("ignore:\n- image: a/*\n", 2, "ignore[0]", "'because' is missing"),
+        ("ignore:\n- because: so\n", 2, "ignore[0]", "says nothing|at least one of image"),
+        ("ignore:\n- {image: a, because: ' '}\n", 2, "ignore[0].because", "is empty"),
+        ("ignore:\n- {image: a, because: so, until: 2027-02-30}\n", 2, "ignore[0].until", "2027-02-30"),
+        ("ignore:\n- {image: a, because: so, until: 31.1.2027}\n", 2, "ignore[0].until", "a day such as"),
+        ("ignore:\n- {image: a, because: so, until: 20270131}\n", 2, "ignore[0].until", "a day such as"),
+        ("ignore:\n- {image: 1.5, because: so}\n", 2, "ignore[0].image", "read as float|quotes"),
+        ("ignore:\n- image: *\n", 2, "", "quotes around a glob"),
+        ("allow:\n- {reference: a, check: age, because: so}\n", 2, "allow[0].check", "one digest|`digest`"),
+        (
+            f"allow:\n- {{reference: a, check: digest-honesty, digest: '{DIGEST}', because: so}}\n",
+            2,
+            "allow[0].check",
+            "'digest-honesty' is not known",
+        ),
+        (
+            "allow:\n- {reference: a, check: age, digest: 'sha256:12', because: so}\n",
+            2,
+            "allow[0].digest",
+            "no digest",
+        ),
+        ("registries: {allow: [acme/*]}", 1, "registries.allow[0]", "host"),
+        ("environments:\n- {name: p}\n", 2, "environments[0]", "'paths' is missing"),
+        ("environments:\n- {name: '<b>', paths: [a]}\n", 2, "environments[0].name", "letters"),
+        ("trust: {checks: {agee: off}}", 1, "trust.checks", "did you mean 'age'"),
+        ("trust: {checks: {age: maybe}}", 1, "trust.checks.age", "off, warn or require"),
+        ("trust: {checks: {age: {days: -1}}}", 1, "trust.checks.age.days", "0 to 365"),
+        ("trust: {checks: {age: {days: 400}}}", 1, "trust.checks.age.days", "out of bounds"),
+        ("trust: {checks: {age: {days: '4'}}}", 1, "trust.checks.age.days", "whole number"),
+        ("trust: {checks: {age: {days: 0x10}}}", 1, "trust.checks.age.days", "whole number"),
+        ("trust: {checks: {registries: {days: 4}}}", 1, "trust.checks.registries", "unknown key 'days'"),
+        ("checks: {age: off}", 1, "checks", "belongs under `trust:`"),
+        ("formats: {compose: off}", 1, "formats.compose", "true or false"),
+        ("formats: {composse: true}", 1, "formats", "did you mean 'compose'"),
+        ("proposal: {branch-prefix: main}", 1, "proposal.branch-prefix", "no beginning"),
+        ("proposal: {branch-prefix: -x/}", 1, "proposal.branch-prefix", "no beginning"),
+        ("proposal: {branch-prefix: a..b/}", 1, "proposal.branch-prefix", "no beginning"),
+        ("proposal: {branch-prefix: 'a b/'}", 1, "proposal.branch-prefix", "no beginning"),
+        ("proposal: {sign-off: true}", 1, "proposal.sign-off", "read as bool"),
+        ("proposal: {sign-off: Bot}", 1, "proposal.sign-off", "address"),
+        ('proposal: {sign-off: "a <b@c>\\nX: y <d@e>"}', 1, "proposal.sign-off", "line breaks"),
+        ('proposal: {title-prefix: "a\\u202eb"}', 1, "proposal.title-prefix", "control"),
+        ("delegate: [preset]", 1, "delegate", "not in a repository"),
+        ("mirrors: {}", 1, "mirrors", "set on the server"),
+        ("credentials: {}", 1, "credentials", "set on the server"),
+        ("templates: {}", 1, "templates", "set on the server"),
+        ("a: [", 1, "", "not readable as YAML"),
+        ("a: b: c\n", 1, "", "not readable as YAML"),
+        ("preset: strict\n\tmode: x\n", 2, "", "not readable as YAML"),
+    ],
+)
+def test_what_is_wrong_is_named(text: str, line: int, key: str, words: str) -> None:
+    error = refused(text)
+    assert error.line == line
+    assert error.key == key
+    assert str(error).startswith(f"{PATH}:{line}: ")
+    for word in words.split("|"):
+        assert word in str(error), str(error)
+
+
+def test_bytes_that_are_no_text() -> None:
+    error = refused(b"preset: strict\nmode: \xff\n")
+    assert error.line == 2
+    assert "UTF-8" in str(error)
+    assert "at most" in str(refused(b"#" * (MAX_BYTES + 1)))
+    refused(b"preset: \x00strict")
+
+
+def test_messages_do_not_repeat_hostile_text_at_length() -> None:
+    error = refused("preset: " + "x" * 10_000)
+    assert len(str(error)) < 300
+    error = refused('"' + "\\e[31m" * 50 + '": 1')
+    assert "\x1b" not in str(error)
+
+
+def test_alias_bombs_are_small() -> None:
+    bomb = "paths:\n  exclude: &a [" + ", ".join(["x"] * 999) + "]\n"
+    bomb += "environments:\n" + "".join(f"- {{name: n{n}, paths: *a}}\n" for n in range(500))
+    start = time.process_time()
+    assert "too much" in str(refused(bomb))
+    assert time.process_time() - start < 2
+    laughs = "a: &a [x]\n" + "".join(
+        f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)}, *{chr(97 + n)}, *{chr(97 + n)}]\n" for n in range(20)
+    )
+    refused(laughs)
+    refused("paths: &p\n  include: *p\n")
+
+
+def test_an_alias_is_fine() -> None:
+    config = read("paths: {include: &a [x/**]}\nenvironments:\n- {name: n, paths: *a}\n")
+    assert config.environments[0].paths == ("x/**",)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_give_a_configuration_or_a_clear_error(data: bytes) -> None:
+    trouble = None
+    try:
+        parse(PATH, data)
+    except ConfigurationError as error:
+        trouble = error
+    assert trouble is None or trouble.path == PATH
+
+
+_KEYS = st.sampled_from(
+    ["preset", "mode", "paths", "ignore", "allow", "trust", "guard", "exclude", "checks", "x"]
+)
+_LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.text(max_size=8), st.sampled_from(["strict", "off"])
+)
+_TREES = st.recursive(
+    _LEAVES, lambda below: st.one_of(st.lists(below, max_size=3), st.dictionaries(_KEYS, below, max_size=3))
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.dictionaries(_KEYS, _TREES, max_size=4))
+def test_any_tree_gives_a_configuration_or_names_its_place(tree: dict[str, Any]) -> None:
+    trouble = None
+    try:
+        parse(PATH, yaml.safe_dump(tree).encode())
+    except ConfigurationError as error:
+        trouble = error
+    assert trouble is None or trouble.line is not None
+
+
+# --- places -------------------------------------------------------------------------------
+
+
+def test_load_takes_the_one_that_is_there() -> None:
+    for path in CONFIG_PATHS:
+        assert load({path: b"preset: strict", "README.md": b""}).path == path
+    assert load({}) == Config()
+
+
+def test_two_files_are_an_error_that_names_both() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(dict.fromkeys(CONFIG_PATHS[:2], b""))
+    for path in CONFIG_PATHS[:2]:
+        assert path in str(caught.value)
+
+
+# --- whose word counts --------------------------------------------------------------------
+
+
+def merged(server: str = "", owner: str = "", repository: str = "") -> Config:
+    return merge(
+        parse("server.yml", server.encode(), policy=True),
+        parse("owner.yml", owner.encode(), policy=True),
+        read(repository),
+    )
+
+
+@pytest.mark.parametrize(
+    ("server", "owner", "repository", "expected"),
+    [
+        ("", "", "", "default"),
+        ("", "", "preset: relaxed", "relaxed"),
+        ("preset: default", "", "preset: relaxed", "default"),
+        ("preset: default", "", "preset: strict", "strict"),
+        ("preset: strict", "preset: relaxed", "", "strict"),
+        ("{preset: strict, delegate: [preset]}", "preset: relaxed", "", "relaxed"),
+        ("{preset: strict, delegate: [preset]}", "preset: default", "preset: relaxed", "default"),
+        ("preset: default", "{preset: strict, delegate: [preset]}", "preset: relaxed", "default"),
+        ("{preset: strict, delegate: [mode]}", "", "preset: relaxed", "strict"),
+    ],
+)
+def test_presets_are_floors(server: str, owner: str, repository: str, expected: str) -> None:
+    assert merged(server, owner, repository).preset == expected
+
+
+def test_what_is_said_in_vain_is_told() -> None:
+    config = merged("preset: strict\nmode: observe", "", "preset: relaxed\nmode: propose")
+    assert config.mode is Mode.OBSERVE
+    assert len(config.overruled) == 2
+    assert "`preset: relaxed` does not count: server.yml says `strict`." in config.overruled
+
+
+def test_a_repository_may_always_do_less() -> None:
+    assert merged("mode: propose", "mode: observe", "mode: paused").mode is Mode.PAUSED
+
+
+def test_own_and_formats_are_floors() -> None:
+    config = merged("own: pin\nformats: {compose: true}", "", "own: report\nformats: {compose: false}")
+    assert config.own is Own.PIN
+    assert config.formats["compose"] is True
+    config = merged(
+        "{own: pin, formats: {compose: true}, delegate: [own, formats]}",
+        "",
+        "own: report\nformats: {compose: false}",
+    )
+    assert config.own is Own.REPORT
+    assert config.formats["compose"] is False
+    assert merged("", "formats: {compose: false}", "formats: {compose: true}").formats["compose"] is True
+
+
+def test_lists_add_up_and_names_are_the_most_specific() -> None:
+    config = merged(
+        "proposal: {branch-prefix: a/, title-prefix: s}\nkeep-tags: [x/**]",
+        "ignore: [{image: a, because: owner}]\nproposal: {branch-prefix: b/}",
+        "ignore: [{image: b, because: repository}]\nkeep-tags: [y/**]",
+    )
+    assert config.branch_prefix == "b/"
+    assert config.title_prefix == "s "
+    assert {rule.because for rule in config.ignore} == {"owner", "repository"}
+    assert set(config.keep_tags) == {*KEEP_TAGS, "x/**", "y/**"}
+
+
+EXCEPTION = "allow: [{reference: acme/mango, check: typosquat, because: ours}]"
+
+
+@pytest.mark.parametrize(
+    ("server", "counts"),
+    [
+        ("", True),
+        ("mode: observe", True),
+        ("preset: default", False),
+        ("{preset: default, delegate: [allow]}", True),
+        ("trust: {checks: {typosquat: require}}", False),
+        ("trust: {checks: {age: require}}", True),
+        ("{trust: {checks: {typosquat: require}}, delegate: [checks.typosquat]}", True),
+        ("environments: [{name: p, paths: [a/**], checks: {typosquat: require}}]", False),
+    ],
+)
+def test_exceptions_count_where_nobody_above_insists(server: str, counts: bool) -> None:
+    config = merged(server, "", EXCEPTION)
+    assert bool(config.allow) is counts
+    assert bool(config.overruled) is not counts
+
+
+def test_the_server_may_except_what_it_insists_on() -> None:
+    assert merged("preset: strict\n" + EXCEPTION).allow
+
+
+def test_settings_of_a_check_join() -> None:
+    config = merged("trust: {checks: {age: {days: 30}}}", "", "trust: {checks: {age: {first-days: 2}}}")
+    assert config.checks["age"].options == {"days": 30, "first-days": 2}
+
+
+def test_unknown_delegations_are_refused() -> None:
+    assert "did you mean 'preset'" in str(refused("delegate: [presets]", policy=True))
+
+
+# --- one table ----------------------------------------------------------------------------
+
+
+def test_tables_agree() -> None:
+    assert tuple(finders.FINDERS) == FORMATS
+    assert tuple(ROWS) == tuple(CHECKS)
+    for name, check in CHECKS.items():
+        assert check.name == name
+
+
+def test_published_schema() -> None:
+    goldens.compare_json(DOCS / "moorline.schema.json", json_schema())
+
+
+def _valid(text: str) -> bool:
+    validator = jsonschema.Draft202012Validator(json_schema())
+    return bool(
+        validator.is_valid(
+            yaml.load(text, Loader=yaml.BaseLoader) if "until" in text else yaml.safe_load(text)
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "preset: strict",
+        "ignore: [{image: a, because: b, until: 2027-01-31}]",
+        "trust: {checks: {age: {days: 3}, typosquat: off}}",
+        EXCEPTION,
+        "environments: [{name: p, paths: [a/**], registries: {allow: [ghcr.io]}}]",
+        "guard: {held: off}",
+    ],
+)
+def test_schema_takes_what_we_take(text: str) -> None:
+    read(text)
+    assert _valid(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "presett: strict",
+        "preset: lax",
+        "paths: {exclude: x}",
+        "ignore: [{image: a}]",
+        "ignore: [{because: a}]",
+        "trust: {checks: {age: {days: 999}}}",
+        "trust: {checks: {agee: off}}",
+        "delegate: [preset]",
+        "environments: [{name: p}]",
+        "[]",
+        "formats: {compose: maybe}",
+    ],
+)
+def test_schema_refuses_what_we_refuse(text: str) -> None:
+    refused(text)
+    assert not _valid(text)
+
+
+def test_the_schema_is_one() -> None:
+    jsonschema.Draft202012Validator.check_schema(json_schema())
+
+
+def _examples() -> list[str]:
+    return re.findall(
+        r"^```yaml\n(.*?)^```", (DOCS / "configuration.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize("text", _examples())
+def test_examples_in_the_documentation_hold(text: str) -> None:
+    read(text, policy="delegate:" in text)
+
+
+def test_documentation_names_every_key_and_check() -> None:
+    text = (DOCS / "configuration.md").read_text()
+
+    def names(schema: dict[str, Any]) -> set[str]:
+        found: set[str] = set()
+        for name, below in schema.get("properties", {}).items():
+            found |= {name} | names(below)
+        for part in (schema.get("items"), *schema.get("oneOf", [])):
+            found |= names(part) if part else set()
+        return found
+
+    missing = {name for name in names(json_schema()) if not re.search(rf"\b{re.escape(name)}\b", text)}
+    assert not missing
+
+
+def test_start_up_stays_light() -> None:
+    code = (
+        "import sys; import bot.config; "
+        "print([m for m in ('difflib', 'jsonschema', 'pydantic', 'ruamel.yaml', 'rapidfuzz', 'json') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=DOCS.parent
+    )
+    assert json.loads(done.stdout.replace("'", '"')) == []
