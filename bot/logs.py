@@ -9,12 +9,19 @@ import logging
 import re
 import sys
 from collections.abc import Iterable
+from enum import StrEnum
 from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from bot.service_settings import LogFormat
+
+class LogFormat(StrEnum):
+    AUTO = "auto"
+    """For people on a terminal, else JSON."""
+    CONSOLE = "console"
+    JSON = "json"
+
 
 REDACTED = "[redacted]"
 _LONGEST = 8000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from enum import StrEnum
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,17 +12,11 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bot.errors import ConfigurationError
+from bot.logs import LogFormat
 from bot.settings import PREFIX
 
 _SHORTEST_SECRET = 16
 _LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
-
-
-class LogFormat(StrEnum):
-    AUTO = "auto"
-    """For people on a terminal, else JSON."""
-    CONSOLE = "console"
-    JSON = "json"
 
 
 class Settings(BaseSettings):

@@ -13,8 +13,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.logs import REDACTED, Redactor, configure
-from bot.service_settings import LogFormat
+from bot.logs import REDACTED, LogFormat, Redactor, configure
 
 KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\n-----END RSA PRIVATE KEY-----"
 SECRETS = {

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.errors import ConfigurationError
-from bot.service_settings import LogFormat, Settings
+from bot.logs import LogFormat
+from bot.service_settings import Settings
 from bot.settings import KNOWN, Lookups, variables
 
 SECRET = "It's a Secret to Everybody"
