@@ -12,9 +12,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
-from bot.dockerfile.instructions import Instruction, Reader, flags, quoted_words, words
+from bot.dockerfile.instructions import MAX_FLAGS, Flag, Instruction, Reader, flags, quoted_words, words
 from bot.dockerfile.words import (
     MAX_LENGTH,
+    MAX_RUNS,
     NOT_TOLD,
     UNKNOWN,
     Budget,
@@ -37,13 +38,16 @@ PREDEFINED = frozenset(
 )
 """Build arguments whose value every builder brings along; the file does not tell it."""
 
+MAX_DECLARATIONS = 4096
+"""Global build arguments with a default that are followed."""
+
 _KEYWORD = re.compile(
     "add|arg|cmd|copy|entrypoint|env|expose|healthcheck|label|maintainer|onbuild|run|shell|stopsignal|user|volume|"
     "workdir"
 )
 
 _TEMPLATE = re.compile(
-    r"\{\{|\}\}|\{%|%\}|<%|%>|\$\(|#\{|\$\{\{|@[A-Za-z_][A-Za-z0-9_.-]*@(?![0-9a-z]+:)|%%[A-Za-z_][A-Za-z0-9_]*%%"
+    r"\{\{|\}\}|\{%|%\}|<%|%>|\$\(|#\{|\$\{\{|@[A-Za-z_][A-Za-z0-9_.-]*@|%%[A-Za-z_][A-Za-z0-9_]*%%"
 )
 _OPENINGS = {b"{{": b"}}", b"{%": b"%}", b"<%": b"%>"}
 _NUMBER = re.compile(rb"[+-]?[0-9]+")
@@ -54,6 +58,8 @@ _MENTIONS = 32
 """Build arguments of one file whose further uses are looked at; the rest counts as shared."""
 _TROUBLE = 20
 
+_FILLED = "A template fills this in."
+_BROKEN = "It is written with quotes, escapes or a line break inside."
 _SUGGESTION = (
     "A digest behind a variable makes overrides fail in silence: put the whole reference into one ARG, or write the "
     "tag here."
@@ -101,7 +107,7 @@ def scan(data: bytes, *, passed: Collection[str] = (), contexts: Collection[str]
 class _Declaration:
     name: str
     literal: Span | None
-    """Where the default stands, if it is one plain literal."""
+    """Where the default's text stands, if it is one plain literal within this declaration."""
     pure: bool
     holders: frozenset[int]
 
@@ -142,6 +148,7 @@ class _Scanner:
         self.staged = False
         self.froms: list[_From] = []
         self.outcomes: dict[int, set[Span | None]] = defaultdict(set)
+        self.copies: dict[int, set[str]] = defaultdict(set)
         self.arguments: set[str] = set()
         self.uses: dict[Span, Use] = {}
         self.after: list[Instruction] = []
@@ -159,7 +166,7 @@ class _Scanner:
         return Scan(
             uses=tuple(self.uses[span] for span in sorted(self.uses)),
             trouble=tuple(trouble),
-            arguments=frozenset(self.arguments - PREDEFINED),
+            arguments=frozenset(name for name in self.arguments - PREDEFINED if name.isidentifier()),
         )
 
     # --- instructions ---------------------------------------------------------------------
@@ -209,6 +216,12 @@ class _Scanner:
             if self.staged:
                 if not equals and not instruction.trigger:
                     self.redeclared.setdefault(known_as, instruction.end)
+            elif len(self.declarations) >= MAX_DECLARATIONS:
+                self.budget.exceeded = True
+                self.trouble.append(
+                    (instruction.line, f"More than {MAX_DECLARATIONS} build arguments have a default.")
+                )
+                return
             elif equals and not instruction.trigger:
                 self._declare(known_as, word.cut(len(name) + 1, len(word.text)))
 
@@ -222,12 +235,12 @@ class _Scanner:
         self.declarations.append(
             _Declaration(
                 name=name,
-                literal=place if value.pure and inside and not value.names else None,
+                literal=place if value.pure and inside else None,
                 pure=value.pure,
                 holders=value.holders,
             )
         )
-        too_long = len(value.text.text) > MAX_LENGTH or len(value.text.runs) > MAX_LENGTH
+        too_long = len(value.text.text) > MAX_LENGTH or len(value.text.runs) > MAX_RUNS
         if name not in PREDEFINED:
             self.values[name] = Value(
                 text=NOT_TOLD if too_long else value.text,
@@ -250,20 +263,17 @@ class _Scanner:
             word = rest.cut(0, template) if template else found[0]
             others = list(words(rest.cut(template, len(rest.text)))) if template else found[1:]
             named = len(others) == 2 and others[0].text.lower() == b"as"
-            if others and not named:
+            if others and not named and not _TEMPLATE.search(rest.text.decode("latin-1")):
                 self.trouble.append(
                     (instruction.line, "FROM takes one image and `AS` with a name behind it.")
                 )
-            self._base(f"{prefix}FROM", word, instruction.line)
+            self._base(f"{prefix}FROM", word)
             if named and not instruction.trigger:
                 self.stages.add(others[1].text)
         if not instruction.trigger:
             self.staged = True
 
-    def _base(self, where: str, word: Traced, line: int) -> None:
-        if not _decodes(word):
-            self.trouble.append((line, f"The image of {where} is not UTF-8."))
-            return
+    def _base(self, where: str, word: Traced) -> None:
         value = self._expand(word)
         if not value.problem and self._is_stage(value):
             self._feeds(value, None)
@@ -302,16 +312,22 @@ class _Scanner:
         return name in self.contexts or (image is not None and _familiar(image) in self.context_images)
 
     def _copy(self, instruction: Instruction) -> None:
-        if b"--from" not in instruction.text.text and b"\\" not in instruction.text.text:
+        if not instruction.text.text.startswith(b"--"):
             return
-        for flag in flags(instruction.text)[0]:
+        for flag in self._flags(instruction):
             if flag.name == b"from" and flag.value is not None:
                 self._source(f"{instruction.keyword.upper()} --from", flag.value, instruction)
+
+    def _flags(self, instruction: Instruction) -> list[Flag]:
+        found, rest = flags(instruction.text)
+        if len(instruction.text.text) - len(rest.text) >= MAX_FLAGS:
+            self.trouble.append((instruction.line, f"The flags here take more than {MAX_FLAGS} bytes."))
+        return found
 
     def _run(self, instruction: Instruction) -> None:
         if not instruction.text.text.startswith(b"--"):
             return
-        for flag in flags(instruction.text)[0]:
+        for flag in self._flags(instruction):
             if flag.name == b"mount" and flag.value is not None:
                 self._mount(flag.value, instruction)
 
@@ -333,9 +349,6 @@ class _Scanner:
         where = f"ONBUILD {where}" if instruction.trigger else where
         name = text.text
         if not name or name == b"scratch" or _NUMBER.fullmatch(name) or self._masked(name):
-            return
-        if not _decodes(text):
-            self.trouble.append((instruction.line, f"The image of {where} is not UTF-8."))
             return
         skip, note = None, ""
         if unused:
@@ -359,7 +372,7 @@ class _Scanner:
         """Judge text in which no variable is expanded."""
         name = text.text.decode("utf-8", "replace")
         if _TEMPLATE.search(name):
-            self._unknown(where, text, SkipReason.VARIABLE, "A template fills this in.")
+            self._unknown(where, text, SkipReason.VARIABLE, _FILLED)
         elif "$" in name[:-1]:
             self._unknown(
                 where,
@@ -387,14 +400,16 @@ class _Scanner:
         argument: str | None = None,
     ) -> None:
         """Add the reference that `text` is, told at `place`."""
-        reference = parse_image(text.text.decode("utf-8", "replace"))
-        if reference is None:
+        name = text.text.decode("utf-8", "replace")
+        reference = parse_image(name)
+        if reference is None and _TEMPLATE.search(name):
+            self._add(where, place, None, State.UNKNOWN, SkipReason.VARIABLE, _FILLED, argument)
+        elif reference is None:
             self._add(where, place, None, State.UNKNOWN, SkipReason.INVALID, "", argument)
         elif reference.digest is not None:
             self._add(where, place, reference, State.PINNED, SkipReason.PINNED, "", argument)
         elif skip is None and place.place is None:
-            note = "It is written with quotes, escapes or a line break inside."
-            self._add(where, place, reference, State.FLOATING, SkipReason.ESCAPED, note, argument)
+            self._add(where, place, reference, State.FLOATING, SkipReason.ESCAPED, _BROKEN, argument)
         else:
             self._add(where, place, reference, State.FLOATING, skip, note, argument)
 
@@ -412,10 +427,17 @@ class _Scanner:
         span = Span(run.origin, run.origin + len(run.text))
         if span in self.uses:
             return
+        try:
+            shown = run.text.decode("utf-8")
+        except UnicodeDecodeError:
+            if len(self.trouble) < _TROUBLE:
+                line = self.data.count(b"\n", 0, run.origin) + 1
+                self.trouble.append((line, f"The image of {where} is not UTF-8."))
+            return
         self.uses[span] = Use(
             where=where,
             span=span,
-            value=run.text.decode("utf-8", "replace"),
+            value=shown,
             reference=reference,
             state=state,
             skip=skip,
@@ -426,8 +448,9 @@ class _Scanner:
     def _derived(self) -> None:
         """Note which declarations change with another one's default though no FROM asks for them."""
         for declaration in self.declarations:
-            if not declaration.pure:
-                for holder in declaration.holders:
+            for holder in declaration.holders:
+                self.copies[holder].add(declaration.name)
+                if not declaration.pure:
                     self.outcomes[holder].add(None)
 
     def _judge_from(self, found: _From) -> None:
@@ -435,14 +458,16 @@ class _Scanner:
         raw = word.text.decode("utf-8", "replace")
         passed = sorted(value.names & self.passed)
         if _TEMPLATE.search(raw):
-            self._unknown(where, word, SkipReason.VARIABLE, "A template fills this in.")
+            self._unknown(where, word, SkipReason.VARIABLE, _FILLED)
         elif value.problem:
             self._unknown(where, word, SkipReason.VARIABLE, value.problem)
         elif not value.text.known:
             self._untold(where, word, value)
         elif not value.names:
-            text = value.text if value.text.runs else word
-            self._known(where, text, value.text if value.text.place else word, _escaped(value.text))
+            if value.text.place is not None:
+                self._known(where, value.text, value.text, None)
+            else:
+                self._known(where, value.text, word, SkipReason.ESCAPED, _BROKEN)
         elif not value.text.text:
             self._unknown(
                 where, word, SkipReason.VARIABLE, "With the defaults in this file it comes to nothing."
@@ -459,12 +484,15 @@ class _Scanner:
             self._held(where, word, value, passed)
 
     def _untold(self, where: str, word: Traced, value: Value) -> None:
-        names = ", ".join(sorted(value.names - self.values.keys())) or "a variable"
-        note = f"The file does not say what {names} is."
+        untold = sorted(name for name in value.names if name not in self.values or not self._told(name))
+        note = f"The file does not say what {untold[0] if untold else 'its variable'} is."
         if value.literal:
             self._unknown(where, word, SkipReason.PARTIAL_VARIABLE, f"{note} {_SUGGESTION}")
         else:
             self._unknown(where, word, SkipReason.VARIABLE, note)
+
+    def _told(self, name: str) -> bool:
+        return self.values[name].text.known
 
     def _held(self, where: str, word: Traced, value: Value, passed: list[str]) -> None:
         """Judge a FROM whose reference is one literal elsewhere: an ARG's default, or one in `${}`."""
@@ -489,31 +517,37 @@ class _Scanner:
         name = self.declarations[holder].name
         if self.declared[name] > 1:
             return SkipReason.SHARED_VARIABLE, f"{name} is declared more than once."
-        if self.outcomes[holder] != {place}:
+        if self.budget.exceeded or self.outcomes[holder] != {place}:
             return SkipReason.SHARED_VARIABLE, f"{name} feeds something else too."
-        copies = {one.name for one in self.declarations if holder in one.holders} | {name}
-        for copy in sorted(copies & self.redeclared.keys()):
-            if not self._only_printed(copy, self.redeclared[copy]):
+        note = ""
+        for copy in sorted((self.copies[holder] | {name}) & self.redeclared.keys()):
+            uses = self._further_uses(copy, self.redeclared[copy])
+            if not all(printed for printed in uses):
                 return SkipReason.SHARED_VARIABLE, f"A stage takes {copy} for something else too."
-            note = f"A stage prints {copy}: the digest will show there."
-            return None, note
-        return None, ""
+            note = f"A stage prints {copy}: the digest will show there." if uses else note
+        return None, note
 
-    def _only_printed(self, name: str, start: int) -> bool:
-        """Return whether nothing but LABEL and `echo` mention a build argument from `start` on."""
+    def _further_uses(self, name: str, start: int) -> list[bool]:
+        """Return of each instruction from `start` on that mentions a build argument if it only shows it."""
         if not self.budget.spend(len(self.data) // _MENTIONS):
-            return False
+            return [False]
         pattern = re.compile(rb"(?<![A-Za-z0-9_])" + re.escape(name.encode()) + rb"(?![A-Za-z0-9_])")
         starts = [one.start for one in self.after]
-        seen = set()
+        shown: dict[int, bool] = {}
         for found in pattern.finditer(self.data, start):
             index = bisect_right(starts, found.start()) - 1
-            if index < 0 or index in seen or found.start() >= self.after[index].end:
+            if index < 0 or index in shown or found.start() >= self.after[index].end:
                 continue
-            seen.add(index)
-            if not _prints(self.after[index], pattern):
-                return False
-        return True
+            if not _declares(self.after[index], pattern):
+                shown[index] = _prints(self.after[index], pattern)
+        return list(shown.values())
+
+
+def _declares(instruction: Instruction, pattern: re.Pattern[bytes]) -> bool:
+    """Return whether an instruction only takes the variable that `pattern` finds into its stage."""
+    if instruction.keyword != "arg" or instruction.trigger:
+        return False
+    return not any(b"=" in word and pattern.search(word) for word in instruction.text.text.split())
 
 
 def _prints(instruction: Instruction, pattern: re.Pattern[bytes]) -> bool:
@@ -523,8 +557,6 @@ def _prints(instruction: Instruction, pattern: re.Pattern[bytes]) -> bool:
         return False
     if instruction.keyword == "label":
         return True
-    if instruction.keyword == "arg":
-        return not any(b"=" in word and pattern.search(word) for word in text.split())
     if instruction.keyword != "run":
         return False
     return all(
@@ -534,22 +566,10 @@ def _prints(instruction: Instruction, pattern: re.Pattern[bytes]) -> bool:
     )
 
 
-def _escaped(text: Traced) -> SkipReason | None:
-    return None if text.place is not None else SkipReason.ESCAPED
-
-
 def _asked(word: Traced) -> str | None:
     """Return the name of the outermost variable of a word that is one substitution."""
     found = re.search(rb"\$\{?([A-Za-z_][A-Za-z0-9_]*)", word.text)
     return found.group(1).decode("ascii") if found else None
-
-
-def _decodes(text: Traced) -> bool:
-    try:
-        text.text.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _familiar(image: ImageReference) -> tuple[str, str, str | None, str | None]:

@@ -10,14 +10,22 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bot.dockerfile.words import Run, Traced
+from bot.dockerfile.words import EMPTY, Run, Traced
 from bot.model import Span
 from bot.source import BOM
+
+MAX_LINES = 10_000
+"""Lines of one instruction, continuations included, that are read."""
+MAX_FLAGS = 65_536
+"""Bytes at the beginning of an instruction in which flags are looked for."""
 
 _SPACE = rb"(?:[\t\n\v\f\r ]|\xc2[\x85\xa0]|\xe1\x9a\x80|\xe2\x80[\x80-\x8a\xa8\xa9\xaf]|\xe2\x81\x9f|\xe3\x80\x80)*"
 _LEADING = re.compile(_SPACE)
 _DIRECTIVE = re.compile(rb"([A-Za-z][A-Za-z0-9]*)[\t\n\f\r ]*=")
 _KEYWORD = re.compile(rb"[^\t\v\f\r ]+")
+_UNREAD = re.compile(
+    rb"(?i)(cmd|entrypoint|env|expose|healthcheck|label|maintainer|shell|stopsignal|user|volume|workdir)[\t\v\f\r ]"
+)
 _BLANK = b"\t\n\v\f\r "
 _BLANKS = re.compile(rb"[\t\n\v\f\r ]*")
 _IN_FLAG = re.compile(rb"[^\t\n\v\f\r '\"\\]+")
@@ -52,12 +60,12 @@ class Instruction:
     """In lower case; `onbuild` is left off and told by `trigger`."""
     trigger: bool
     text: Traced
-    """What follows the keyword, continuations joined."""
+    """What follows the keyword, continuations joined; empty where no image can be named."""
     start: int
     end: int
     """Offset behind the last line, heredoc bodies included."""
     line: int
-    heredoc: bool
+    heredoc: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,20 +132,28 @@ class Reader:
             begin = _skip(data, found.start, found.end)
             if begin == found.end or data[begin] == ord("#"):
                 continue
-            line = self._line
-            runs = []
+            line, lines, runs = self._line, 1, []
             more = self._continued(begin, found.end)
             runs.append(Run(data[begin : found.end if more is None else more], begin))
             end = found.end
             while more is not None and (following := self._next_line()) is not None:
+                lines += 1
                 inner = _skip(data, following.start, following.end)
                 if inner == following.end or data[inner] == ord("#"):
                     continue
                 more = self._continued(following.start, following.end)
                 end = following.end
                 stop = following.end if more is None else more
-                runs.append(Run(data[following.start : stop], following.start))
-            yield from self._instruction(Traced(runs), begin, end, line)
+                if len(runs) < MAX_LINES:
+                    runs.append(Run(data[following.start : stop], following.start))
+            if lines > MAX_LINES:
+                self.trouble.append((line, f"This instruction has more than {MAX_LINES} lines."))
+            plain = _UNREAD.match(runs[0].text)
+            if plain is None:
+                yield from self._instruction(Traced(runs), begin, end, line)
+            else:
+                keyword = plain.group(1).decode("ascii").lower()
+                yield Instruction(keyword=keyword, trigger=False, text=EMPTY, start=begin, end=end, line=line)
 
     def _instruction(self, text: Traced, start: int, end: int, line: int) -> Iterator[Instruction]:
         keyword, rest = _keyword(text)
@@ -254,17 +270,17 @@ def _keyword(text: Traced) -> tuple[str, Traced]:
 
 def flags(text: Traced) -> tuple[list[Flag], Traced]:
     """Return the `--name=value` flags at the beginning of an instruction's text, and the rest."""
-    data, at = text.text, 0
+    data, at = text.text[:MAX_FLAGS], 0
     found: list[Flag] = []
     while True:
         while at < len(data) and data[at] in _BLANK:
             at += 1
         if not data.startswith(b"--", at):
-            return found, text.cut(at, len(data))
+            return found, text.cut(at, len(text.text))
         pieces, at = _flag_word(data, at)
         word = Traced([run for start, end in pieces for run in text.cut(start, end).runs])
         if word.text == b"--":
-            return found, text.cut(at, len(data))
+            return found, text.cut(at, len(text.text))
         equals = word.text.find(b"=")
         if equals < 0:
             found.append(Flag(name=word.text[2:], value=None))

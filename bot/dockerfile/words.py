@@ -27,6 +27,8 @@ MAX_NAMES = 64
 MAX_DEPTH = 32
 """Substitutions within substitutions; people write two."""
 
+_TOO_MANY = "It is built from too many variables."
+
 _SPECIAL = b"@*#?-$!0"
 _NAME = re.compile(rb"[0-9]+|[A-Za-z_\x80-\xff][0-9A-Za-z_\x80-\xff]*")
 _PLAIN = re.compile(rb"[^$'\"\\`}/]+")
@@ -46,13 +48,17 @@ class Traced:
     __slots__ = ("_starts", "runs", "text")
 
     def __init__(self, runs: Iterable[Run]) -> None:
-        self.runs = _merged(runs)
-        self.text = b"".join(run.text for run in self.runs)
+        self.runs = tuple(runs)
+        if len(self.runs) != 1 or not self.runs[0].text:
+            self.runs = _merged(self.runs)
+        self.text = self.runs[0].text if len(self.runs) == 1 else b"".join([run.text for run in self.runs])
         self._starts: list[int] | None = None
 
     def cut(self, start: int, end: int) -> Traced:
         """Return the text from `start` to `end`, each byte with its place."""
         if len(self.runs) == 1:
+            if start == 0 and end >= len(self.text):
+                return self
             return Traced((_part(self.runs[0], start, end),))
         if self._starts is None:
             self._starts, total = [], 0
@@ -71,7 +77,7 @@ class Traced:
     @property
     def known(self) -> bool:
         """Whether the file tells the whole text."""
-        return all(run.origin != UNKNOWN for run in self.runs)
+        return not any(run.origin == UNKNOWN for run in self.runs)
 
     @property
     def place(self) -> Span | None:
@@ -125,15 +131,18 @@ class Value:
 class Budget:
     """Work that expanding all words of one file may take; beyond it values count as unknown."""
 
-    __slots__ = ("left",)
+    __slots__ = ("_left", "exceeded")
 
     def __init__(self, steps: int = 1_000_000) -> None:
-        self.left = steps
+        self._left = steps
+        self.exceeded = False
+        """Something was not followed to its end, so that nobody can say what all feeds what."""
 
     def spend(self, steps: int) -> bool:
         """Return whether there is work left for `steps` more."""
-        self.left -= steps
-        return self.left >= 0
+        self._left -= steps
+        self.exceeded = self.exceeded or self._left < 0
+        return self._left >= 0
 
 
 class _BadWordError(Exception):
@@ -176,8 +185,8 @@ def expand(word: Traced, values: Mapping[str, Value], *, escape: int, budget: Bu
         return Value(
             text=NOT_TOLD,
             pure=False,
-            names=frozenset(reader.names),
-            holders=frozenset(reader.holders),
+            names=frozenset(reader.names) if len(reader.names) <= MAX_NAMES else frozenset(),
+            holders=frozenset(reader.holders) if len(reader.names) <= MAX_NAMES else frozenset(),
             problem=str(bad),
         )
     return Value(
@@ -288,8 +297,11 @@ class _Reader:
         if value is not None:
             self.names |= value.names
             self.holders |= value.holders
-            if len(self.names) > MAX_NAMES or not self.budget.spend(len(value.text.runs) + 1):
-                raise _BadWordError("It is built from too many variables.")
+            if not self.budget.spend(len(value.text.runs) + len(value.names)):
+                raise _BadWordError(_TOO_MANY)
+        if len(self.names) > MAX_NAMES:
+            self.budget.exceeded = True
+            raise _BadWordError(_TOO_MANY)
         return value
 
     def _value(self, part: _Part, name: str) -> None:
@@ -305,6 +317,7 @@ class _Reader:
         if self.text[self.at : self.at + 1] in (b"", b"{", b"}", b":"):
             raise _BadWordError("It holds a substitution without a name.")
         name = self._name()
+        self._ask(name)
         operator = self.text[self.at : self.at + 1]
         self.at += 1
         if operator == b"}":
@@ -329,7 +342,6 @@ class _Reader:
         word = self.sequence(ord("}"), raw=False, depth=depth)
         inside = self.names, self.holders
         self.names, self.holders = outside
-        self.names.add(name)
         value = self.values.get(name)
         if value is not None and not value.text.known:
             self._value(part, name)
@@ -340,8 +352,6 @@ class _Reader:
         if given and operator != b"+":
             self._value(part, name)
             return
-        if value is not None:
-            self._ask(name)
         if operator == b"+" and not given:
             part.substitute(EMPTY, pure=False)
             return
@@ -359,7 +369,7 @@ class _Reader:
         longest = pattern[:1] == bytes((operator,))
         glob = Glob(_tokens(pattern[1:] if longest else pattern, reverse=operator == ord("%")))
         if not self.budget.spend(len(text)):
-            raise _BadWordError("It is built from too many variables.")
+            raise _BadWordError(_TOO_MANY)
         if operator == ord("%"):
             size = glob.prefix(text[::-1], longest=longest)
             kept = text if size is None else text[: len(text) - size]
@@ -387,7 +397,7 @@ class _Reader:
         made, at = bytearray(), 0
         while at < len(text):
             if not self.budget.spend(len(text) - at):
-                raise _BadWordError("It is built from too many variables.")
+                raise _BadWordError(_TOO_MANY)
             size = glob.prefix(text[at:], longest=True)
             if not size:
                 made += text[at : at + 1]
