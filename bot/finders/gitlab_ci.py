@@ -1,0 +1,311 @@
+"""Finds images, includes, components and steps in GitLab CI pipelines and component templates.
+
+The files of one pipeline, joined by local includes and child pipelines, are looked at together,
+since GitLab merges them before it expands a variable.  A file that no name gives away as GitLab's
+is read where a pipeline includes it, and reported by the first file, by path, that does so.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from bot.finders.gitlab_facts import Facts, facts
+from bot.finders.gitlab_link import link
+from bot.finders.gitlab_text import PREDEFINED
+from bot.model import Finding, Findings, Unread, UnreadReason
+from bot.source import Source
+
+__all__ = ["MAX_FILES", "PREDEFINED", "claims", "find", "needs", "paths"]
+
+paths: tuple[str, ...] = (
+    "**/*gitlab-ci*.yml",
+    "**/*gitlab-ci*.yaml",
+    "**/.gitlab-ci/**",
+    "**/.gitlab/ci/**",
+    "**/gitlab-ci/**",
+    "**/ci/gitlab/**",
+    "**/templates/*.yml",
+    "**/templates/*/template.yml",
+)
+
+MAX_FILES = 150
+"""Files that one pipeline may be made of: GitLab's own limit for includes."""
+
+_NAME = re.compile(r"(?:.*\.)?gitlab-ci(?:[._-].*)?\.ya?ml", re.DOTALL)
+_FOLDERS = ("/.gitlab-ci/", "/.gitlab/ci/", "/gitlab-ci/", "/ci/gitlab/")
+_TEMPLATE = re.compile(r"(?:.*/)?templates/(?:[^/]+|[^/]+/template)\.yml", re.DOTALL)
+_OTHERS = re.compile(
+    rb"^(?:apiVersion|kind|AWSTemplateFormatVersion|openapi|parameters|steps):|\{\{-|\{\{ ?\.", re.MULTILINE
+)
+_SPEC = re.compile(rb"^spec:[ \t]*(?:#[^\r\n]*)?\r?$", re.MULTILINE)
+_SPEC_INPUTS = re.compile(rb"^[ \t]+(?:inputs|component|include):", re.MULTILINE)
+_INPUT = re.compile(rb"\$\[\[[ ]*inputs\.")
+_JOB = re.compile(rb"^[^\s#-][^\r\n]*:[ \t]*(?:#[^\r\n]*|&[^\s]+[ \t]*)?\r?$")
+_JOB_KEY = re.compile(rb"^[ \t]+(?:script|trigger):(?:[ \t\r]|$)")
+_RELEVANT = re.compile(rb"image|services|include|variables|inputs|step|push|build|destination|copy|action")
+_WILD = re.compile(r"(\*\*|\*)")
+
+
+def claims(path: str, head: bytes) -> bool:
+    """Return whether a file is a GitLab pipeline or a part of one, by its name or as a component."""
+    if not path.endswith((".yml", ".yaml")):
+        return False
+    if _is_named(path):
+        return True
+    if "templates/" not in path or not _TEMPLATE.fullmatch(path):
+        return False
+    return not head or _is_component(head)
+
+
+def _is_named(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    if "gitlab-ci" in name and _NAME.fullmatch(name):
+        return True
+    return "gitlab" in path and any(folder in f"/{path}" for folder in _FOLDERS)
+
+
+def _is_component(head: bytes) -> bool:
+    """Return whether the head of a file is that of a component, and of nothing that looks like one."""
+    if _OTHERS.search(head):
+        return False
+    if _INPUT.search(head):
+        return True
+    spec = _SPEC.search(head)
+    if spec is not None and _SPEC_INPUTS.search(head, spec.end()):
+        return True
+    return _has_job(head)
+
+
+def _has_job(head: bytes) -> bool:
+    """Return whether a mapping at the root has `script` or `trigger` among its keys."""
+    indent: bytes | None = None
+    within = False
+    for line in head.splitlines():
+        if not line.strip() or line.lstrip().startswith(b"#"):
+            continue
+        blank = line[: len(line) - len(line.lstrip())]
+        if not blank:
+            within, indent = _JOB.match(line) is not None, None
+        elif within:
+            indent = blank if indent is None else indent
+            if blank == indent and _JOB_KEY.match(line):
+                return True
+    return False
+
+
+def needs(source: Source) -> tuple[str, ...]:
+    """Return the files that the pipeline includes locally, from the root and from folders above it.
+
+    A glob names no file: what it stands for is looked up among the files at hand.
+    """
+    if b"include" not in source.data:
+        return ()
+    found: dict[str, None] = {}
+    for written in facts(source).locals[:MAX_FILES]:
+        if "*" not in written:
+            found.update(dict.fromkeys(_candidates(source.path, written)))
+    found.pop(source.path, None)
+    return tuple(found)
+
+
+def find(source: Source, files: Mapping[str, bytes]) -> Findings:
+    """Return what the file holds, and what local includes hold that no other file reports."""
+    if not _RELEVANT.search(source.data):
+        return Findings()
+    return _repository(source, files).get(source.path, Findings())
+
+
+# --- the repository's pipelines -----------------------------------------------------------
+
+
+class _Latest:
+    """The findings of the repository that was looked at last.
+
+    Every file of it asks for the same work.  What is kept holds no file's bytes: contents are
+    told apart by Python's keyed hash.
+    """
+
+    __slots__ = ("_key", "_made")
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._made: dict[str, Findings] = {}
+
+    def get(self, files: dict[str, bytes]) -> dict[str, Findings]:
+        found = tuple((path, len(data), hash(data)) for path, data in files.items())
+        if found != self._key:
+            made = _Repository(files).findings()
+            self._made, self._key = made, found
+            return made
+        return self._made
+
+
+_latest = _Latest()
+
+
+def _repository(source: Source, files: Mapping[str, bytes]) -> dict[str, Findings]:
+    at_hand = {path: data for path, data in files.items() if path.endswith((".yml", ".yaml"))}
+    at_hand[source.path] = source.data
+    if claims(source.path, source.data[:4096]):
+        return _latest.get(at_hand)
+    return _Repository(at_hand, source.path).findings()
+
+
+class _Repository:
+    def __init__(self, files: dict[str, bytes], asked: str = "") -> None:
+        self.files = files
+        self.claimed = sorted(
+            path for path, data in files.items() if path == asked or claims(path, data[:4096])
+        )
+        self.facts: dict[str, Facts] = {}
+        self.targets: dict[tuple[str, str], tuple[str, ...]] = {}
+        self.owners: dict[str, str] = {}
+        self.refused: dict[str, list[str]] = defaultdict(list)
+        self._globbed: dict[str, tuple[str, ...]] = {}
+
+    def findings(self) -> dict[str, Findings]:
+        roots = set(self.claimed)
+        for path in self.claimed:
+            self._reach(path, roots)
+        made: dict[str, list[Finding]] = defaultdict(list)
+        for pipeline in self._pipelines():
+            complete = len(pipeline) <= MAX_FILES and not any(
+                self.facts[path].unread or self.refused.get(path) for path in pipeline
+            )
+            found = link([self.facts[path] for path in pipeline], self.targets, complete=complete)
+            for path, findings in found.items():
+                made[self.owners[path]] += findings
+        owned: dict[str, list[Facts]] = defaultdict(list)
+        for path in sorted(self.owners, key=lambda one: (one != self.owners[one], one)):
+            owned[self.owners[path]].append(self.facts[path])
+        return {
+            path: Findings(
+                references=tuple(sorted(made[path], key=lambda one: _order(one, path))),
+                unread=tuple(one for file in owned[path] for one in file.unread) + self._refusals(path),
+                built=tuple(one for file in owned[path] for one in file.built),
+                arguments=tuple(one for file in owned[path] for one in file.arguments),
+            )
+            for path in self.claimed
+        }
+
+    def _refusals(self, path: str) -> tuple[Unread, ...]:
+        return tuple(
+            Unread(
+                path=one,
+                reason=UnreadReason.LEFT_OUT,
+                detail=f"more than {MAX_FILES} local includes of {path}",
+            )
+            for one in self.refused.get(path, ())[:1]
+        )
+
+    def _read(self, path: str) -> Facts:
+        if path not in self.facts:
+            data = self.files[path]
+            self.facts[path] = facts(Source(path, data)) if _RELEVANT.search(data) else Facts(path=path)
+        return self.facts[path]
+
+    def _reach(self, root: str, roots: set[str]) -> None:
+        """Read a claimed file and what it includes down to other claimed files."""
+        self.owners[root] = root
+        pending, seen = [root], {root}
+        while pending:
+            path = pending.pop(0)
+            for written in self._read(path).locals[: MAX_FILES * 2]:
+                found = self._resolve(root, path, written)
+                self.targets[path, written] = found
+                for one in found:
+                    if one in seen or one in roots or self.owners.get(one, root) != root:
+                        continue
+                    if len(seen) > MAX_FILES:
+                        self.refused[root].append(one)
+                        continue
+                    seen.add(one)
+                    self.owners[one] = root
+                    pending.append(one)
+
+    def _resolve(self, root: str, path: str, written: str) -> tuple[str, ...]:
+        if "*" in written:
+            return self._glob(written.lstrip("/"))
+        for base in dict.fromkeys((root, path)):
+            for one in _candidates(base, written):
+                if one in self.files:
+                    return (one,)
+        return ()
+
+    def _glob(self, written: str) -> tuple[str, ...]:
+        if written not in self._globbed:
+            wanted = (one for one in sorted(self.files) if _matches(written, one))
+            self._globbed[written] = tuple(one for _, one in zip(range(MAX_FILES * 2), wanted, strict=False))
+        return self._globbed[written]
+
+    def _pipelines(self) -> Iterator[list[str]]:
+        """Yield the files that belong together, by path."""
+        neighbours: dict[str, set[str]] = defaultdict(set)
+        for (path, _), found in self.targets.items():
+            for one in found:
+                if one in self.facts:
+                    neighbours[path].add(one)
+                    neighbours[one].add(path)
+        seen: set[str] = set()
+        for start in sorted(self.facts):
+            if start in seen:
+                continue
+            pending, together = [start], {start}
+            while pending:
+                for one in neighbours[pending.pop()] - together:
+                    together.add(one)
+                    pending.append(one)
+            seen |= together
+            yield sorted(together)
+
+
+def _order(finding: Finding, path: str) -> tuple[bool, str, int, int]:
+    location = finding.location
+    return location.path != path, location.path, location.span.start, location.span.end
+
+
+def _candidates(base: str, written: str) -> Iterator[str]:
+    """Yield where a local include may lie: GitLab starts at the root, a nested template at its own."""
+    name = written.lstrip("/")
+    if not name.endswith((".yml", ".yaml")) or "$" in name or "\\" in name or len(name) > 1024:
+        return
+    folders = base.split("/")[:-1][:20]
+    for depth in range(len(folders) + 1):
+        path = posixpath.normpath("/".join((*folders[:depth], name)))
+        if not path.startswith(("../", "/")) and path != "..":
+            yield path
+
+
+def _matches(pattern: str, path: str) -> bool:
+    """Return whether GitLab's glob matches: `*` within a folder, `**` anywhere, neither empty."""
+    pieces = _WILD.split(pattern[:512])
+    if (
+        len(pieces) > 33
+        or len(path) > 1024
+        or not path.startswith(pieces[0])
+        or not path.endswith(pieces[-1])
+    ):
+        return False
+    positions = {0}
+    for piece in pieces:
+        if piece == "**":
+            positions = set(range(min(positions) + 1, len(path) + 1))
+        elif piece == "*":
+            positions = set(_within_folder(path, positions))
+        elif piece:
+            positions = {at + len(piece) for at in positions if path.startswith(piece, at)}
+        if not positions:
+            return False
+    return len(path) in positions
+
+
+def _within_folder(path: str, positions: Iterable[int]) -> Iterator[int]:
+    done = -1
+    for at in sorted(positions):
+        end = path.find("/", at)
+        end = len(path) if end < 0 else end
+        yield from range(max(at, done) + 1, end + 1)
+        done = max(done, end)
