@@ -16,8 +16,10 @@ from bot.source import Text
 
 MAX_DEPTH = 16
 """Levels of `${A:-${B:-...}}`; what is deeper is no template."""
-MAX_VALUE = 64 * 1024
-"""Characters that settings may expand to; a chain that doubles each time ends here."""
+MAX_VALUE = 4096
+"""Characters that pieces may come to together; settings that double each time end here."""
+MAX_SETTINGS = 10_000
+"""Settings of one file that are read."""
 
 _NAME = "[A-Za-z_][A-Za-z0-9_]*"
 _TOKEN = re.compile(rf"\$(?:(?P<dollar>\$)|(?P<bare>{_NAME})|\{{(?P<braced>{_NAME})(?P<operator>:?[-+?])?)?")
@@ -238,7 +240,7 @@ def dotenv(data: bytes) -> dict[str, Setting]:
     whole = text.text
     made: dict[str, Setting] = {}
     position = 0
-    while position < len(whole):
+    while position < len(whole) and len(made) < MAX_SETTINGS:
         position = _skip(whole, position)
         statement = _STATEMENT.match(whole, position)
         if statement is None:

@@ -8,35 +8,43 @@ reported by the first compose file that leads to it.
 
 from __future__ import annotations
 
-import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from bot import dockerfile
 from bot.finders.composefile import (
     EMPTY,
     Build,
-    Include,
     Inline,
-    Reading,
     Service,
     Slot,
     Value,
-    is_remote,
-    read,
 )
+from bot.finders.composeproject import (
+    MAX_CACHED,
+    MAX_NEIGHBOURS,
+    Groups,
+    Unit,
+    World,
+    cached,
+    expanded,
+    folder_of,
+    is_compose,
+    is_stack,
+    join,
+)
+from bot.finders.yaml import unread
 from bot.interpolation import (
     Literal,
     Resolved,
-    Setting,
     Settings,
     Template,
     Variable,
-    dotenv,
     parse,
     resolve,
+    wholes,
 )
 from bot.model import (
     BuildArgument,
@@ -54,18 +62,14 @@ from bot.model import (
     Unread,
     UnreadReason,
 )
-from bot.reference import is_commit, is_git_ref, parse_image
+from bot.reference import is_commit, is_digest, is_git_ref, parse_image
 from bot.source import Source
 
 FORMAT = "compose"
-MAX_NEIGHBOURS = 64
-"""Other files that are looked at for one; where more matter, nothing is taken for granted."""
 MAX_READERS = 128
 """Files that could take a setting from one `.env` file."""
-MAX_CHAIN = 16
-"""Services that extend one another."""
-MAX_CACHED = 64 * 1024
-"""Bytes of a file whose reading is kept for the files beside it."""
+MAX_SLOTS = 50_000
+"""Images that are looked at for the settings of one `.env` file."""
 
 paths: tuple[str, ...] = (
     "**/*compose*.yml",
@@ -74,9 +78,9 @@ paths: tuple[str, ...] = (
     "**/*stack*.yaml",
 )
 
-_SEPARATOR = re.compile(r"[._-]")
-_SERVICES = re.compile(rb"(?:^|[{,\s])[\"']?services[\"']?[ \t]*:")
 _TEMPLATE = re.compile(r"\{\{|\{%|<%")
+_NEWLINE = re.compile(rb"\n")
+_MENTION = re.compile(rb"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _REMOTE_GIT = re.compile(
     r"(?:https://(?P<host>[A-Za-z0-9.-]+)/|git@(?P<scp>[A-Za-z0-9.-]+):|(?P<hub>github\.com)/)"
     r"(?P<repository>[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)+?)(?:\.git)?(?:#(?P<ref>[^:#]*)(?::(?P<path>[^#]*))?)?"
@@ -89,235 +93,40 @@ _WHOLE = (
 _SHARED = "{name} is used in other places too, which a digest would break."
 _CROWDED = "Too many files lie beside this one to tell what else uses {name}."
 _UNSET = "No value or default for {name} in the files."
+_NOTHING = "With the files alone {name} comes to nothing."
 _BUILT = "A service builds the image that this names; a digest would make that build fail."
 _LOCAL = "It is never pulled, so that it is made where it runs."
 _REPLACED = "The .env file sets {name}, so that this default is not used."
-_ONLY_HERE = "{name} is used in other places too; only this default changes."
+_OTHERWISE = "{name} is used in other places too, which would not follow this default."
 _INLINE = "Compose replaces its own variables in this line before the Dockerfile is read."
 _FETCHED = "Fetched from elsewhere by compose itself; there is no pin to write."
 
 
 def claims(path: str, head: bytes) -> bool:
-    """Return whether a file is a compose file by its name; a stack file needs `services` in its head."""
-    if not path.endswith((".yml", ".yaml")):
-        return False
-    name = path.rpartition("/")[2]
-    if "compose" in name:
-        return "compose" in _SEPARATOR.split(name)[:-1]
-    if "stack" in name:
-        return _is_stack(path) and (not head or _SERVICES.search(head) is not None)
-    return False
-
-
-def _is_stack(path: str) -> bool:
-    parts = _SEPARATOR.split(path.rpartition("/")[2])[:-1]
-    return "stack" in parts and "compose" not in parts
+    """Return whether a file is a compose file by its name; a short stack file must hold `services` too."""
+    return is_compose(path, head)
 
 
 def needs(source: Source) -> tuple[str, ...]:
     """Return the `.env` files, bases and included files that the file leads to."""
-    reading = _read(source.data)
-    world = _World({source.path: source.data})
+    reading = cached(source.data)
+    world = World({source.path: source.data})
     unit = world.main(source.path)
     wanted = {path for path, _, _, _ in world.links(unit)}
     for one in reading.includes:
         wanted.update(world.environment(unit, one)[1])
-    if (b"$" in source.data or wanted) and not _is_stack(source.path):
-        wanted.add(_join(_folder(source.path), ".env") or ".env")
+    if (b"$" in source.data or wanted) and not is_stack(source.path):
+        wanted.add(join(folder_of(source.path), ".env") or ".env")
     return tuple(sorted(wanted - {source.path}))
 
 
 def find(source: Source, files: Mapping[str, bytes]) -> Findings:
     """Return what compose would run, build and fetch because of this file."""
-    reading = _read(source.data)
+    reading = cached(source.data)
     if reading is EMPTY:
         return Findings()
     held = files if files.get(source.path) is source.data else {**files, source.path: source.data}
-    return _Finder(source.path, _World(held)).findings()
-
-
-# --- files and where they lead ------------------------------------------------------------
-
-
-def _read(data: bytes) -> Reading:
-    return _read_small(data) if len(data) <= MAX_CACHED else read(Source("", data))
-
-
-@lru_cache(maxsize=256)
-def _read_small(data: bytes) -> Reading:
-    return read(Source("", data))
-
-
-@lru_cache(maxsize=2)
-def _named(names: tuple[str, ...]) -> tuple[tuple[str, ...], Mapping[str, tuple[str, ...]]]:
-    """Return the paths that could be compose files: all of them in order, and by folder."""
-    made: dict[str, list[str]] = {}
-    every = tuple(path for path in sorted(names) if claims(path, b""))
-    for path in every:
-        made.setdefault(_folder(path), []).append(path)
-    return every, {folder: tuple(held) for folder, held in made.items()}
-
-
-def _folder(path: str) -> str:
-    return path.rpartition("/")[0]
-
-
-def _join(folder: str, relative: str) -> str | None:
-    """Return a path below the repository's root; None where it leads elsewhere or is absolute."""
-    if not relative or relative.startswith(("/", "~")) or "\\" in relative or "\0" in relative:
-        return None
-    if len(relative) > 4096 or "://" in relative:
-        return None
-    joined = posixpath.normpath(posixpath.join(folder, relative))
-    return None if joined == ".." or joined.startswith("../") else joined
-
-
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    """A compose file as a part of a project."""
-
-    path: str
-    base: str
-    """The folder that its paths are relative to."""
-    settings: Settings
-    origins: Mapping[str, str]
-    """The file of each setting."""
-    extended: bool = False
-    direct: bool = True
-    """No other file with a compose file's name lies on the way to it."""
-
-
-class _World:
-    """The files of a snapshot, as compose leads from one to the other."""
-
-    def __init__(self, files: Mapping[str, bytes]) -> None:
-        self.files = files
-        self._named = _named(tuple(files))
-        self._readings: dict[str, Reading] = {}
-        self._settings: dict[str, dict[str, Setting]] = {}
-        self._projects: dict[str, tuple[_Unit, ...]] = {}
-
-    def reading(self, path: str) -> Reading:
-        if path not in self._readings:
-            data = self.files.get(path)
-            self._readings[path] = EMPTY if data is None else _read(data)
-        return self._readings[path]
-
-    def settings(self, path: str) -> dict[str, Setting]:
-        if path not in self._settings:
-            self._settings[path] = dotenv(self.files.get(path, b""))
-        return self._settings[path]
-
-    def claimed(self, path: str) -> bool:
-        return claims(path, self.files.get(path, b"")[:4096])
-
-    def beside(self, folder: str) -> tuple[str, ...]:
-        """Return the compose files right in a folder, in order."""
-        return tuple(path for path in self._named[1].get(folder, ()) if self.claimed(path))
-
-    def mentioning(self, *texts: str) -> Iterator[str]:
-        """Yield the compose files of the snapshot that hold one of some texts, in order."""
-        wanted = [text.encode() for text in texts]
-        for path in self._named[0]:
-            data = self.files.get(path, b"")
-            if any(text in data for text in wanted) and self.claimed(path):
-                yield path
-
-    def leading(self, path: str) -> tuple[str, ...]:
-        """Return the names that a compose file mentions if it leads to one without such a name."""
-        names = [path.rpartition("/")[2]]
-        others = {
-            other: data
-            for other, data in self.files.items()
-            if other.endswith((".yml", ".yaml")) and not claims(other, b"")
-        }
-        for name in names:  # grows while it is walked
-            for other, data in others.items():
-                found = other.rpartition("/")[2]
-                if name.encode() in data and found not in names and len(names) < MAX_CHAIN:
-                    names.append(found)
-        return tuple(names)
-
-    def main(self, path: str) -> _Unit:
-        """Return a file as the one that compose is started with."""
-        folder = _folder(path)
-        env = _join(folder, ".env") or ".env"
-        settings = {} if _is_stack(path) else self.settings(env)
-        return _Unit(path, folder, settings, dict.fromkeys(settings, env))
-
-    def project(self, path: str) -> tuple[_Unit, ...]:
-        """Return a file and all that it leads to, itself first."""
-        if path not in self._projects:
-            units = [self.main(path)]
-            later = self._follow(units, {path}, direct=True)
-            if later:
-                units += later
-                self._follow(units, {unit.path for unit in units}, direct=False)
-            self._projects[path] = tuple(units)
-        return self._projects[path]
-
-    def _follow(self, units: list[_Unit], seen: set[str], *, direct: bool) -> list[_Unit]:
-        """Add what units lead to; return those with a name of their own, if they are to wait."""
-        later: dict[str, _Unit] = {}
-        for unit in units:  # grows while it is walked
-            for target, base, extended, include in self.links(unit):
-                if target in seen or target not in self.files or len(units) + len(later) >= MAX_NEIGHBOURS:
-                    continue
-                settings, origins = unit.settings, unit.origins
-                if include is not None:
-                    settings, origins = self._merged(unit, include)
-                if direct and self.claimed(target):
-                    later.setdefault(target, _Unit(target, base, settings, origins, extended, direct=False))
-                    continue
-                seen.add(target)
-                units.append(_Unit(target, base, settings, origins, extended, direct))
-        return list(later.values())
-
-    def links(self, unit: _Unit) -> Iterator[tuple[str, str, bool, Include | None]]:
-        """Yield path, base folder, whether it is extended, and the include of each file linked to."""
-        reading = self.reading(unit.path)
-        for service in reading.services:
-            if service.extends is not None and service.extends[0]:
-                path = self.locate(unit, service.extends[0])
-                if path is not None:
-                    yield path, _folder(path), True, None
-        if unit.extended:
-            return  # compose takes services alone from there
-        for one in reading.includes:
-            base = self.environment(unit, one)[0]
-            for file in one.files:
-                path = self.locate(unit, file)
-                if path is not None:
-                    yield path, base, False, one
-
-    def locate(self, unit: _Unit, text: str) -> str | None:
-        """Return the path in the repository that a text of a file means."""
-        known = _expanded(text, unit.settings)
-        return None if known is None else _join(unit.base, known)
-
-    def environment(self, unit: _Unit, include: Include) -> tuple[str, tuple[str, ...]]:
-        """Return an included file's project directory and `.env` files."""
-        first = self.locate(unit, include.files[0])
-        base = _folder(first) if first is not None else unit.base
-        if include.project_directory:
-            base = self.locate(unit, include.project_directory) or unit.base
-        if include.env_files:
-            return base, tuple(filter(None, (self.locate(unit, file) for file in include.env_files)))
-        return base, (_join(base, ".env") or ".env",)
-
-    def _merged(self, unit: _Unit, include: Include) -> tuple[Settings, Mapping[str, str]]:
-        settings: dict[str, Setting] = {}
-        origins: dict[str, str] = {}
-        for path in self.environment(unit, include)[1]:
-            own = self.settings(path)
-            settings.update(own)
-            origins.update(dict.fromkeys(own, path))
-        return {**settings, **unit.settings}, {**origins, **unit.origins}
-
-
-def _expanded(text: str, settings: Settings) -> str | None:
-    template = parse(text)
-    return None if template is None else resolve(template, settings).text
+    return _Finder(source.path, World(held)).findings()
 
 
 # --- one file's findings ------------------------------------------------------------------
@@ -327,7 +136,7 @@ def _expanded(text: str, settings: Settings) -> str | None:
 class _Shown:
     """A slot as one unit of a project sees it."""
 
-    unit: _Unit
+    unit: Unit
     slot: Slot
     template: Template | None
     resolved: Resolved
@@ -341,8 +150,22 @@ class _Shown:
         return self.unit.origins[name], name
 
 
+@dataclass(slots=True)
+class _Survey:
+    """What the compose files around make of the settings in one `.env` file."""
+
+    complete: bool
+    """Whether all of them were looked at."""
+    first: dict[str, str] = field(default_factory=dict)
+    """The first file in order in which a setting is a whole image, by the setting's name."""
+    built: set[str] = field(default_factory=set)
+    """Settings that name what a build makes."""
+    partial: set[str] = field(default_factory=set)
+    """Settings that are used in another way than as a whole image."""
+
+
 class _Finder:
-    def __init__(self, path: str, world: _World) -> None:
+    def __init__(self, path: str, world: World) -> None:
         self._path = path
         self._world = world
         self._sources: dict[str, Source] = {}
@@ -350,8 +173,8 @@ class _Finder:
         self._built: list[Built] = []
         self._arguments: list[BuildArgument] = []
         self._unread: list[Unread] = []
-        self._readers_of: dict[str, list[str]] = {}
-        self._groups = _Groups(world, path)
+        self._surveys: dict[str, _Survey] = {}
+        self._groups = Groups(world, path)
 
     def findings(self) -> Findings:
         for unit in self._world.project(self._path):
@@ -368,17 +191,10 @@ class _Finder:
             arguments=tuple(self._arguments),
         )
 
-    def _file(self, unit: _Unit) -> None:
+    def _file(self, unit: Unit) -> None:
         reading = self._world.reading(unit.path)
         if reading.trouble is not None:
-            reason = (
-                UnreadReason.NOT_UTF8 if reading.trouble.detail == "not UTF-8" else UnreadReason.UNPARSABLE
-            )
-            self._unread.append(
-                Unread(
-                    path=unit.path, reason=reason, detail=reading.trouble.detail, line=reading.trouble.line
-                )
-            )
+            self._unread.append(unread(self._source(unit.path), reading.trouble))
         for remote in reading.remotes:
             self._add(self._remote(unit, remote))
         for inline in reading.inlines:
@@ -389,7 +205,7 @@ class _Finder:
 
     # --- slots ----------------------------------------------------------------------------
 
-    def _slots(self, unit: _Unit, *, mine: bool) -> None:
+    def _slots(self, unit: Unit, *, mine: bool) -> None:
         for shown in _shown(self._world, unit):
             built = self._groups.built(unit.path, shown.slot)
             if mine and built:
@@ -416,6 +232,8 @@ class _Finder:
             return
         reference = parse_image(resolved.text or "")
         state = _state(reference)
+        if reference is None and _ends_in_digest(shown.template or ()):
+            state = State.PINNED
         skip, note = self._local(shown, built=built)
         if skip is None:
             skip, note = _why_not(shown, reference)
@@ -441,8 +259,9 @@ class _Finder:
         reference = parse_image(literal.text)
         if skip is None:
             skip = _plain_skip(reference)
-        if skip is None and argument in self._world.reading(shown.unit.path).partial:
-            note = _ONLY_HERE.format(name=argument)
+        shared = self._shared_default(shown, literal) if skip is None else None
+        if shared is not None:
+            skip, note = SkipReason.SHARED_VARIABLE, _OTHERWISE.format(name=shared)
         location = self._at(shown.unit.path, span)
         self._add(self._finding(shown, location, reference, _state(reference), skip, note, argument))
 
@@ -451,19 +270,21 @@ class _Finder:
         if setting is None or setting.span is None:
             return
         path, name = held
-        owner = self._owns_setting(held)
-        if owner is False:
+        survey = self._survey(path)
+        owner = survey.first.get(name)
+        if owner is not None and owner != self._path:
             return
         reference = parse_image(setting.value or "")
-        skip, note = self._local(shown, built=self._feeds_build(held))
-        if skip is None and self._is_shared(held):
+        skip, note = self._local(shown, built=name in survey.built)
+        if skip is None and name in survey.partial:
             skip, note = SkipReason.SHARED_VARIABLE, _SHARED.format(name=name)
+        if skip is None and not survey.complete:
+            skip, note = SkipReason.SHARED_VARIABLE, _CROWDED.format(name=name)
         if skip is None:
-            skip, note = _plain_skip(reference), _SHELL.format(name=name)
-            if skip is not None:
-                note = ""
+            skip = _plain_skip(reference)
+            note = _SHELL.format(name=name) if skip is None else ""
         location = self._at(path, setting.span)
-        if owner is None:  # cannot be told: said at the use, so that no two files edit the setting
+        if owner is None:  # said at the use, so that no two files edit the setting
             if not mine or shown.slot.value.span is None:
                 return
             location = self._at(shown.unit.path, shown.slot.value.span)
@@ -517,74 +338,68 @@ class _Finder:
                 return False
         return True
 
-    def _owns_setting(self, held: tuple[str, str]) -> bool | None:
-        """Return whether this file reports a setting; None where that would take too long to tell."""
-        for number, other in enumerate(self._readers(held[0])):
-            if other >= self._path:
-                break
-            if number >= MAX_READERS:
-                return None
-            if held in self._held(other):
-                return False
-        return True
+    def _survey(self, path: str) -> _Survey:
+        """Return what every compose file that could take settings from a file makes of them."""
+        if path not in self._surveys:
+            world = self._world
+            readers = sorted({*world.beside(folder_of(path)), *world.mentioning("include"), self._path})
+            made = self._surveys[path] = _Survey(complete=len(readers) <= MAX_READERS)
+            left = MAX_SLOTS
+            for reader in readers[:MAX_READERS]:
+                for unit in world.project(reader):
+                    left -= len(world.reading(unit.path).slots)
+                    if left < 0:
+                        made.complete = False
+                        return made
+                    self._survey_unit(made, path, reader, unit)
+            for setting in {**world.settings(path), **world.main(self._path).settings}.values():
+                made.partial |= setting.mentions
+        return self._surveys[path]
 
-    def _readers(self, path: str) -> list[str]:
-        """Return the compose files that could take settings from a file, in order."""
-        if path not in self._readers_of:
-            found = {*self._world.beside(_folder(path)), *self._world.mentioning("include"), self._path}
-            self._readers_of[path] = sorted(found)
-        return self._readers_of[path]
+    def _survey_unit(self, made: _Survey, path: str, reader: str, unit: Unit) -> None:
+        reading = self._world.reading(unit.path)
+        stack = is_stack(unit.path)  # reads no .env itself, yet is often fed from it by hand
+        used = reading.partial
+        if reading.trouble is not None:
+            used = _mentioned(self._world.files[unit.path])
+        made.partial.update(name for name in used if stack or unit.origins.get(name) == path)
+        for shown in _shown(self._world, unit):
+            if shown.setting is not None and shown.setting[0] == path:
+                name = shown.setting[1]
+                made.first.setdefault(name, reader)
+                if self._groups.built(unit.path, shown.slot):
+                    made.built.add(name)
 
-    def _held(self, path: str) -> set[tuple[str, str]]:
-        """Return the settings that hold images of a project."""
-        return {
-            shown.setting
-            for unit in self._world.project(path)
-            for shown in _shown(self._world, unit)
-            if shown.setting is not None
-        }
-
-    def _takers(self, held: tuple[str, str]) -> Iterator[_Unit]:
-        """Yield each part of a project in which a variable has its value from a setting."""
-        path, name = held
-        for other in self._readers(path)[:MAX_READERS]:
-            for unit in self._world.project(other):
-                if unit.origins.get(name) == path and name.encode() in self._world.files[unit.path]:
-                    yield unit
-
-    def _is_shared(self, held: tuple[str, str]) -> bool:
-        path, name = held
-        if len(self._readers(path)) > MAX_READERS:
-            return True
-        for unit in self._takers(held):
-            reading = self._world.reading(unit.path)
-            if name in reading.partial:
-                return True
-            if reading.trouble is not None and _mentions(self._world.files[unit.path], name):
-                return True
-        stacks = (one for one in self._world.beside(_folder(path)) if _is_stack(one))
-        if any(name in self._world.reading(one).partial for one in stacks):
-            return True
-        settings = {**self._world.settings(path), **self._world.main(self._path).settings}
-        return any(name in setting.mentions for setting in settings.values())
-
-    def _feeds_build(self, held: tuple[str, str]) -> bool:
-        return any(
-            shown.setting == held and self._groups.built(unit.path, shown.slot)
-            for unit in self._takers(held)
-            for shown in _shown(self._world, unit)
-        )
+    def _shared_default(self, shown: _Shown, literal: Literal) -> str | None:
+        """Return a variable before this default that is used where it would not follow it, if any."""
+        used = set(wholes(shown.template or ()))
+        if not used:
+            return None
+        around = dict.fromkeys([shown.unit.path, self._path, *self._world.beside(folder_of(shown.unit.path))])
+        if len(around) > MAX_READERS:
+            return min(used)
+        for path in around:
+            reading = self._world.reading(path)
+            partial = reading.partial
+            if reading.trouble is not None:
+                partial = _mentioned(self._world.files[path])
+            if used & partial:
+                return min(used & partial)
+            for name in sorted(used & reading.defaults.keys()):
+                if any(_undigested(text) != _undigested(literal.text) for text in reading.defaults[name]):
+                    return name
+        return None
 
     # --- builds ---------------------------------------------------------------------------
 
-    def _name_built(self, unit: _Unit, slot: Slot) -> None:
+    def _name_built(self, unit: Unit, slot: Slot) -> None:
         name, span = _name(slot.value, unit.settings), slot.value.span or slot.value.raw
         reference = parse_image(name)
         official = reference is not None and reference.repository.startswith("library/")
         if name and (not official or self._groups.builds_itself(unit.path, slot)):
             self._built.append(Built(name=name, location=self._at(unit.path, span)))
 
-    def _build(self, unit: _Unit, service: Service, build: Build) -> None:
+    def _build(self, unit: Unit, service: Service, build: Build) -> None:
         for tag in build.tags:
             name = _name(tag, unit.settings)
             if name:
@@ -598,9 +413,10 @@ class _Finder:
                 BuildArgument(name=argument.text, dockerfile=path, location=location) for path in dockerfiles
             ]
 
-    def _inline(self, unit: _Unit, inline: Inline) -> None:
+    def _inline(self, unit: Unit, inline: Inline) -> None:
         replaced = _Replaced(inline.value.text, unit.settings)
         scan = dockerfile.scan(replaced.data, passed=inline.passed, contexts=inline.contexts)
+        lines = _Lines(inline)
         source = self._source(unit.path)
         for line, detail in scan.trouble:
             place = source.line_at(inline.value.raw.start)
@@ -611,9 +427,7 @@ class _Finder:
             )
         for use in scan.uses:
             original, untouched = replaced.original(use.span)
-            span = None
-            if inline.lines is not None:
-                span = _in_lines(inline.value.text, inline.lines, original)
+            span = lines.span(original)
             skip, note = use.skip, use.note
             if span is None:
                 span = self._search(unit.path, inline.value.raw, use.value)
@@ -647,7 +461,7 @@ class _Finder:
 
     # --- remote files ---------------------------------------------------------------------
 
-    def _remote(self, unit: _Unit, value: Value) -> Finding:
+    def _remote(self, unit: Unit, value: Value) -> Finding:
         location = self._at(unit.path, value.span or value.raw)
         reference, state = _remote_reference(value.text)
         return Finding(
@@ -684,16 +498,26 @@ class _Finder:
             self._references[key] = finding
 
 
-def _shown(world: _World, unit: _Unit) -> Iterator[_Shown]:
+def _shown(world: World, unit: Unit) -> Iterator[_Shown]:
     for slot in world.reading(unit.path).slots:
         template = slot.value.template
         found = Resolved(text=None) if template is None else resolve(template, unit.settings)
         yield _Shown(unit, slot, template, found)
 
 
-def _mentions(data: bytes, name: str) -> bool:
-    """Return whether an unparsable file seems to use a variable."""
-    return re.search(rb"\$\{?" + re.escape(name).encode() + rb"\b", data) is not None
+def _mentioned(data: bytes) -> frozenset[str]:
+    """Return the variables that an unparsable file seems to use."""
+    return frozenset(found.decode() for found in _MENTION.findall(data))
+
+
+def _ends_in_digest(template: Template) -> bool:
+    """Return whether the text ends in a digest, whatever its variables come to."""
+    last = template[-1] if template else None
+    return isinstance(last, Literal) and is_digest(last.text.rpartition("@")[2]) and "@" in last.text
+
+
+def _undigested(text: str) -> str:
+    return text.partition("@")[0]
 
 
 def _state(reference: Reference | None) -> State:
@@ -717,25 +541,37 @@ def _why_not(shown: _Shown, reference: ImageReference | None) -> tuple[SkipReaso
         return SkipReason.VARIABLE, "A template is filled in before compose reads the file."
     variables = [piece for piece in template if isinstance(piece, Variable)]
     if not variables:
-        if value.span is not None or reference is None:
-            return SkipReason.INVALID, ""
-        return SkipReason.ESCAPED, ""
-    name = shown.resolved.argument or variables[0].name
+        escaped = value.span is None and reference is not None
+        return SkipReason.ESCAPED if escaped else SkipReason.INVALID, ""
+    if reference is not None and reference.digest is not None:
+        return SkipReason.PINNED, ""
     if len(template) == 1:
-        if reference is None and shown.resolved.text:
-            return SkipReason.INVALID, ""
-        if shown.resolved.literal is not None:
-            return SkipReason.ESCAPED, ""
-        if reference is None:
-            return SkipReason.VARIABLE, _UNSET.format(name=name)
-        return SkipReason.PARTIAL_VARIABLE, f"The value of {name} is put together from other variables."
+        return _why_not_variable(shown.resolved, variables[0].name, reference)
+    if _ends_in_digest(template):
+        return SkipReason.PARTIAL_VARIABLE, "The digest decides, whatever the variable says."
     example = str(reference) if reference is not None else "name:tag"
     return SkipReason.PARTIAL_VARIABLE, _WHOLE.format(example=example)
 
 
+def _why_not_variable(
+    resolved: Resolved, first: str, reference: ImageReference | None
+) -> tuple[SkipReason, str]:
+    """Return why an image that one variable names is not edited at its use."""
+    name = resolved.argument or first
+    if resolved.text is None:
+        return SkipReason.VARIABLE, _UNSET.format(name=name)
+    if not resolved.text:
+        return SkipReason.VARIABLE, _NOTHING.format(name=name)
+    if reference is None:
+        return SkipReason.INVALID, ""
+    if resolved.literal is not None:
+        return SkipReason.ESCAPED, ""
+    return SkipReason.PARTIAL_VARIABLE, f"The value of {name} is put together from other variables."
+
+
 def _name(value: Value, settings: Settings) -> str:
     """Return an image's name with what is known of it, up to a tag that is not."""
-    known = _expanded(value.text, settings)
+    known = expanded(value.text, settings)
     if known is not None:
         return known
     name = value.text.partition("$")[0]
@@ -761,105 +597,6 @@ def _remote_reference(text: str) -> tuple[Reference | None, State]:
     return reference, State.PINNED if is_commit(ref) else State.FLOATING
 
 
-# --- services of several files ------------------------------------------------------------
-
-
-class _Groups:
-    """Services that compose merges: of one name in files of one folder, and by `extends`."""
-
-    def __init__(self, world: _World, path: str) -> None:
-        self._world = world
-        self._services: dict[tuple[str, str], Service] = {}
-        files = [unit.path for unit in world.project(path)]
-        files += world.beside(_folder(path))[:MAX_NEIGHBOURS]
-        for number, other in enumerate(world.mentioning(path.rpartition("/")[2])):
-            if number >= MAX_NEIGHBOURS:
-                break
-            if any(unit.path == path for unit in world.project(other)):
-                files.append(other)
-        for one in dict.fromkeys(files):
-            for service in world.reading(one).services:
-                self._services[one, service.name] = service
-        self._building = self._find_building()
-        self._marked = set(self._find_marked())
-
-    def _chain(self, key: tuple[str, str]) -> list[tuple[str, str]]:
-        """Return a service and what it extends, itself first."""
-        made: list[tuple[str, str]] = []
-        while key in self._services and key not in made and len(made) < MAX_CHAIN:
-            made.append(key)
-            extends = self._services[key].extends
-            if extends is None:
-                break
-            path = key[0] if not extends[0] else _join(_folder(key[0]), extends[0])
-            if path is None:
-                break
-            key = (path, extends[1])
-        return made
-
-    def _find_building(self) -> set[tuple[str, str]]:
-        """Return folder and name of each service that some file builds."""
-        made: set[tuple[str, str]] = set()
-        for key in self._services:
-            if any(self._services[one].build is not None for one in self._chain(key)):
-                made.add((_folder(key[0]), key[1]))
-        return made
-
-    def _find_marked(self) -> Iterator[tuple[str, str]]:
-        """Yield the services whose image is what a build makes."""
-        for key in self._services:
-            if (_folder(key[0]), key[1]) in self._building:
-                holder = next((one for one in self._chain(key) if self._services[one].has_image), None)
-                if holder is not None:
-                    yield holder
-
-    def built(self, path: str, slot: Slot) -> bool:
-        return any((path, name) in self._marked for name in slot.services)
-
-    def builds_itself(self, path: str, slot: Slot) -> bool:
-        """Return whether a build stands right beside the image."""
-        return any(
-            (held := self._services.get((path, name))) is not None and held.build is not None
-            for name in slot.services
-        )
-
-    def dockerfiles(self, unit: _Unit, service: Service) -> tuple[str | None, ...]:
-        """Return the Dockerfiles that a service may build; None stands for one that is not known."""
-        folder = _folder(unit.path)
-        keys = [(unit.path, service.name)]
-        keys += [key for key in self._services if key[1] == service.name and _folder(key[0]) == folder]
-        contexts: dict[tuple[str, str], None] = {}
-        names: dict[str, None] = {}
-        for key in keys:
-            for member in self._chain(key):
-                build = self._services[member].build
-                if build is None:
-                    continue
-                if build.context is not None:
-                    contexts[self._world.main(member[0]).base, build.context] = None
-                    if build.dockerfile is None and member == keys[0]:
-                        names["Dockerfile"] = None
-                if build.dockerfile is not None:
-                    names[build.dockerfile] = None
-        made = [
-            self._dockerfile(unit, base, context, name)
-            for base, context in contexts or {(unit.base, "."): None}
-            for name in names or {"Dockerfile": None}
-        ]
-        return (None,) if len(made) > MAX_CHAIN else tuple(dict.fromkeys(made))
-
-    def _dockerfile(self, unit: _Unit, base: str, context: str, name: str) -> str | None:
-        folder, file = _expanded(context, unit.settings), _expanded(name, unit.settings)
-        if folder is None or file is None or is_remote(folder):
-            return None
-        below = _join(base, folder)
-        path = None if below is None else _join("" if below == "." else below, file)
-        if path is not None and file == "Dockerfile" and path not in self._world.files:
-            other = f"{path.removesuffix('Dockerfile')}Containerfile"
-            return other if other in self._world.files else path
-        return path
-
-
 # --- Dockerfiles inside -------------------------------------------------------------------
 
 
@@ -868,19 +605,22 @@ class _Replaced:
 
     def __init__(self, text: str, settings: Settings) -> None:
         pieces: list[str] = []
-        self._marks: list[tuple[int, int, int, int, bool]] = []
+        self._starts: list[int] = []
+        self._marks: list[tuple[int, int, int, bool]] = []
         start = written = 0
+        room = MAX_CACHED
         for number, piece in enumerate(parse(text, lenient=True) or ()):
             if isinstance(piece, Literal):
                 known, same = piece.text, piece.plain
             else:
-                value = resolve((piece,), settings).text
-                same = False
-                known = (
-                    f"${{MOORLINE_{number}}}" if value is None or "\n" in value or "\r" in value else value
-                )
+                value, same = resolve((piece,), settings).text, False
+                if value is None or len(value) > room or "\n" in value or "\r" in value:
+                    known = f"${{MOORLINE_{number}}}"
+                else:
+                    known, room = value, room - len(value)
             width, before = len(known.encode()), len(text[piece.start : piece.end].encode())
-            self._marks.append((start, start + width, written, written + before, same))
+            self._starts.append(start)
+            self._marks.append((start + width, written, written + before, same))
             pieces.append(known)
             start += width
             written += before
@@ -888,26 +628,29 @@ class _Replaced:
 
     def original(self, span: Span) -> tuple[Span, bool]:
         """Return the bytes as written that became a span, and whether they are the same."""
-        first = last = None
-        same = True
-        for start, end, before, behind, kept in self._marks:
-            if end <= span.start or start >= span.end:
-                continue
-            same = same and kept
-            if first is None:
-                first = before + (span.start - start if kept else 0)
-            last = before + (span.end - start) if kept and span.end <= end else behind
-        if first is None or last is None:
+        first = bisect_right(self._starts, span.start) - 1
+        last = bisect_right(self._starts, max(span.start, span.end - 1)) - 1
+        if first < 0:
             return Span(0, 0), False
-        return Span(first, last), same
+        _, before, _, kept = self._marks[first]
+        begin = before + (span.start - self._starts[first] if kept else 0)
+        _, before, behind, kept_last = self._marks[last]
+        end = before + span.end - self._starts[last] if kept_last else behind
+        return Span(begin, end), all(mark[3] for mark in self._marks[first : last + 1])
 
 
-def _in_lines(text: str, lines: Sequence[int], span: Span) -> Span | None:
-    """Return the bytes in the file of a span of the text's bytes, which lies within one line."""
-    data = text.encode()
-    number = data.count(b"\n", 0, span.start)
-    begin = data.rfind(b"\n", 0, span.start) + 1
-    if number >= len(lines) or b"\n" in data[span.start : span.end]:
-        return None
-    start = lines[number] + span.start - begin
-    return Span(start, start + span.end - span.start)
+class _Lines:
+    """The lines of a Dockerfile inside, and the bytes at which they stand in the file."""
+
+    def __init__(self, inline: Inline) -> None:
+        self._data = inline.value.text.encode()
+        self._begins = [0, *(found.end() for found in _NEWLINE.finditer(self._data))]
+        self._lines = inline.lines
+
+    def span(self, span: Span) -> Span | None:
+        """Return the bytes in the file of a span that lies within one line; None where they differ."""
+        number = bisect_right(self._begins, span.start) - 1
+        if self._lines is None or number >= len(self._lines) or b"\n" in self._data[span.start : span.end]:
+            return None
+        start = self._lines[number] + span.start - self._begins[number]
+        return Span(start, start + span.end - span.start)

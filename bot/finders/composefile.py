@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
-from bot.finders.yaml import Table
-from bot.interpolation import Template, names, parse, wholes
+from bot.finders.yaml import Table, shown
+from bot.interpolation import Template, Variable, names, parse, resolve, wholes
 from bot.model import Span
 from bot.source import Source
 from bot.yamltree import Mapping, Node, Scalar, Sequence, Tree, Unparsable, compose, get, items, scalar
@@ -19,6 +20,8 @@ from bot.yamltree import Mapping, Node, Scalar, Sequence, Tree, Unparsable, comp
 DOCKER_IMAGE = "docker-image://"
 MAX_RAW = 1024
 """Bytes of a value without plain span that a report shows; of a longer one the first line."""
+
+Defaults: TypeAlias = dict[str, frozenset[str]]
 
 _TABLE = Table(("services.*", "include", "include[]"))
 _NULL = "tag:yaml.org,2002:null"
@@ -105,10 +108,10 @@ class Reading:
     includes: tuple[Include, ...] = ()
     remotes: tuple[Value, ...] = ()
     """Files of other places that it includes or extends."""
-    whole: frozenset[str] = frozenset()
-    """Variables that an image may be the value of."""
     partial: frozenset[str] = frozenset()
     """Variables that are used in any other way."""
+    defaults: Defaults = field(default_factory=dict)
+    """What images come to where such a variable is not set; empty where that is not told."""
 
 
 EMPTY = Reading()
@@ -145,12 +148,15 @@ class _Reader:
                     self._service(hit.where, hit.node)
             elif not isinstance(hit.node, Sequence):
                 self._include(hit.where, hit.node)
-        whole: set[str] = set()
         partial: set[str] = set()
+        defaults: dict[str, set[str]] = {}
         for slot in self._slots.values():
             template = slot.value.template or ()
             candidates = set(wholes(template))
-            whole |= candidates
+            if len(template) == 1 and isinstance(template[0], Variable) and template[0].operator:
+                default = resolve(template, {}).text
+                for name in candidates:
+                    defaults.setdefault(name, set()).add(default or "")
             partial |= set(names(template)) - candidates
         for text in _texts(self._tree, self._slots.keys()):
             partial.update(names(parse(text, lenient=True) or ()))
@@ -160,8 +166,8 @@ class _Reader:
             services=tuple(self._services),
             includes=tuple(self._includes),
             remotes=tuple(self._remotes.values()),
-            whole=frozenset(whole),
             partial=frozenset(partial),
+            defaults={name: frozenset(held) for name, held in defaults.items()},
         )
 
     # --- services -------------------------------------------------------------------------
@@ -250,12 +256,12 @@ class _Reader:
         """Yield the names of a map, or of a list of `NAME=value` and `NAME`."""
         if isinstance(node, Mapping):
             for key, _ in items(node):
-                yield self._value(f"{where}.{key.value}", key)
+                yield self._value(f"{where}.{shown(str(key.value))}", key)
         for item in _listed(node):
             value = self._value(where, item)
             name = value.text.partition("=")[0]
             if name:
-                yield _cut(value, 0, len(name), f"{where}.{name}")
+                yield _cut(value, 0, len(name), f"{where}.{shown(name)}")
 
     def _contexts(self, where: str, node: Node | None) -> frozenset[str]:
         """Take in the images that named contexts are; return the contexts' names."""
@@ -271,7 +277,7 @@ class _Reader:
             found.add(name)
             text = scalar(held) or ""
             if text.startswith(DOCKER_IMAGE, start):
-                value = self._value(f"{where}.{name}", held)
+                value = self._value(f"{where}.{shown(name)}", held)
                 cut = _cut(value, start + len(DOCKER_IMAGE), len(text), value.where)
                 self._slots.setdefault(id(held), Slot(value=cut, services=()))
         return frozenset(found)
