@@ -138,7 +138,9 @@ class GuardedPool(urllib3.PoolManager):
         port = parts.port or PORTS[parts.scheme]
         proxy = self._proxies.choose(parts.scheme, host, port)
         if not proxy:
-            return super().urlopen(method, url, redirect=False, **kw)
+            # urllib3's own method would parse the URL anew and follow redirects without us.
+            direct = self.connection_from_host(host, port, parts.scheme)
+            return direct.urlopen(method, parts.request_uri, redirect=False, assert_same_host=False, **kw)
         self.rules.vet(parts.scheme, host, port)
         try:
             known = self._resolver.addresses(host, self.limits.connect)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 from urllib3 import BaseHTTPResponse, HTTPHeaderDict, Timeout
 from urllib3.exceptions import HTTPError
@@ -192,8 +193,14 @@ def host_of(url: str) -> str:
 
     Raises `TroubleError` (INVALID) for what is no URL of ours to ask.
     """
+    end = url.find("/", len("https://"))
+    return _host_of(url if end < 0 else url[:end])
+
+
+@lru_cache(maxsize=512)
+def _host_of(origin: str) -> str:
     try:
-        return str(Allowed.parse(url)).partition("://")[2]
+        return str(Allowed.parse(origin)).partition("://")[2]
     except ConfigurationError:
         raise TroubleError(
             UnresolvedReason.INVALID, "The registry leads to something that is no URL."
