@@ -77,13 +77,13 @@ class Table:
             return
         for key, value in items(node):
             name = str(key.value)
-            shown = f"{where}.{_shown(name)}" if where else _shown(name)
+            place = f"{where}.{shown(name)}" if where else shown(name)
             for below in filter(None, (step.next.get(name), step.next.get("*"))):
-                yield from self._descend(value, node, below, shown, seen)
+                yield from self._descend(value, node, below, place, seen)
 
 
-def _shown(name: str) -> str:
-    """Return a key as `where` shows it: bounded, since every place below repeats it, and printable."""
+def shown(name: str) -> str:
+    """Return a key as `where` shows it: printable, and bounded since every place below repeats it."""
     if len(name) > MAX_KEY:
         name = f"{name[:MAX_KEY]}..."
     return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,94 @@
+"""The version comment behind `uses: owner/repo@commit`: where it stands, or could stand.
+
+Moorline writes ` # v4.2.1`, one space before and one behind the `#`: the one form that
+Renovate, Dependabot, pinact, ratchet and zizmor all read.  What other tools and people have
+written is read in every form they use, and kept in it: only the version within is replaced.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from bot.model import Comment, Span
+from bot.reference import is_commit
+from bot.yamltree import Scalar, Tree
+
+MAX_COMMENT = 400
+"""Characters of a comment that are read."""
+
+_REF = r"[A-Za-z0-9][A-Za-z0-9._+/-]{0,99}"
+_NUMBERS = r"[0-9]{1,10}(?:\.[0-9]{1,10}){0,5}(?:[-+._][A-Za-z0-9][A-Za-z0-9.+_-]{0,60})?"
+_VERSION = rf"[vV]?{_NUMBERS}"
+_END = r"(?=[\s,;()]|$)"
+_WORD = r"(?:tag|pin(?:ned)?(?: to| at)?|ver(?:sion)?|release|ref|branch)"
+_SEGMENT = re.compile(r"(?:^|(?<=\s))#+")
+_FORMS = (
+    # `ratchet:actions/checkout@v4`, `actions/checkout@v4`
+    re.compile(rf"(?:ratchet:)?[A-Za-z0-9_.-]{{1,100}}/[A-Za-z0-9_./-]{{1,200}}@(?P<version>{_REF}){_END}"),
+    # `tag=v4`, `pin@v4`, `pin @v4`, `@v4`, `renovate: tag=v4`, `renovate: pin @v4`
+    re.compile(rf"(?:renovate:\s{{0,9}})?(?:{_WORD}\s?[=@]|@)\s?(?P<version>{_REF}){_END}", re.IGNORECASE),
+    # `pin v4`, `version: 4.2.1`, and among other words what is a version beyond doubt: `v4 (latest)`
+    re.compile(rf"(?:renovate:\s{{0,9}})?{_WORD}:?\s(?P<version>{_VERSION}){_END}", re.IGNORECASE),
+    re.compile(rf"(?P<version>[vV]{_NUMBERS}){_END}"),
+    re.compile(rf"(?P<version>(?=[0-9]{{1,10}}\.[0-9]){_NUMBERS}){_END}"),
+    # `4`, alone
+    re.compile(rf"(?P<version>{_VERSION})\s*$"),
+)
+_ALONE = re.compile(rf"(?:{_WORD}:\s)?(?P<version>{_REF})\s*$", re.IGNORECASE)
+_BRANCHES = frozenset({
+    "main", "master", "trunk", "develop", "development", "dev", "devel", "next", "stable", "beta", "alpha",
+    "nightly", "edge", "latest", "release", "releases", "production", "prod", "default", "head",
+})  # fmt: skip
+_DIRECTIVE = re.compile(r"ignore|disable|enable|skip|allow|noqa|nosec|nolint|todo|fixme", re.IGNORECASE)
+
+
+_MUST_STAY_FIRST = re.compile(r"#+\s?yamllint ")
+"""yamllint takes a directive for one only where it is the whole comment."""
+
+
+def version_comment(tree: Tree, node: Scalar, ref: str) -> Comment | None:
+    """Return the place of the version comment behind a `uses:` value with this ref.
+
+    None where there is no room for one: in flow collections, behind block scalars, before a
+    directive that must stay the whole comment, and where the version cannot be replaced without
+    doubt about which of two it is.
+    """
+    behind = tree.behind(node)
+    if behind is None:
+        return None
+    span, text = behind
+    for start, version in _versions(text[:MAX_COMMENT], ref):
+        if text.find(version) != start:
+            return None
+        return Comment(span=span, text=text, version=version)
+    if _MUST_STAY_FIRST.match(text):
+        return None
+    end = tree.raw(node).end
+    return Comment(span=Span(end, end))
+
+
+def _versions(text: str, ref: str) -> Iterator[tuple[int, str]]:
+    """Yield position and text of each version that a comment names, segment by segment."""
+    segments = [found.span() for found in _SEGMENT.finditer(text)]
+    ends = [*(start for start, _ in segments[1:]), len(text)]
+    for (_, start), end in zip(segments, ends, strict=False):  # one end too many where there is no comment
+        segment = text[start:end]
+        body = segment.lstrip()
+        start += len(segment) - len(body)  # noqa: PLW2901 - the segment's own start, moved behind its blanks
+        found = next((match for form in _FORMS if (match := form.match(body))), None)
+        if found is None and (alone := _ALONE.match(body)) and _names_ref(alone["version"], ref):
+            found = alone
+        if found is not None:
+            yield start + found.start("version"), found["version"]
+
+
+def _names_ref(word: str, ref: str) -> bool:
+    """Return whether a word that stands alone behind a value names a ref rather than a topic."""
+    if is_commit(word) or _DIRECTIVE.search(word):
+        return False
+    if word == ref:
+        return True
+    if not is_commit(ref):
+        return False
+    return word.lower() in _BRANCHES or not word.isalpha()
