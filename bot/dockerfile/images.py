@@ -47,7 +47,7 @@ _KEYWORD = re.compile(
 )
 
 _TEMPLATE = re.compile(
-    r"\{\{|\}\}|\{%|%\}|<%|%>|\$\(|#\{|\$\{\{|@[A-Za-z_][A-Za-z0-9_.-]*@|%%[A-Za-z_][A-Za-z0-9_]*%%"
+    r"\{\{|\{%|<%|\$\(|(?<![A-Za-z0-9_])#\{|@[A-Za-z_][A-Za-z0-9_.-]*@|%%[A-Za-z_][A-Za-z0-9_]*%%"
 )
 _OPENINGS = {b"{{": b"}}", b"{%": b"%}", b"<%": b"%>"}
 _NUMBER = re.compile(rb"[+-]?[0-9]+")
@@ -320,7 +320,7 @@ class _Scanner:
 
     def _flags(self, instruction: Instruction) -> list[Flag]:
         found, rest = flags(instruction.text)
-        if len(instruction.text.text) - len(rest.text) >= MAX_FLAGS:
+        if len(instruction.text.text) - len(rest.text) >= MAX_FLAGS - 1:
             self.trouble.append((instruction.line, f"The flags here take more than {MAX_FLAGS} bytes."))
         return found
 

@@ -278,6 +278,8 @@ def flags(text: Traced) -> tuple[list[Flag], Traced]:
         if not data.startswith(b"--", at):
             return found, text.cut(at, len(text.text))
         pieces, at = _flag_word(data, at)
+        if at == len(data) < len(text.text):
+            return found, text.cut(at, len(text.text))
         word = Traced([run for start, end in pieces for run in text.cut(start, end).runs])
         if word.text == b"--":
             return found, text.cut(at, len(text.text))
