@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from bot import dockerfile
 from bot.finders.composefile import (
     EMPTY,
+    MAX_RAW,
     Build,
     Inline,
     Service,
@@ -37,6 +38,7 @@ from bot.finders.composeproject import (
 )
 from bot.finders.yaml import unread
 from bot.interpolation import (
+    UNKNOWN,
     Literal,
     Resolved,
     Settings,
@@ -68,7 +70,7 @@ from bot.source import Source
 FORMAT = "compose"
 MAX_READERS = 128
 """Files that could take a setting from one `.env` file."""
-MAX_SLOTS = 50_000
+MAX_SLOTS = 20_000
 """Images that are looked at for the settings of one `.env` file."""
 
 paths: tuple[str, ...] = (
@@ -138,8 +140,11 @@ class _Shown:
 
     unit: Unit
     slot: Slot
-    template: Template | None
     resolved: Resolved
+
+    @property
+    def template(self) -> Template | None:
+        return self.slot.template
 
     @property
     def setting(self) -> tuple[str, str] | None:
@@ -237,7 +242,7 @@ class _Finder:
         skip, note = self._local(shown, built=built)
         if skip is None:
             skip, note = _why_not(shown, reference)
-        span = value.span if value.span is not None else value.raw
+        span = self._shortened(shown.unit.path, value.span if value.span is not None else value.raw)
         argument = resolved.argument if len(shown.template or ()) == 1 else None
         self._add(
             self._finding(shown, self._at(shown.unit.path, span), reference, state, skip, note, argument)
@@ -259,6 +264,8 @@ class _Finder:
         reference = parse_image(literal.text)
         if skip is None:
             skip = _plain_skip(reference)
+        if reference is None:
+            span = self._shortened(shown.unit.path, span)
         shared = self._shared_default(shown, literal) if skip is None else None
         if shared is not None:
             skip, note = SkipReason.SHARED_VARIABLE, _OTHERWISE.format(name=shared)
@@ -283,7 +290,7 @@ class _Finder:
         if skip is None:
             skip = _plain_skip(reference)
             note = _SHELL.format(name=name) if skip is None else ""
-        location = self._at(path, setting.span)
+        location = self._at(path, self._shortened(path, setting.span))
         if owner is None:  # said at the use, so that no two files edit the setting
             if not mine or shown.slot.value.span is None:
                 return
@@ -375,10 +382,11 @@ class _Finder:
         used = set(wholes(shown.template or ()))
         if not used:
             return None
-        around = dict.fromkeys([shown.unit.path, self._path, *self._world.beside(folder_of(shown.unit.path))])
+        around = {unit.path for unit in self._world.project(self._path)}
+        around.update(self._world.beside(folder_of(shown.unit.path)))
         if len(around) > MAX_READERS:
             return min(used)
-        for path in around:
+        for path in sorted(around):
             reading = self._world.reading(path)
             partial = reading.partial
             if reading.trouble is not None:
@@ -404,18 +412,29 @@ class _Finder:
             name = _name(tag, unit.settings)
             if name:
                 self._built.append(Built(name=name, location=self._at(unit.path, tag.span or tag.raw)))
-        if build.inline or not build.arguments:
+        if any(part.inline for _, part in self._groups.builds(unit.path, service.name)):
             return
         dockerfiles = self._groups.dockerfiles(unit, service)
-        for argument in build.arguments:
-            location = self._at(unit.path, argument.span or argument.raw)
-            self._arguments += [
-                BuildArgument(name=argument.text, dockerfile=path, location=location) for path in dockerfiles
-            ]
+        for path, part in self._groups.inherited(unit.path, service.name):
+            for argument in part.arguments:
+                location = self._at(path, argument.span or argument.raw)
+                self._arguments += [
+                    BuildArgument(name=argument.text, dockerfile=one, location=location)
+                    for one in dockerfiles
+                ]
 
     def _inline(self, unit: Unit, inline: Inline) -> None:
         replaced = _Replaced(inline.value.text, unit.settings)
-        scan = dockerfile.scan(replaced.data, passed=inline.passed, contexts=inline.contexts)
+        builds = [
+            build
+            for name in inline.services[:MAX_NEIGHBOURS]
+            for _, build in self._groups.builds(unit.path, name)
+        ]
+        scan = dockerfile.scan(
+            replaced.data,
+            passed={argument.text for build in builds for argument in build.arguments},
+            contexts={context for build in builds for context in build.contexts},
+        )
         lines = _Lines(inline)
         source = self._source(unit.path)
         for line, detail in scan.trouble:
@@ -486,6 +505,15 @@ class _Finder:
     def _at(self, path: str, span: Span) -> Location:
         return self._source(path).location(span.start, span.end)
 
+    def _shortened(self, path: str, span: Span) -> Span:
+        """Return a span, or its start where it is far longer than any reference."""
+        if span.end - span.start <= MAX_RAW:
+            return span
+        data, end = self._world.files.get(path, b""), span.start + MAX_RAW
+        while data[end] & 0xC0 == 0x80:  # within a character
+            end -= 1
+        return Span(span.start, end)
+
     def _text(self, location: Location) -> str:
         data = self._world.files.get(location.path, b"")
         return data[location.span.start : location.span.end].decode("utf-8", "replace")
@@ -500,9 +528,8 @@ class _Finder:
 
 def _shown(world: World, unit: Unit) -> Iterator[_Shown]:
     for slot in world.reading(unit.path).slots:
-        template = slot.value.template
-        found = Resolved(text=None) if template is None else resolve(template, unit.settings)
-        yield _Shown(unit, slot, template, found)
+        found = UNKNOWN if slot.template is None else resolve(slot.template, unit.settings)
+        yield _Shown(unit, slot, found)
 
 
 def _mentioned(data: bytes) -> frozenset[str]:
@@ -535,10 +562,10 @@ def _plain_skip(reference: ImageReference | None) -> SkipReason | None:
 def _why_not(shown: _Shown, reference: ImageReference | None) -> tuple[SkipReason, str]:
     """Return why a value that no one plain literal holds is not edited."""
     value, template = shown.slot.value, shown.template
-    if template is None:
-        return SkipReason.INVALID, "Compose refuses the `$` in it; a literal one is written `$$`."
     if _TEMPLATE.search(value.text):
         return SkipReason.VARIABLE, "A template is filled in before compose reads the file."
+    if template is None:
+        return SkipReason.INVALID, "Compose refuses the `$` in it; a literal one is written `$$`."
     variables = [piece for piece in template if isinstance(piece, Variable)]
     if not variables:
         escaped = value.span is None and reference is not None

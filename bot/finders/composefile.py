@@ -40,17 +40,14 @@ class Value:
     raw: Span
     """The bytes of the scalar as written, quotes and indicators included."""
 
-    @property
-    def template(self) -> Template | None:
-        """The text as compose interpolates it; None where compose would refuse it."""
-        return parse(self.text)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
     """A value that names an image."""
 
     value: Value
+    template: Template | None
+    """The value as compose interpolates it; None where compose would refuse it."""
     services: tuple[str, ...]
     """The services whose `image` it is; none for contexts and volumes."""
     local: bool = False
@@ -67,6 +64,8 @@ class Build:
     tags: tuple[Value, ...]
     arguments: tuple[Value, ...]
     """Names of the arguments it passes."""
+    contexts: frozenset[str]
+    """Names of its additional contexts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +84,7 @@ class Inline:
     value: Value
     lines: tuple[int, ...] | None
     """The byte at which each of its lines starts; None where they are not there letter by letter."""
-    passed: frozenset[str]
-    contexts: frozenset[str]
+    services: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +149,7 @@ class _Reader:
         partial: set[str] = set()
         defaults: dict[str, set[str]] = {}
         for slot in self._slots.values():
-            template = slot.value.template or ()
+            template = slot.template or ()
             candidates = set(wholes(template))
             if len(template) == 1 and isinstance(template[0], Variable) and template[0].operator:
                 default = resolve(template, {}).text
@@ -182,7 +180,7 @@ class _Reader:
             Service(
                 name=name,
                 has_image=named,
-                build=self._build(f"{where}.build", build),
+                build=self._build(f"{where}.build", build, name),
                 extends=self._extends(f"{where}.extends", get(node, "extends")),
             )
         )
@@ -191,8 +189,10 @@ class _Reader:
         if node is None or not _is_set(node):
             return False
         known = self._slots.get(id(node))
+        value = known.value if known else self._value(where, node)
         self._slots[id(node)] = Slot(
-            value=known.value if known else self._value(where, node),
+            value=value,
+            template=known.template if known else parse(value.text),
             services=(*(known.services if known else ()), service),
             local=local or (known is not None and known.local),
         )
@@ -206,9 +206,8 @@ class _Reader:
                 continue
             held = get(volume, "source")
             if held is not None and _is_set(held):
-                self._slots.setdefault(
-                    id(held), Slot(value=self._value(f"{where}[{number}].source", held), services=())
-                )
+                value = self._value(f"{where}[{number}].source", held)
+                self._slots.setdefault(id(held), Slot(value=value, template=parse(value.text), services=()))
 
     def _extends(self, where: str, node: Node | None) -> tuple[str, str] | None:
         if isinstance(node, Scalar):
@@ -224,11 +223,18 @@ class _Reader:
 
     # --- builds ---------------------------------------------------------------------------
 
-    def _build(self, where: str, node: Node | None) -> Build | None:
+    def _build(self, where: str, node: Node | None, service: str) -> Build | None:
         if node is None or isinstance(node, Sequence) or not _is_set(node):
             return None
         if isinstance(node, Scalar):
-            return Build(context=node.value, dockerfile=None, inline=False, tags=(), arguments=())
+            return Build(
+                context=node.value,
+                dockerfile=None,
+                inline=False,
+                tags=(),
+                arguments=(),
+                contexts=frozenset(),
+            )
         arguments = tuple(self._names(f"{where}.args", get(node, "args")))
         contexts = self._contexts(f"{where}.additional_contexts", get(node, "additional_contexts"))
         inline = get(node, "dockerfile_inline")
@@ -238,8 +244,7 @@ class _Reader:
             self._inlines[id(inline)] = Inline(
                 value=known.value if known else self._value(f"{where}.dockerfile_inline", inline),
                 lines=known.lines if known else self._lines(inline),
-                passed=frozenset(one.text for one in arguments) | (known.passed if known else frozenset()),
-                contexts=contexts | (known.contexts if known else frozenset()),
+                services=(*(known.services if known else ()), service),
             )
         return Build(
             context=scalar(get(node, "context")),
@@ -250,6 +255,7 @@ class _Reader:
                 for number, tag in enumerate(_listed(get(node, "tags")))
             ),
             arguments=arguments,
+            contexts=contexts,
         )
 
     def _names(self, where: str, node: Node | None) -> Iterator[Value]:
@@ -279,7 +285,7 @@ class _Reader:
             if text.startswith(DOCKER_IMAGE, start):
                 value = self._value(f"{where}.{shown(name)}", held)
                 cut = _cut(value, start + len(DOCKER_IMAGE), len(text), value.where)
-                self._slots.setdefault(id(held), Slot(value=cut, services=()))
+                self._slots.setdefault(id(held), Slot(value=cut, template=parse(cut.text), services=()))
         return frozenset(found)
 
     # --- includes -------------------------------------------------------------------------

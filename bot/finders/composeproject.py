@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from bot.finders.composefile import EMPTY, Include, Reading, Service, Slot, is_remote, read
+from bot.finders.composefile import EMPTY, Build, Include, Reading, Service, Slot, is_remote, read
 from bot.interpolation import Setting, Settings, dotenv, parse, resolve
 from bot.source import Source
 
@@ -294,23 +294,28 @@ class Groups:
             for name in slot.services
         )
 
+    def builds(self, path: str, service: str) -> list[tuple[str, Build]]:
+        """Return what makes up a service's build, overlays included, its own first, each with its file."""
+        keys = [(path, service), *self._namesakes.get((folder_of(path), service), ())]
+        members = dict.fromkeys(member for key in keys for member in self._chain(key))
+        return [(key[0], build) for key in members if (build := self._services[key].build) is not None]
+
+    def inherited(self, path: str, service: str) -> list[tuple[str, Build]]:
+        """Return a service's own build and those that it extends, each with its file."""
+        members = self._chain((path, service))
+        return [(key[0], build) for key in members if (build := self._services[key].build) is not None]
+
     def dockerfiles(self, unit: Unit, service: Service) -> tuple[str | None, ...]:
         """Return the Dockerfiles that a service may build; None stands for one that is not known."""
-        own = (unit.path, service.name)
-        keys = [own, *self._namesakes.get((folder_of(unit.path), service.name), ())]
         contexts: dict[tuple[str, str], None] = {}
         names: dict[str, None] = {}
-        for key in keys:
-            for member in self._chain(key):
-                build = self._services[member].build
-                if build is None:
-                    continue
-                if build.context is not None:
-                    contexts[self._world.main(member[0]).base, build.context] = None
-                    if build.dockerfile is None and member == own:
-                        names["Dockerfile"] = None
-                if build.dockerfile is not None:
-                    names[build.dockerfile] = None
+        for path, build in self.builds(unit.path, service.name):
+            if build.context is not None:
+                contexts[self._world.main(path).base, build.context] = None
+                if build is service.build and build.dockerfile is None:
+                    names["Dockerfile"] = None
+            if build.dockerfile is not None:
+                names[build.dockerfile] = None
         made = [
             self._dockerfile(unit, base, context, name)
             for base, context in contexts or {(unit.base, "."): None}
