@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from pathlib import Path
 
 import goldens
 import pytest
@@ -235,6 +234,44 @@ def test_place_of_the_comment(line: str, expected: tuple[str, str] | None) -> No
     assert text[: comment.span.start].rstrip("'").endswith("@v1")
 
 
+@pytest.mark.parametrize(
+    ("line", "version"),
+    [
+        ("- {uses: a/b@v1} # v1", "v1"),
+        ("- {uses: a/b@v1, with: {x: 1}} # v1.2", "v1.2"),
+        ("- { name: x, uses: 'a/b@v1' }  # tag=v1", "v1"),
+        ("- {uses: a/b@v1} # why", None),
+        ("- {uses: a/b@v1}# v1", None),
+        ("- {uses: a/b@v1, with: {x: 'y'}} # v1", None),
+        ("- {uses: a/b@v1, env: {mail: a@b}} # v1", None),
+        ("- {name: a@b, uses: a/b@v1} # v1", None),
+    ],
+)
+def test_comment_behind_brackets_is_kept_in_step(line: str, version: str | None) -> None:
+    text = f"jobs:\n  a:\n    steps:\n      {line}\n"
+    comment = only(text).comment
+    assert (comment.version if comment else None) == version
+    hold(text.encode())
+    if version is not None:
+        data = text.encode()
+        (one,) = find(data).references
+        assert one.reference is not None
+        made = candidates.edits(candidates.candidate(one, resolve(one.reference)))
+        guard.judge(made, {PATH: data})
+        assert edits.apply({PATH: data}, made)[PATH].rstrip().endswith(b"v1.9.1")
+
+
+@pytest.mark.parametrize("value", ["null", "~", "", "false", "''", "[]", "{}"])
+def test_left_out_images_are_no_references(value: str) -> None:
+    assert (
+        find(f"jobs: {{a: {{container: {value}, services: {{b: {value}, c: {{image: {value}}}}}}}}}\n")
+        == Findings()
+    )
+    matrix = f"strategy: {{matrix: {{image: [{value or '~'}, node:20]}}}}"
+    one = only(f"jobs: {{a: {{{matrix}, container: '${{{{ matrix.image }}}}'}}}}\n")
+    assert one.value == "node:20"
+
+
 # --- properties ----------------------------------------------------------------------------
 
 
@@ -429,9 +466,3 @@ def test_dockerfile_that_an_argument_is_passed_to(inputs: str, dockerfile: str |
 def test_unread_file_says_what_is_wrong() -> None:
     (one,) = find(b"jobs:\n  a: # uses\n    \xff: 1\n").unread
     assert (one.path, one.reason, one.line) == (PATH, UnreadReason.NOT_UTF8, 3)
-
-
-def test_repository_holds_no_file_that_is_claimed_and_unread() -> None:
-    root = Path(__file__).parent.parent / ".github"
-    for path in root.rglob("*.y*ml"):
-        assert find(path.read_bytes()).unread == ()

@@ -54,6 +54,7 @@ _WORDS = (b"uses", b"image", b"container", b"services", b"docker", b"KO_DOCKER_R
 _RUNS = re.compile(rb"""^["']?runs["']?[ \t]*:""", re.MULTILINE)
 _JOBS = re.compile(rb"""^["']?jobs["']?[ \t]*:""", re.MULTILINE)
 
+_NO_TEXT = frozenset({"tag:yaml.org,2002:null", "tag:yaml.org,2002:bool"})
 _DOCKER = "docker://"
 _URL = re.compile(
     r"https?://(?P<host>[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?)/(?P<rest>[^\s?#]+)", re.IGNORECASE
@@ -148,10 +149,11 @@ class _File:
 
     def findings(self) -> list[Finding]:
         for hit in _TABLE.walk(self._tree):
-            if isinstance(hit.node, Scalar) and hit.node.value and id(hit.node) not in self._fed.slots:
+            if isinstance(hit.node, Scalar) and _is_text(hit.node) and id(hit.node) not in self._fed.slots:
                 self._take(hit, hit.node)
         for literal in self._fed.literals:
-            self._image(literal.node, literal.where, literal=literal)
+            if _is_text(literal.node):
+                self._image(literal.node, literal.where, literal=literal)
         return list(self._found.values())
 
     def _take(self, hit: Hit, node: Scalar) -> None:
@@ -213,6 +215,11 @@ class _File:
             comment=comment,
             argument=literal.argument if literal else None,
         )
+
+
+def _is_text(node: Scalar) -> bool:
+    """Return whether a scalar says something: `null`, `~` and `false` leave an image out."""
+    return bool(node.value) and node.tag not in _NO_TEXT
 
 
 def _has_scheme(text: str) -> bool:

@@ -43,6 +43,7 @@ _BRANCHES = frozenset({
 _DIRECTIVE = re.compile(r"ignore|disable|enable|skip|allow|noqa|nosec|nolint|todo|fixme", re.IGNORECASE)
 
 
+_LINE_END = re.compile(r"[^#\r\n'\"@]*[\]}][ \t]+(#[^\r\n]*)")
 _MUST_STAY_FIRST = re.compile(r"#+\s?yamllint ")
 """yamllint takes a directive for one only where it is the whole comment."""
 
@@ -50,13 +51,13 @@ _MUST_STAY_FIRST = re.compile(r"#+\s?yamllint ")
 def version_comment(tree: Tree, node: Scalar, ref: str) -> Comment | None:
     """Return the place of the version comment behind a `uses:` value with this ref.
 
-    None where there is no room for one: in flow collections, behind block scalars, before a
-    directive that must stay the whole comment, and where the version cannot be replaced without
-    doubt about which of two it is.
+    None where there is no room for one: in flow collections (but one that stands behind the
+    closing bracket is kept in step), behind block scalars, before a directive that must stay
+    the whole comment, and where the version cannot be replaced without doubt which it is.
     """
     behind = tree.behind(node)
     if behind is None:
-        return None
+        return _behind_brackets(tree, node, ref)
     span, text = behind
     for start, version in _versions(text[:MAX_COMMENT], ref):
         if text.find(version) != start:
@@ -66,6 +67,21 @@ def version_comment(tree: Tree, node: Scalar, ref: str) -> Comment | None:
         return None
     end = tree.raw(node).end
     return Comment(span=Span(end, end))
+
+
+def _behind_brackets(tree: Tree, node: Scalar, ref: str) -> Comment | None:
+    """Return the version comment at the end of a line whose only reference stands in brackets."""
+    text, start, end = tree.text.text, node.start_mark.index, node.end_mark.index
+    found = None if node.style in ("|", ">") else _LINE_END.match(text, end)
+    if found is None or "@" in text[max(text.rfind("\n", 0, start), text.rfind("\r", 0, start)) + 1 : start]:
+        return None
+    comment = found[1]
+    for place, version in _versions(comment[:MAX_COMMENT], ref):
+        if comment.find(version) == place:
+            span = Span(tree.text.offset(found.start(1)), tree.text.offset(found.end(1)))
+            return Comment(span=span, text=comment, version=version)
+        break
+    return None
 
 
 def _versions(text: str, ref: str) -> Iterator[tuple[int, str]]:
