@@ -21,6 +21,7 @@ from bot.trust.base import Sources
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 IMAGE = "application/vnd.oci.image.manifest.v1+json"
+_INDEXES = (INDEX, "application/vnd.docker.distribution.manifest.list.v2+json")
 
 
 def manifest(
@@ -31,7 +32,7 @@ def manifest(
         digest=f"sha256:{hashlib.sha256(body).hexdigest()}",
         media_type=media_type,
         size=len(body),
-        is_index=media_type == INDEX,
+        is_index=media_type in _INDEXES,
         platforms=tuple(Platform(**dict(zip(_PARTS, one.split("/"), strict=False))) for one in platforms),
         body=body,
         source=source,

@@ -65,7 +65,7 @@ def judge(finding: Finding, old: Evidence | None, new: Evidence, rule: Rule, now
     if seconds >= days * _DAY:
         return Judgement(ruling=Ruling.PASS, text=f"seen for {_plural(int(seconds // _DAY))}")
     seen = "seen now for the first time" if since is None else f"seen for {_plural(int(seconds // _DAY))}"
-    return Judgement(ruling=Ruling.FAIL, text=f"{seen}, of the {_plural(days)} that are asked for")
+    return Judgement(ruling=Ruling.FAIL, text=f"{seen}; asked for: {_plural(days)}")
 
 
 def _plural(days: int) -> str:

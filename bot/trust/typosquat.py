@@ -155,7 +155,7 @@ def _without_digits(base: str, known: frozenset[str]) -> str | None:
 
 
 def _near(text: str, known: frozenset[str], shortest: int = SHORTEST) -> str | None:
-    """Return the known name that looks the same or is one slip away, the first by the alphabet.
+    """Return the known name that looks the same or is one slip away, one as long as the text first.
 
     A slip is a letter too many, too few, exchanged or swapped with its neighbour.
     """
@@ -164,18 +164,20 @@ def _near(text: str, known: frozenset[str], shortest: int = SHORTEST) -> str | N
     from rapidfuzz.distance import DamerauLevenshtein  # noqa: PLC0415 - only where a name is not known
 
     skeleton = _skeleton(text)
-    for one, other in _with_skeletons(known):
-        if one == text:
-            continue
-        if other == skeleton and len(skeleton) >= 3:
-            return one
-        if (
-            min(len(text), len(one)) >= shortest
-            and abs(len(text) - len(one)) <= 1
-            and DamerauLevenshtein.distance(text, one, score_cutoff=1) <= 1
-        ):
-            return one
-    return None
+    near = [
+        one
+        for one, other in _with_skeletons(known)
+        if one != text
+        and (
+            (other == skeleton and len(skeleton) >= 3)
+            or (
+                min(len(text), len(one)) >= shortest
+                and abs(len(text) - len(one)) <= 1
+                and DamerauLevenshtein.distance(text, one, score_cutoff=1) <= 1
+            )
+        )
+    ]
+    return min(near, key=lambda one: abs(len(one) - len(text)), default=None)
 
 
 @cache
