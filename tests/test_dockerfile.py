@@ -207,6 +207,7 @@ FROM c
         "RUN echo \\<<EOF",
         "RUN x=${A:-<<EOF}",
         "RUN cat << EOF",
+        "RUN echo $((1 <<2))",
     ],
 )
 def test_what_is_no_heredoc(line: str) -> None:
@@ -244,7 +245,7 @@ def test_heredoc_terminators_keep_their_tabs_without_a_dash() -> None:
         ("// syntax=example.com/a/b:1", "// syntax example.com/a/b:1"),
         (f"# syntax=docker/dockerfile:1@{DIGEST}", f"# syntax docker/dockerfile:1@{DIGEST} | pinned"),
         ("# syntax=Docker/Dockerfile", "# syntax Docker/Dockerfile | invalid"),
-        ("# syntax={{ x }}", "# syntax {{ | variable"),
+        ("# syntax={{ x }}", "# syntax {{ x }} | variable"),
         ("# syntax=$X", "# syntax $X | variable"),
     ],
 )
@@ -287,6 +288,8 @@ def test_syntax_replaced_from_outside() -> None:
         ("COPY --from=$X a b", "COPY --from $X | variable"),
         ("COPY --from=${X:-node} a b", "COPY --from ${X:-node} | variable"),
         ("COPY --from={{x}} a b", "COPY --from {{x}} | variable"),
+        ("COPY --from=a:{{ x }} a b", "COPY --from a:{{ x }} | variable"),
+        ("COPY --from={{ x a b", "COPY --from {{ | variable"),
         (f"COPY --from=a@{DIGEST} a b", f"COPY --from a@{DIGEST} | pinned"),
         ("ADD --from=node:20 a b", "ADD --from node:20"),
         ("ONBUILD COPY --from=node:latest a b", "ONBUILD COPY --from node:latest"),

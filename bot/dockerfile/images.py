@@ -358,6 +358,17 @@ class _Scanner:
             note = "It may name a stage of the Dockerfile that builds on this image."
         self._literal(where, text, skip=skip, note=note)
 
+    def _whole_template(self, text: Traced) -> Traced:
+        """Return `text` up to the end of a template's expression that blanks cut off from it."""
+        start = text.runs[0].origin
+        for opening, closing in _OPENINGS.items():
+            if text.text.rfind(opening) > text.text.rfind(closing):
+                line = self.data.find(b"\n", start)
+                end = self.data.find(closing, start, line if line >= 0 else len(self.data))
+                if end >= 0:
+                    return Traced((Run(self.data[start : end + len(closing)], start),))
+        return text
+
     # --- judgement ------------------------------------------------------------------------
 
     def _literal(
@@ -372,7 +383,7 @@ class _Scanner:
         """Judge text in which no variable is expanded."""
         name = text.text.decode("utf-8", "replace")
         if _TEMPLATE.search(name):
-            self._unknown(where, text, SkipReason.VARIABLE, _FILLED)
+            self._unknown(where, self._whole_template(text), SkipReason.VARIABLE, _FILLED)
         elif "$" in name[:-1]:
             self._unknown(
                 where,

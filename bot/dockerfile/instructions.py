@@ -35,6 +35,7 @@ _HEREDOC = re.compile(rb"[0-9]*<<(-?)([^<]+)")
 _SHELL = re.compile(rb"\\.?|'|\"|\$\{|\}|[\t\n\v\f\r ]+|[^\\'\"${}\t\n\v\f\r ]+|[${]", re.DOTALL)
 _SINGLE = re.compile(rb"[^']+|'")
 _CLOSED_BY = {b"'": b"'", b'"': b'"', b"${": b"}"}
+_DELIMITER = re.compile(rb"[A-Za-z_][\w.-]*")
 _DELIMITER_END = re.compile(rb"[;|&<>()].*", re.DOTALL)
 _QUOTED = re.compile(rb"'([^']*)'|\"((?:[^\"\\]|\\.)*)\"|\\(.)", re.DOTALL)
 _DIRECTIVES = frozenset({"syntax", "escape", "check"})
@@ -188,7 +189,7 @@ class Reader:
             if not self._ends(name):
                 # `<<EOF>file` and `<<EOF;` are no delimiters that BuildKit could find again.
                 name = _DELIMITER_END.sub(b"", name)
-                if not sure and not self._ends(name):
+                if not self._ends(name) and not (sure and _DELIMITER.fullmatch(name)):
                     continue
             found.append((name, match.group(1) == b"-"))
         return found

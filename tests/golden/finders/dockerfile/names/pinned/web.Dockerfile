@@ -1,0 +1,1 @@
+FROM alpine:7@sha256:4daacda5581e3a4fadd7bc1ca68824901f6735915f37c803a9fd5041e79cdb69

@@ -1,0 +1,1 @@
+FROM alpine:8@sha256:6e4e0b214e27ac08822c918d6f3bc2f52b8e2e7c1ae38fa75e7eea5c0c0506a1
