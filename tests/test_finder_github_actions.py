@@ -416,7 +416,7 @@ def test_variables_do_not_grow_without_bound() -> None:
         "run: docker push a/${{ env.Z }}",
         "run: docker push a/$X",
     )
-    assert [one.name for one in find(text).built] == ["a/${{env.Z}}", "a/" + "y" * 490]
+    assert [one.name for one in find(text).built] == ["a/${{ env.Z }}", "a/" + "y" * 490]
 
 
 def test_builds_by_name() -> None:
@@ -424,15 +424,21 @@ def test_builds_by_name() -> None:
         "uses: docker/build-push-action@v6\n        with: {tags: 'acme/a:1, acme/b'}",
         "uses: depot/build-push-action@v1\n        with: {tags: acme/c}",
         "run: docker push ${{ env.NOWHERE }}/d",
-        "run: docker push ghcr.io/${{ github.repository }}:1",
+        "run: docker push ghcr.io/${{ github.repository }}:${{ inputs.a || '1' }} && docker push $X:1",
+        "run: docker push ${{ steps.a.outputs.b }}:${{ github.sha }}",
+        "run: docker build -t ${{5}} -f ${{ env.NOWHERE }}/Dockerfile --build-arg A=${{ env.B }} .",
+        "run: docker push acme/$'{{9}}'",
     )
     found = find(text)
     assert [one.name for one in found.built] == [
         "acme/a:1",
         "acme/b",
         "acme/c",
-        "ghcr.io/${{github.repository}}:1",
+        "${{ env.NOWHERE }}/d",
+        "ghcr.io/${{ github.repository }}:${{ inputs.a || '1' }}",
+        "acme/${{9}}",
     ]
+    assert [(one.name, one.dockerfile) for one in found.arguments] == [("A", None)]
     line = text[: found.built[1].location.span.start].count("\n") + 1
     assert found.built[1].location.line == line
     assert text[found.built[1].location.span.start :].startswith("acme/b")

@@ -17,6 +17,7 @@ MAX_SEARCHED = 20_000
 """Characters of a script or list in which a name's own line is looked for."""
 
 _EXPRESSION = re.compile(r"\$\{\{([^{}]*)\}\}")
+_MASK = re.compile(r"\$\{\{([0-9]{1,7})\}\}")
 _ENV = re.compile(r"\s*env\.([A-Za-z_]\w*)\s*", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 _ARGUMENT = re.compile(r"[A-Za-z_]\w*")
@@ -217,8 +218,9 @@ def _run(step: _Step, made: Facts) -> None:
         return
     built: list[str] = []
     if any(name in script for name in _BUILDERS):
-        shell = gitlab_scripts.read(_EXPRESSION.sub(_compact, script))
-        built += (_expand(name, step.env) for name in shell.built if len(name) <= MAX_NAME)
+        masked = _Masked(script)
+        shell = gitlab_scripts.read(masked.text)
+        built += (_expand(masked.shown(name), step.env) for name in shell.built if len(name) <= MAX_NAME)
         for name, dockerfile in shell.arguments:
             place = None if dockerfile is None or step.folder is None else _join(step.folder, dockerfile)
             _add_argument(step, node, made, name, place)
@@ -227,8 +229,24 @@ def _run(step: _Step, made: Facts) -> None:
     _add_built(step, node, made, built)
 
 
-def _compact(found: re.Match[str]) -> str:
-    return "${{" + "".join(found[1].split()) + "}}"
+class _Masked:
+    """A script whose expressions are numbers, so that their blanks and quotes end no words."""
+
+    def __init__(self, script: str) -> None:
+        self._expressions: list[str] = []
+        self.text = _EXPRESSION.sub(self._mask, script)
+
+    def shown(self, text: str) -> str:
+        return _MASK.sub(self._unmask, text)
+
+    def _unmask(self, found: re.Match[str]) -> str:
+        # Quotes that were taken away may have put together what looks like a mask.
+        number = int(found[1])
+        return self._expressions[number] if number < len(self._expressions) else found[0]
+
+    def _mask(self, found: re.Match[str]) -> str:
+        self._expressions.append(found[0])
+        return f"${{{{{len(self._expressions) - 1}}}}}"
 
 
 def _known(name: str, env: list[dict[str, str]]) -> list[str]:
@@ -236,19 +254,18 @@ def _known(name: str, env: list[dict[str, str]]) -> list[str]:
 
 
 def _expand(text: str, env: list[dict[str, str]]) -> str:
-    """Return text with the literals of `env` in it; other expressions stay, without blanks."""
+    """Return text with the literals of `env` in it; other expressions stay."""
 
     def expression(found: re.Match[str]) -> str:
         named = _ENV.fullmatch(found[1])
         values = _known(named[1].lower(), env) if named else []
-        return values[0] if values else _compact(found)
+        return values[0] if values else found[0]
 
     def variable(found: re.Match[str]) -> str:
         values = _known((found[1] or found[2]).lower(), env)
         return values[0] if values else found[0]
 
-    text = _EXPRESSION.sub(expression, text)
-    return _EXPRESSION.sub(_compact, _VARIABLE.sub(variable, text))
+    return _VARIABLE.sub(variable, _EXPRESSION.sub(expression, text))
 
 
 # --- what is told --------------------------------------------------------------------------
@@ -260,11 +277,16 @@ def _add_built(step: _Step, node: Node | None, made: Facts, names: Iterable[str]
     made.seen.add(id(node))
     for written in names:
         name = written.strip().strip("\"'")
-        # A name that begins with an expression has no prefix by which it could be told from others.
-        if not name or len(name) > MAX_NAME or name[0] in "$`{-=" or any(c.isspace() for c in name):
-            continue
-        if name not in made.built:
+        if _says_something(name) and name not in made.built:
             made.built[name] = Built(name=name, location=_place(step.tree, node, name))
+
+
+def _says_something(name: str) -> bool:
+    """Return whether a name has literal parts by which it could be told from others."""
+    literal = _VARIABLE.sub("", _EXPRESSION.sub("", name))
+    if len(name) > MAX_NAME or name[:1] in ("-", "=", "`") or not literal.partition(":")[0].strip("/@"):
+        return False
+    return not any(character.isspace() or character in "{}`()" for character in literal)
 
 
 def _add_argument(step: _Step, node: Node | None, made: Facts, name: str, dockerfile: str | None) -> None:
