@@ -1,0 +1,80 @@
+"""Metrics in Prometheus' text format: counted here, or read from the store when asked.
+
+Labels are closed sets: never a repository, a branch or anything else that a sender chooses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from bot.errors import StoreError
+from bot.store.base import Ending, ProposalState
+
+
+class Remembered(Protocol):
+    """The part of an inbox that metrics read."""
+
+    def waiting(self) -> int:
+        """Return how many branches wait."""
+
+    def tallies(self) -> Mapping[str, int]:
+        """Return how many runs ended, by ending."""
+
+
+class Counted(Protocol):
+    """The part of the proposals that metrics read."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Return how many proposals there are, by state."""
+
+
+class Metrics:
+    """The application's metrics in a registry of its own."""
+
+    def __init__(
+        self, inbox: Remembered, proposals: Counted, registry: CollectorRegistry | None = None
+    ) -> None:
+        self.registry = registry or CollectorRegistry()
+        self.deliveries = Counter(
+            "moorline_deliveries",
+            "Webhook deliveries by source and what became of them.",
+            ("source", "result"),
+            registry=self.registry,
+        )
+        self.registry.register(_FromStore(inbox, proposals))
+
+
+class _FromStore(Collector):
+    def __init__(self, inbox: Remembered, proposals: Counted) -> None:
+        self._inbox = inbox
+        self._proposals = proposals
+
+    def describe(self) -> Iterator[Metric]:
+        """Return nothing: registering must not ask the database."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily("moorline_database_up", "Whether the database answered.")
+        try:
+            waiting, tallies = self._inbox.waiting(), self._inbox.tallies()
+            states = self._proposals.counts()
+        except StoreError:
+            up.add_metric([], 0)
+            yield up
+            return
+        up.add_metric([], 1)
+        yield up
+        yield GaugeMetricFamily("moorline_wanted", "Branches that wait to be looked at.", waiting)
+        runs = CounterMetricFamily("moorline_runs", "Runs by how they ended.", labels=["ending"])
+        for ending in Ending:
+            runs.add_metric([ending.value], tallies.get(ending.value, 0))
+        yield runs
+        shown = GaugeMetricFamily("moorline_proposals", "Proposals by state.", labels=["state"])
+        for state in ProposalState:
+            shown.add_metric([state.value], states.get(state.value, 0))
+        yield shown

@@ -1,0 +1,98 @@
+"""The HTTP server: waitress, told to drain.  It says nothing about itself."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from flask import Flask
+from waitress import create_server, wasyncore
+
+from bot.errors import UsageError
+
+_TICK = 0.2
+_log = structlog.get_logger(__name__)
+
+
+def serve(
+    app: Flask,
+    host: str,
+    port: int,
+    stop: threading.Event,
+    *,
+    threads: int = 8,
+    drain: float = 10.0,
+    started: Callable[[str], None] | None = None,
+) -> None:
+    """Serve until `stop` is set, then answer what was received for up to `drain` seconds.
+
+    `started` is called with the URL once connections are taken; port 0 is any free one.  Raises
+    `UsageError` where the address cannot be listened on.
+    """
+    listening = _listen(host, port)
+    channels: dict[int, Any] = {}
+    server = create_server(
+        app,
+        map=channels,
+        sockets=[listening],
+        threads=threads,
+        ident=None,
+        max_request_body_size=app.config["MAX_CONTENT_LENGTH"],
+        max_request_header_size=32 * 1024,
+        channel_timeout=30,
+        connection_limit=200,
+        clear_untrusted_proxy_headers=True,
+        expose_tracebacks=False,
+    )
+    address, bound = listening.getsockname()[:2]
+    url = f"http://[{address}]:{bound}" if ":" in address else f"http://{address}:{bound}"
+    _log.info("listening", url=url)
+    if started is not None:
+        started(url)
+    try:
+        while not stop.is_set():
+            wasyncore.loop(timeout=_TICK, map=channels, use_poll=True, count=1)
+        _drain(server, channels, drain)
+    finally:
+        server.task_dispatcher.shutdown(timeout=1)
+        server.trigger.close()
+        wasyncore.close_all(channels, ignore_all=True)
+        listening.close()
+        _log.info("stopped listening", url=url)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(address[:2], family=family, backlog=128)
+    except (OSError, UnicodeError) as error:
+        raise UsageError(
+            f"Cannot listen on {host} port {port}: {error}.",
+            advice="Set MOORLINE_HOST and MOORLINE_PORT to an address of this machine that is free.",
+        ) from error
+
+
+def _drain(server: Any, channels: dict[int, Any], seconds: float) -> None:
+    # Whoever connected before is let in; from here on connections are refused.
+    wasyncore.loop(timeout=0, map=channels, use_poll=True, count=1)
+    server.accepting = False
+    server.del_channel(channels)
+    server.socket.close()
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        busy = False
+        for channel in list(server.active_channels.values()):
+            # A request that is worked on, one that is half received, an answer half sent.
+            if channel.requests or channel.request is not None or channel.total_outbufs_len:
+                busy = True
+            else:
+                channel.will_close = True
+        if not busy and not server.active_channels:
+            return
+        wasyncore.loop(timeout=0.05, map=channels, use_poll=True, count=1)
