@@ -32,7 +32,7 @@ from bot.config_schema import (
 )
 from bot.errors import ConfigurationError
 from bot.model import Fact
-from bot.presets import DEMANDS, PRESETS, ROWS
+from bot.presets import DEMANDS, PRESETS, ROWS, DemandName
 from bot.reference import is_commit, is_digest, is_git_ref
 from bot.source import Source
 from bot.yamltree import Scalar, Unparsable, compose
@@ -46,6 +46,7 @@ FORMATS = ("dockerfile", "compose", "gitlab-ci", "github-actions")
 KEEP_TAGS = ("slsa-framework/slsa-github-generator/.github/workflows/*",)
 """References whose tools verify the tag and refuse a commit, wherever they are used."""
 
+_DEMAND_NAMES: tuple[str, ...] = DEMANDS
 K = TypeVar("K", bound=str)
 
 
@@ -516,6 +517,7 @@ def merge(server: Config, owner: Config, repository: Config) -> Config:
     levels = (repository, owner, server)
     vain: list[str] = []
     allow = _exceptions(levels, vain)
+    _settings_in_vain(levels, vain)
     last = _LastWord(levels)
     return Config(
         path=repository.path,
@@ -617,6 +619,34 @@ def _exceptions(levels: Sequence[Config], vain: list[str]) -> tuple[AllowRule, .
             else:
                 made.append(rule)
     return tuple(made)
+
+
+def _settings_in_vain(levels: Sequence[Config], vain: list[str]) -> None:
+    """Tell of settings that a floor overrules wherever they apply; the policy works the rest out."""
+    for number, one in enumerate(levels):
+        for name, setting in one.checks.items():
+            if setting.demand is None:
+                continue
+            for upper in levels[number + 1 :]:
+                least = _least(_insisted(upper), name)
+                if least is not None and DEMANDS.index(least) > _DEMAND_NAMES.index(setting.demand):
+                    vain.append(
+                        f"`trust.checks.{name}: {setting.demand}` does not count: {_whose(upper)} says `{least}`."
+                    )
+                    break
+
+
+def _least(floor: Config, check: str) -> DemandName | None:
+    """Return what a floor asks of a check at least, whatever is done and wherever."""
+    if not binds(floor, check):
+        return None
+    said = floor.checks.get(check)
+    if said is not None and said.demand is not None:
+        return DEMANDS[_DEMAND_NAMES.index(said.demand)]
+    if "preset" not in floor.given:
+        return None
+    row, at = ROWS[check], PRESETS.index(floor.preset.value)
+    return min(row.first[at], row.update[at], key=DEMANDS.index)
 
 
 def _whose(one: Config) -> str:

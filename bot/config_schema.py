@@ -327,7 +327,7 @@ class Record:
     ) -> None:
         for name in self.required:
             if name not in made:
-                reader.fail(node, key, f"{name!r} is missing", expected=self.fields[name].summary)
+                reader.fail(node, key, f"{name!r} is missing", expected=f"the key {name!r}")
         if self.one_of and not any(name in made for name in self.one_of):
             reader.fail(node, key, "says nothing", expected="at least one of " + ", ".join(self.one_of))
         trouble = self.check(made) if self.check is not None else None

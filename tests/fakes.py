@@ -16,6 +16,7 @@ from bot.model import (
     Sighting,
     Unresolved,
 )
+from bot.reference import is_commit
 from bot.refs.base import Advertised
 from bot.trust.base import Sources
 
@@ -100,7 +101,8 @@ class FakeRefs:
         answer = self.refs[reference.repository]
         if isinstance(answer, Unresolved):
             return answer
-        start = reference.ref.split(".")[0]
+        short = reference.ref.removeprefix("refs/tags/").removeprefix("refs/heads/")
+        start = "" if is_commit(short) else short.split(".")[0]
         tags = {name: commit for name, commit in answer.tags.items() if name.startswith(start)}
         return Advertised(
             source=answer.source,

@@ -342,6 +342,24 @@ def test_what_is_said_in_vain_is_told() -> None:
     assert "`preset: relaxed` does not count: server.yml says `strict`." in config.overruled
 
 
+@pytest.mark.parametrize(
+    ("server", "own", "told"),
+    [
+        ("preset: strict", "typosquat: warn", True),
+        ("preset: strict", "typosquat: require", False),
+        ("preset: default", "typosquat: warn", False),
+        ("preset: default", "age: off", False),  # a first pin asks for none: for an update the policy does
+        ("trust: {checks: {typosquat: warn}}", "typosquat: off", True),
+        ("trust: {checks: {age: {days: 3}}}", "age: off", False),
+        ("{preset: strict, delegate: [checks.typosquat]}", "typosquat: off", False),
+        ("", "typosquat: off", False),
+    ],
+)
+def test_settings_in_vain_are_told(server: str, own: str, told: bool) -> None:
+    config = merged(server, "", f"trust: {{checks: {{{own}}}}}")
+    assert any("trust.checks" in text and "server.yml" in text for text in config.overruled) is told
+
+
 def test_a_repository_may_always_do_less() -> None:
     assert merged("mode: propose", "mode: observe", "mode: paused").mode is Mode.PAUSED
 

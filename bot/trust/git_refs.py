@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 
 from bot.model import (
@@ -48,7 +47,7 @@ def gather(subject: Subject, sources: Sources) -> Evidence:
             check=name, digest=subject.digest, status=Status.UNSUPPORTED, detail="no git reference"
         )
     pinned = is_commit(reference.ref)
-    answer = sources.refs.advertised(replace(reference, ref="") if pinned else reference)
+    answer = sources.refs.advertised(reference)  # everything there is where the ref is a commit
     if isinstance(answer, Unresolved):
         status = Status.INVALID if answer.reason in _LIES else Status.ERROR
         return Evidence(check=name, digest=subject.digest, status=status, detail=answer.detail)
@@ -57,12 +56,20 @@ def gather(subject: Subject, sources: Sources) -> Evidence:
         facts["tags"] = tuple(f"{tag}={commit}" for tag, commit in _tags(answer))
         facts["all_tags"] = len(answer.tags) <= MAX_TAGS
     else:
-        facts["tag"] = answer.tags.get(reference.ref, "")
-        facts["branch"] = answer.branches.get(reference.ref, "")
-        facts["annotated"] = reference.ref in answer.annotated
+        tag, branch = _short(reference.ref)
+        facts["tag"] = answer.tags.get(tag, "")
+        facts["branch"] = answer.branches.get(branch, "")
+        facts["annotated"] = tag in answer.annotated
     return Evidence(
         check=name, digest=subject.digest, status=Status.VERIFIED, facts=facts, source=answer.source
     )
+
+
+def _short(ref: str) -> tuple[str, str]:
+    """Return the names that a ref may have as a tag and as a branch, empty where it cannot be one."""
+    tag = "" if ref.startswith("refs/heads/") else ref.removeprefix("refs/tags/")
+    branch = "" if ref.startswith("refs/tags/") else ref.removeprefix("refs/heads/")
+    return tag, branch
 
 
 def _names(answer: Advertised, commit: str) -> tuple[str, ...]:
