@@ -286,6 +286,11 @@ def test_every_kind_of_literal_block(header: str) -> None:
     assert inline(f"{header}\n{text}") == [("a:1", None), ("b:2", None)]
 
 
+@pytest.mark.parametrize("before", ["", "\n", "\n\n  \n"])
+def test_blank_lines_around_the_only_line_of_a_block(before: str) -> None:
+    assert inline(f"|+ # words\n{before}        FROM a:1\n\n\n") == [("a:1", None)]
+
+
 def test_what_compose_replaces_is_not_edited() -> None:
     lines = "ARG X=b:2", "FROM node:$TAG", "FROM $BASE", "FROM a:1", "FROM $$X"
     text = "".join(f"\n        {line}" for line in lines)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from bot.finders.yaml import Table, shown
@@ -241,8 +241,9 @@ class _Reader:
         held = isinstance(inline, Scalar) and _is_set(inline)
         if isinstance(inline, Scalar) and held:
             known = self._inlines.get(id(inline))
+            value = known.value if known else self._value(f"{where}.dockerfile_inline", inline)
             self._inlines[id(inline)] = Inline(
-                value=known.value if known else self._value(f"{where}.dockerfile_inline", inline),
+                value=replace(value, text=inline.value),  # with the blank lines around it
                 lines=known.lines if known else self._lines(inline),
                 services=(*(known.services if known else ()), service),
             )
