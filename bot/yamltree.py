@@ -316,7 +316,11 @@ def items(node: Node | None) -> Iterator[tuple[ScalarNode, Node]]:
     """
     if not isinstance(node, MappingNode):
         return
-    own = [(key, value) for key, value in node.value if isinstance(key, ScalarNode) and not _is_merge(key)]
+    own = [
+        (key, value)
+        for key, value in node.value
+        if isinstance(key, ScalarNode) and (key.value != "<<" or not _is_merge(key))
+    ]
     yield from own
     if len(own) == len(node.value):
         return
@@ -332,10 +336,17 @@ def items(node: Node | None) -> Iterator[tuple[ScalarNode, Node]]:
 
 def get(node: Node | None, name: str) -> Node | None:
     """Return the value under a key of a mapping, merge keys resolved; the last one of equal keys."""
-    found = None
-    for key, value in items(node):
-        if key.value == name:
-            found = value
+    if not isinstance(node, MappingNode):
+        return None
+    found, merges = None, False
+    for key, value in node.value:
+        if isinstance(key, ScalarNode):
+            if key.value == "<<" and _is_merge(key):
+                merges = True
+            elif key.value == name:
+                found = value
+    if found is None and merges:
+        return next((value for key, value in items(node) if key.value == name), None)
     return found
 
 

@@ -75,11 +75,13 @@ class Table:
                 for number, item in enumerate(node.value):
                     yield from self._descend(item, node, below, f"{where}[{number}]", seen)
             return
+        any_key = step.next.get("*")
         for key, value in items(node):
             name = str(key.value)
-            place = f"{where}.{shown(name)}" if where else shown(name)
-            for below in filter(None, (step.next.get(name), step.next.get("*"))):
-                yield from self._descend(value, node, below, place, seen)
+            for below in (step.next.get(name), any_key):
+                if below is not None:
+                    place = f"{where}.{shown(name)}" if where else shown(name)
+                    yield from self._descend(value, node, below, place, seen)
 
 
 def shown(name: str) -> str:
