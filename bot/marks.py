@@ -61,6 +61,7 @@ class _Marked:
     def __init__(self, path: str, data: bytes) -> None:
         self._source = Source(path, data)
         self._by_line = {mark.line: mark for mark in map(self._mark, _MARK.finditer(data))}
+        self._first: dict[int, int] = {}
         head = data[:400].splitlines()[:4]
         self._escape = b"`" if any(b"escape=`" in line.replace(b" ", b"") for line in head) else b"\\"
 
@@ -97,16 +98,24 @@ class _Marked:
         return None
 
     def _first_line(self, line: int) -> int:
-        """Return the line at which a Dockerfile's instruction begins."""
-        first = line
-        for number in range(line - 1, max(0, line - _LINES), -1):
-            end = self._end(number)
-            if self._is_comment(number) or not end:
-                continue
-            if not end.endswith(self._escape):
+        """Return the line at which a Dockerfile's instruction begins; each line is looked at once."""
+        first, passed = line, [line]
+        for number in range(line - 1, 0, -1):
+            if number in self._first:
+                if self._goes_on(number):
+                    first = self._first[number]
                 break
-            first = number
+            end = self._end(number)
+            if end and not self._is_comment(number):
+                if not end.endswith(self._escape):
+                    break
+                first = number
+                passed.append(number)
+        self._first.update(dict.fromkeys(passed, first))
         return first
+
+    def _goes_on(self, line: int) -> bool:
+        return self._end(line).endswith(self._escape)
 
     def _is_comment(self, line: int) -> bool:
         return _COMMENT.match(self._source.data, self._source.starts[line - 1]) is not None

@@ -132,7 +132,10 @@ class _Selection:
         self.host = host
         self.owner = owner
         self.now = now
-        self.decisions = decisions
+        self.decisions: dict[str, Decision] = {}
+        for decision in decisions:
+            if decision.what == "ignore" and decision.digest is None and _lasts(decision, now):
+                self.decisions.setdefault(decision.reference, decision)
 
     def settle(self, finding: Finding) -> Finding:
         if finding.skip in _VARIABLES:
@@ -180,13 +183,11 @@ class _Selection:
         return None
 
     def _decided(self, finding: Finding) -> _Why:
-        for decision in self.decisions:
-            if (
-                decision.what == "ignore"
-                and decision.digest is None
-                and _lasts(decision, self.now)
-                and _same(decision.reference, finding.reference)
-            ):
+        if not self.decisions or finding.reference is None:
+            return None
+        for text in globs.spellings(finding.reference):
+            if text in self.decisions:
+                decision = self.decisions[text]
                 return SkipReason.IGNORED, f"ignored by {decision.by}: {decision.because}"
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -221,6 +222,32 @@ def test_marks_stay_fast_on_hostile_files() -> None:
     )
     assert len(made) == 1000
     assert time.process_time() - start < 5
+
+
+def test_one_endless_instruction_is_read_once() -> None:
+    lines = [f"  --mount=from=node:20,n={n} \\\n" for n in range(20_000)]
+    data = "# moorline: ignore[all of it]\nRUN \\\n" + "".join(lines) + "  true\n"
+    source = Source("Dockerfile", data.encode())
+    found = [
+        replace(
+            image("node:20", path="Dockerfile", kind="dockerfile")[0],
+            location=source.location(start, start + 7),
+        )
+        for start in (source.starts[number] + 15 for number in range(2, 20_002))
+    ]
+    start = time.process_time()
+    made = selection.select(
+        found,
+        config=Config(),
+        built=(),
+        arguments=(),
+        files={"Dockerfile": data.encode()},
+        host="",
+        owner="",
+        now=NOW,
+    )
+    assert time.process_time() - start < 5
+    assert {one.skip for one in made} == {SkipReason.IGNORED}
 
 
 @settings(max_examples=100, deadline=None)

@@ -47,6 +47,8 @@ MAX_BODY = 4 * 1024 * 1024
 """Bytes; what the distribution specification asks registries to take."""
 MAX_CHILDREN = 1000
 _LIES = frozenset({UnresolvedReason.LYING, UnresolvedReason.INVALID, UnresolvedReason.TOO_LARGE})
+_PLATFORM = ("os", "architecture", "variant", "os.version", "os.features")
+"""What tells platforms apart by the specification; other keys do not."""
 _SHOWN = 5
 
 
@@ -112,7 +114,9 @@ def _problems(manifest: Manifest, digest: str, said: str) -> Iterator[str]:
         return
     if manifest.size != len(manifest.body):
         yield f"the manifest has {len(manifest.body)} bytes and was announced with {manifest.size}"
-    if digest.startswith("sha256:") and hashlib.sha256(manifest.body).hexdigest() != digest[7:]:
+    algorithm, _, expected = digest.partition(":")
+    hashed = hashlib.sha512(manifest.body) if algorithm == "sha512" else hashlib.sha256(manifest.body)
+    if hashed.hexdigest() != expected:
         yield "the body does not hash to the digest"
     if said and said != manifest.media_type:
         yield "the look-up and the download name different media types"
@@ -181,7 +185,7 @@ def _runnable(children: list[dict[str, Any]]) -> Iterator[str]:
         if platform.get("os") == "unknown" or platform.get("architecture") == "unknown":
             continue
         named += 1
-        key = json.dumps(platform, sort_keys=True)
+        key = json.dumps([platform.get(part) for part in _PLATFORM])
         twice = twice or digests.setdefault(key, child.get("digest")) != child.get("digest")
     if twice:
         yield "the index lists two different manifests for the same platform"
