@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from bot import dockerfile
 from bot.finders.composefile import (
@@ -409,19 +410,62 @@ class _Finder:
 
     def _build(self, unit: Unit, service: Service, build: Build) -> None:
         for tag in build.tags:
-            name = _name(tag, unit.settings)
-            if name:
-                self._built.append(Built(name=name, location=self._at(unit.path, tag.span or tag.raw)))
+            named = _name(tag, unit.settings)
+            if named:
+                self._built.append(Built(name=named, location=self._at(unit.path, tag.span or tag.raw)))
         if any(part.inline for _, part in self._groups.builds(unit.path, service.name)):
             return
         dockerfiles = self._groups.dockerfiles(unit, service)
         for path, part in self._groups.inherited(unit.path, service.name):
             for argument in part.arguments:
-                location = self._at(path, argument.span or argument.raw)
+                name = argument.name
+                location = self._at(path, name.span or name.raw)
                 self._arguments += [
-                    BuildArgument(name=argument.text, dockerfile=one, location=location)
-                    for one in dockerfiles
+                    BuildArgument(name=name.text, dockerfile=one, location=location) for one in dockerfiles
                 ]
+                if path == unit.path and argument.value is not None:
+                    self._argument(unit, name.text, argument.value, dockerfiles)
+
+    def _argument(self, unit: Unit, name: str, value: Value, dockerfiles: Iterable[str | None]) -> None:
+        """Add the value of an argument that is an image in every Dockerfile it goes to."""
+        if not value.text or not all(one is not None and self._is_image(one, name) for one in dockerfiles):
+            return
+        reference = parse_image(expanded(value.text, unit.settings) or "")
+        skip, note = _plain_skip(reference), ""
+        if "$" in value.text:
+            skip, note = SkipReason.UNSUPPORTED, "Compose puts this build argument together from variables."
+            if reference is None:
+                skip, note = SkipReason.VARIABLE, "The files do not say what this build argument is."
+        elif skip is None and value.span is None:
+            skip = SkipReason.ESCAPED
+        span = value.span if value.span is not None else value.raw
+        location = self._at(unit.path, self._shortened(unit.path, span))
+        self._add(
+            Finding(
+                format=FORMAT,
+                kind=Kind.IMAGE,
+                where=value.where,
+                location=location,
+                value=self._text(location),
+                reference=reference,
+                state=_state(reference),
+                skip=skip,
+                note=note,
+            )
+        )
+
+    def _is_image(self, path: str, name: str) -> bool:
+        """Return whether a Dockerfile takes an argument for images alone, and whole."""
+        data = self._world.files.get(path)
+        if data is None or not name.isidentifier():
+            return False
+        uses = _uses(data)
+        defaults = [use for use in uses if use.argument == name]
+        if defaults:
+            return all(use.skip in (None, SkipReason.PINNED) for use in defaults)
+        exact = sum(use.value in (f"${name}", f"${{{name}}}") for use in uses)
+        mentions = re.findall(rb"\$\{?" + name.encode() + rb"\b", data)
+        return 0 < exact == len(mentions)
 
     def _inline(self, unit: Unit, inline: Inline) -> None:
         replaced = _Replaced(inline.value.text, unit.settings)
@@ -432,7 +476,7 @@ class _Finder:
         ]
         scan = dockerfile.scan(
             replaced.data,
-            passed={argument.text for build in builds for argument in build.arguments},
+            passed={argument.name.text for build in builds for argument in build.arguments},
             contexts={context for build in builds for context in build.contexts},
         )
         lines = _Lines(inline)
@@ -545,6 +589,12 @@ def _ends_in_digest(template: Template) -> bool:
 
 def _undigested(text: str) -> str:
     return text.partition("@")[0]
+
+
+@lru_cache(maxsize=64)
+def _uses(data: bytes) -> tuple[dockerfile.Use, ...]:
+    """Return what a Dockerfile refers to with nothing passed to it; nothing of a large one."""
+    return dockerfile.scan(data).uses if len(data) <= MAX_CACHED else ()
 
 
 def _state(reference: Reference | None) -> State:

@@ -55,6 +55,15 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Argument:
+    """A build argument that a service passes."""
+
+    name: Value
+    value: Value | None
+    """None where it is taken over from the environment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
     """What a service says of its build."""
 
@@ -62,8 +71,7 @@ class Build:
     dockerfile: str | None
     inline: bool
     tags: tuple[Value, ...]
-    arguments: tuple[Value, ...]
-    """Names of the arguments it passes."""
+    arguments: tuple[Argument, ...]
     contexts: frozenset[str]
     """Names of its additional contexts."""
 
@@ -235,7 +243,7 @@ class _Reader:
                 arguments=(),
                 contexts=frozenset(),
             )
-        arguments = tuple(self._names(f"{where}.args", get(node, "args")))
+        arguments = tuple(self._arguments(f"{where}.args", get(node, "args")))
         contexts = self._contexts(f"{where}.additional_contexts", get(node, "additional_contexts"))
         inline = get(node, "dockerfile_inline")
         held = isinstance(inline, Scalar) and _is_set(inline)
@@ -259,16 +267,20 @@ class _Reader:
             contexts=contexts,
         )
 
-    def _names(self, where: str, node: Node | None) -> Iterator[Value]:
-        """Yield the names of a map, or of a list of `NAME=value` and `NAME`."""
+    def _arguments(self, where: str, node: Node | None) -> Iterator[Argument]:
+        """Yield the arguments of a map, or of a list of `NAME=value` and `NAME`."""
         if isinstance(node, Mapping):
-            for key, _ in items(node):
-                yield self._value(f"{where}.{shown(str(key.value))}", key)
+            for key, held in items(node):
+                place = f"{where}.{shown(str(key.value))}"
+                value = self._value(place, held) if isinstance(held, Scalar) and _is_set(held) else None
+                yield Argument(name=self._value(place, key), value=value)
         for item in _listed(node):
-            value = self._value(where, item)
-            name = value.text.partition("=")[0]
+            whole = self._value(where, item)
+            name, equals, _ = whole.text.partition("=")
             if name:
-                yield _cut(value, 0, len(name), f"{where}.{shown(name)}")
+                place = f"{where}.{shown(name)}"
+                value = _cut(whole, len(name) + 1, len(whole.text), place) if equals else None
+                yield Argument(name=_cut(whole, 0, len(name), place), value=value)
 
     def _contexts(self, where: str, node: Node | None) -> frozenset[str]:
         """Take in the images that named contexts are; return the contexts' names."""
