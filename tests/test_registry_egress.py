@@ -373,6 +373,19 @@ def test_a_resolver_that_hangs_is_not_waited_for() -> None:
     over.set()
 
 
+def test_a_name_is_resolved_once_by_many_threads_and_failures_are_known_for_a_while() -> None:
+    names = Names(registry_corp=["127.0.0.1"])
+    resolver = connections.Resolver(names)
+    for host, found in (("registry.corp", ["127.0.0.1"]), ("missing.corp", None)):
+        for _ in range(3):
+            if found is None:
+                with pytest.raises(socket.gaierror):
+                    resolver.addresses(host, 5.0)
+            else:
+                assert resolver.addresses(host, 5.0) == found
+    assert names.asked == ["registry.corp", "missing.corp"]
+
+
 # --- proxies ------------------------------------------------------------------------------
 
 

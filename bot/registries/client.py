@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from bot.model import ImageReference, Manifest, Resolution, Unresolved, UnresolvedReason
-from bot.reference import is_digest
+from bot.reference import is_digest, is_tag
 from bot.registries.budget import DOCKER_HUB_API, Budget
 from bot.registries.credentials import Credentials, Scope
 from bot.registries.egress import GuardedPool
@@ -41,8 +41,10 @@ from bot.registries.wire import Answer, Deadline, Wire
 
 LARGEST_MANIFEST: Final = 4 * 1024 * 1024
 """Bytes; the specification asks registries to take manifests of at least this size."""
+_LARGEST_ANSWER = LARGEST_MANIFEST + 1024 * 1024
+"""Bytes on the wire, chunks' framing and all: http.client reads a chunk of negative size to the end."""
 _DIGEST_HEADER = "docker-content-digest"
-_NO_SUCH_API = frozenset({400, 404, 405, 501})
+_NO_SUCH_API = frozenset({400, 404, 405, 406, 501})
 _NEXT = re.compile(r'<([^<>"]{1,4096})>\s*;[^,<>]*\brel\s*=\s*"?next\b', re.IGNORECASE)
 
 _Answered = TypeVar("_Answered")
@@ -89,7 +91,7 @@ class RegistryClient:
         self._bounds = bounds or Bounds()
         self._scope = scope or Scope()
         self._budget = budget or Budget(clock=clock)
-        self._mirrors = Mirrors(mirrors or {}, pool=pool, realms=parsed)
+        self._mirrors = Mirrors(mirrors or {}, pool=pool, realms=parsed, body=_LARGEST_ANSWER)
         self._wire = Wire(budget=self._budget, most_hosts=self._bounds.hosts)
         self._authorizer = Authorizer(
             wire=self._wire,
@@ -109,9 +111,8 @@ class RegistryClient:
         return self._wire.requests
 
     def close(self) -> None:
-        """End waits and close the connections to mirrors; the pool that was given stays its owner's."""
+        """End waits; the connections stay with the pool, for the next run."""
         self._wire.close()
-        self._mirrors.close()
 
     def resolve(self, reference: ImageReference) -> Resolution | Unresolved:
         """Return what the reference's tag points to now, by the registry's word; a digest alone is itself.
@@ -193,6 +194,8 @@ class RegistryClient:
     def _resolve(
         self, reference: ImageReference, wanted: str, endpoint: Endpoint, deadline: Deadline
     ) -> Resolution:
+        if not (is_tag(wanted) or is_digest(wanted)):
+            raise TroubleError(UnresolvedReason.INVALID, "What is asked for is neither a tag nor a digest.")
         path = f"manifests/{wanted}"
         answer = self._call("HEAD", endpoint, endpoint.url(path), deadline, accept=ACCEPT)
         if answer.status in (405, 501):

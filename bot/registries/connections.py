@@ -26,37 +26,42 @@ from bot.registries.dial import (
     system_lookup,
     timed_lookup,
 )
+from bot.registries.memo import Memo
 from bot.registries.rules import Rules
 
 _KEEP_ADDRESSES = 60.0
 """Seconds for which vetted addresses are used for further connections."""
+_KEEP_FAILURES = 10.0
+"""Seconds for which a name that does not resolve is not asked again: behind a proxy that is every name."""
 _MOST_HOSTS = 4096
 
 
 class Resolver:
-    """Names to addresses, each name once a minute."""
+    """Names to addresses, each name once a minute whoever asks."""
 
     def __init__(self, lookup: Lookup = system_lookup) -> None:
         self._lookup = lookup
-        self._known: dict[str, tuple[float, Sequence[str]]] = {}
-        self._lock = threading.Lock()
+        self._known: Memo[Sequence[str] | OSError] = Memo(capacity=_MOST_HOSTS, keep=_age)
 
     def addresses(self, host: str, timeout: float) -> Sequence[str]:
         """Return the literal addresses of `host`; raises `OSError`."""
         address = literal(host)
         if address is not None:
             return (str(address),)
-        now = time.monotonic()
-        with self._lock:
-            known = self._known.get(host)
-        if known is not None and known[0] > now:
-            return known[1]
-        found = timed_lookup(self._lookup, host, timeout)
-        with self._lock:
-            if len(self._known) >= _MOST_HOSTS:
-                self._known.clear()
-            self._known[host] = (now + _KEEP_ADDRESSES, found)
+        found = self._known.get(host, lambda: self._ask(host, timeout))
+        if isinstance(found, OSError):
+            raise type(found)(*found.args)
         return found
+
+    def _ask(self, host: str, timeout: float) -> Sequence[str] | OSError:
+        try:
+            return timed_lookup(self._lookup, host, timeout)
+        except OSError as error:
+            return error.with_traceback(None)
+
+
+def _age(found: Sequence[str] | OSError) -> float:
+    return _KEEP_FAILURES if isinstance(found, OSError) else _KEEP_ADDRESSES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urljoin
@@ -39,6 +40,8 @@ from bot.registries.rules import PORTS, Allowed, BlockedError, Rules
 __all__ = ["Allowed", "BlockedError", "GuardedPool", "Limits", "guarded_pool", "next_hop", "without_secrets"]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_LOCAL_LOOKUP = 1.0
+"""Seconds to resolve here what a proxy will resolve itself."""
 _SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
@@ -97,18 +100,30 @@ class GuardedPool(urllib3.PoolManager):
         self._maxsize = maxsize
         self._dialer = Dialer(rules=rules, resolver=resolver, limits=limits)
         self._proxy_pools: dict[str, _ProxyPool] = {}
+        self._extended: dict[tuple[Rules, Limits], GuardedPool] = {}
         self._lock = threading.Lock()
 
-    def extended(self, allowed: Iterable[Allowed]) -> GuardedPool:
-        """Return a pool like this one that may reach some servers more, such as one mirror."""
-        return GuardedPool(
-            rules=Rules(allowed=self.rules.allowed | frozenset(allowed)),
-            resolver=self._resolver,
-            proxies=self._proxies,
-            limits=self.limits,
-            certificates=self._certificates,
-            maxsize=self._maxsize,
-        )
+    def extended(self, allowed: Iterable[Allowed] = (), *, body: int | None = None) -> GuardedPool:
+        """Return a pool like this one that may reach some servers more, such as one mirror.
+
+        `body` is the most bytes that it takes of an answer.  Equal calls return the same pool, so that
+        its connections outlive a run; `clear` of this one clears it too.
+        """
+        rules = Rules(allowed=self.rules.allowed | frozenset(allowed))
+        limits = self.limits if body is None else replace(self.limits, body=body)
+        with self._lock:
+            made = self._extended.get((rules, limits))
+            if made is None:
+                made = GuardedPool(
+                    rules=rules,
+                    resolver=self._resolver,
+                    proxies=self._proxies,
+                    limits=limits,
+                    certificates=self._certificates,
+                    maxsize=self._maxsize,
+                )
+                self._extended[rules, limits] = made
+            return made
 
     def urlopen(  # type: ignore[override]  # as urllib3's own pool differs from its base
         self, method: str, url: str, redirect: bool = True, **kw: Any
@@ -143,7 +158,7 @@ class GuardedPool(urllib3.PoolManager):
             return direct.urlopen(method, parts.request_uri, redirect=False, assert_same_host=False, **kw)
         self.rules.vet(parts.scheme, host, port)
         try:
-            known = self._resolver.addresses(host, self.limits.connect)
+            known = self._resolver.addresses(host, min(_LOCAL_LOOKUP, self.limits.connect))
         except OSError:
             known = ()  # Only the proxy can resolve it.
         self.rules.vet_addresses(parts.scheme, host, port, known)
@@ -179,22 +194,26 @@ class GuardedPool(urllib3.PoolManager):
         )
 
     def clear(self) -> None:
-        """Close every idle connection, those to proxies too."""
+        """Close every idle connection, those to proxies and of extended pools too."""
         super().clear()
         with self._lock:
-            for pool in self._proxy_pools.values():
-                pool.clear()
+            pools = [*self._proxy_pools.values(), *self._extended.values()]
+        for pool in pools:
+            pool.clear()
 
 
 def next_hop(url: str, response: BaseHTTPResponse) -> str | None:
     """Return where the answer to a request for `url` redirects to, None if it does not.
 
-    Raises `BlockedError` where it leads from https to http.
+    Raises `BlockedError` where it leads from https to http, `LocationParseError` where it is no URL.
     """
     location = response.headers.get("location") if response.status in _REDIRECTS else None
     if not location:
         return None
-    target = urljoin(url, location)
+    try:
+        target = urljoin(url, location)
+    except ValueError as error:
+        raise LocationParseError("the target of a redirect") from error
     if url.startswith("https:") and not target.startswith("https:"):
         raise BlockedError("The egress guard refuses a redirect from https to something else.")
     return target

@@ -24,7 +24,7 @@ from bot.registries.egress import GuardedPool
 from bot.registries.rules import PORTS, Allowed
 
 _HUB_NAMES = frozenset({"index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
-_PREFIX = re.compile(r"(?:/[a-z0-9{][a-z0-9{}._-]*)*/?")
+_PREFIX = re.compile(r"(?:/[a-z0-9][a-z0-9._-]*)*/?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,15 +64,20 @@ class Mirrors:
         *,
         pool: GuardedPool,
         realms: Mapping[Allowed, frozenset[Allowed]],
+        body: int,
     ) -> None:
         """Raise `ConfigurationError` for a mapping that is none.
 
-        `realms` are token servers by the registry or mirror that sends its clients there.
+        `realms` are token servers by the registry or mirror that sends its clients there.  No answer may
+        be larger than `body` bytes on the wire.
         """
-        self._pool = pool
+        self._body = body
+        self._pool = pool.extended(body=body)
         self._realms = realms
         self._mirrors = {_registry(name): self._parse(name, url) for name, url in mapping.items()}
-        self._direct = {origin: pool.extended(token_servers) for origin, token_servers in realms.items()}
+        self._direct = {
+            origin: pool.extended(token_servers, body=body) for origin, token_servers in realms.items()
+        }
 
     def _parse(self, name: str, url: str) -> _Mirror:
         origin = Allowed.parse(url)
@@ -84,7 +89,9 @@ class Mirrors:
                 expected="http(s)://host:port and an optional path, with or without {registry}",
             )
         reachable = {origin, *self._realms.get(origin, ())}
-        return _Mirror(origin=origin, prefix=parts.path.rstrip("/"), pool=self._pool.extended(reachable))
+        return _Mirror(
+            origin=origin, prefix=parts.path.rstrip("/"), pool=self._pool.extended(reachable, body=self._body)
+        )
 
     def route(self, reference: ImageReference) -> Endpoint:
         """Return where `reference` is asked."""
@@ -98,13 +105,6 @@ class Mirrors:
         origin = self._origin(reference.registry)
         pool = self._direct.get(origin, self._pool)
         return Endpoint(origin=origin, repository=reference.repository, pool=pool, mirror=False)
-
-    def close(self) -> None:
-        """Close the connections to mirrors; the pool that was given stays its owner's."""
-        for mirror in self._mirrors.values():
-            mirror.pool.clear()
-        for pool in self._direct.values():
-            pool.clear()
 
     def _origin(self, registry: str) -> Allowed:
         host, port = _split(DOCKER_HUB_API if registry == DOCKER_HUB else registry)

@@ -33,13 +33,15 @@ class Allowed:
     @classmethod
     def parse(cls, url: str) -> Allowed:
         """Return the origin of `url`; raises `ConfigurationError` where it has none."""
+        # The URL itself stays out of the message: it may hold a password.
+        unusable = ConfigurationError("a server's URL is not usable", expected="https://host:port, no user")
         try:
             parts = urlsplit(url)
-            port = parts.port or PORTS.get(parts.scheme, 0)
+            port = parts.port if parts.port is not None else PORTS.get(parts.scheme, 0)
         except ValueError:
-            raise ConfigurationError(f"{url!r} is no URL", expected="https://host:port") from None
-        if parts.scheme not in PORTS or not parts.hostname or "@" in parts.netloc:
-            raise ConfigurationError("a server is not usable", expected="http:// or https://, host and port")
+            raise unusable from None
+        if parts.scheme not in PORTS or not parts.hostname or "@" in parts.netloc or port == 0:
+            raise unusable
         return cls(scheme=parts.scheme, host=parts.hostname.lower(), port=port)
 
     def __str__(self) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException, RemoteDisconnected
+from http.client import IncompleteRead
 
 from urllib3.exceptions import (
     HTTPError,
@@ -77,7 +76,14 @@ def from_error(error: HTTPError, host: str) -> TroubleError:
         return TroubleError(reasons.TIMEOUT, f"{host} did not answer in time; a later run asks again.")
     if isinstance(error, ProtocolError):
         return _from_protocol_error(error, host)
-    return TroubleError(reasons.INVALID, f"{host} does not speak HTTP as a registry should.")
+    return not_http(host)
+
+
+def not_http(host: str) -> TroubleError:
+    """Return the trouble of an answer that breaks HTTP."""
+    return TroubleError(
+        UnresolvedReason.INVALID, f"{host} does not speak HTTP as a registry should; is it one?"
+    )
 
 
 def _about_tls(error: SSLError, host: str) -> str:
@@ -91,13 +97,10 @@ def _about_tls(error: SSLError, host: str) -> str:
 
 def _from_protocol_error(error: ProtocolError, host: str) -> TroubleError:
     cause = error.args[1] if len(error.args) > 1 else None
-    if isinstance(cause, HTTPException) and not isinstance(cause, RemoteDisconnected):
-        incomplete = "Incomplete" in type(cause).__name__
-        if not incomplete:
-            return TroubleError(UnresolvedReason.INVALID, f"{host} does not speak HTTP as a registry should.")
+    cut = isinstance(cause, OSError | IncompleteRead) or cause is None
+    if not cut:
+        return not_http(host)
     detail = f"{host} broke the connection off; a later run asks again."
-    if isinstance(cause, OSError) and cause.errno == errno.EMFILE:
-        detail = "This process has no file descriptors left; raise its limit."
     return TroubleError(UnresolvedReason.UNREACHABLE, detail, passing=True)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from http.client import HTTPException
 
 from urllib3 import BaseHTTPResponse, HTTPHeaderDict, Timeout
 from urllib3.exceptions import HTTPError
@@ -19,7 +20,7 @@ from bot.model import UnresolvedReason
 from bot.registries.budget import Budget
 from bot.registries.egress import GuardedPool, next_hop, without_secrets
 from bot.registries.rules import Allowed
-from bot.registries.trouble import TroubleError, from_error, retry_after
+from bot.registries.trouble import TroubleError, from_error, not_http, retry_after
 
 _ERROR_BODY = 64 * 1024
 _LONGEST_WAIT = 2.0
@@ -183,6 +184,9 @@ class Wire:
                     self._admit(host)
         except HTTPError as error:
             return from_error(error, host)
+        except (HTTPException, ValueError):
+            # http.client lets a few pass, for a chunk of negative size for instance.
+            return not_http(host)
         except TroubleError as trouble:
             return trouble
         return TroubleError(UnresolvedReason.INVALID, f"{host} redirects in circles.")
