@@ -37,8 +37,15 @@ from bot.reference import is_commit, is_digest, is_git_ref
 from bot.source import Source
 from bot.yamltree import Scalar, Unparsable, compose
 
-CONFIG_PATHS = (".moorline.yml", ".github/.moorline.yml", ".gitlab/.moorline.yml")
+PLACES = (".moorline.yml", ".github/.moorline.yml", ".gitlab/.moorline.yml")
 """Where a repository's configuration may stand: in one of these places."""
+MISNAMED = (
+    *(".moorline.yaml", ".github/.moorline.yaml", ".gitlab/.moorline.yaml"),
+    *(".github/moorline.yml", ".github/moorline.yaml", ".gitlab/moorline.yml", ".gitlab/moorline.yaml"),
+)
+"""Names that people may give it by mistake: an error, rather than a file that nobody reads."""
+CONFIG_PATHS = (*PLACES, *MISNAMED)
+"""What `load` wants to see of a repository."""
 MAX_BYTES = 64 * 1024
 
 FORMATS = ("dockerfile", "compose", "gitlab-ci", "github-actions")
@@ -399,9 +406,15 @@ def json_schema() -> Schema:
 def load(files: Mapping[str, bytes]) -> Config:
     """Return the configuration among a repository's files; the defaults where there is none.
 
-    Raises `ConfigurationError` for a broken file, and where two places hold one.
+    Raises `ConfigurationError` for a broken file, for a misnamed one, and where two places hold one.
     """
-    there = [path for path in CONFIG_PATHS if path in files]
+    for path in MISNAMED:
+        if path in files:
+            meant = f"{path.rpartition('/')[0]}/.moorline.yml".removeprefix("/")
+            raise ConfigurationError(
+                "this name is not read", path=path, expected=meant, advice="Rename the file."
+            )
+    there = [path for path in PLACES if path in files]
     if len(there) > 1:
         raise ConfigurationError(
             f"configuration stands in {' and '.join(there)}",

@@ -146,6 +146,30 @@ def test_well_known_names_are_not_taken_for_each_other() -> None:
         assert typosquat.likeness(reference) is None, action
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rustlang/rust",
+        "grafana/loki",
+        "mongodb/mongodb-community-server",
+        "valkey/valkey",
+        "cimg/node",
+        "mhart/alpine-node",
+        "moby/buildkit",
+        "dunglas/frankenphp",
+        "jwilder/nginx-proxy",
+        "ubuntu/nginx",
+        "nodered/node-red",
+        "percona/percona-server",
+        "mcr.microsoft.com/dotnet/sdk",
+        "public.ecr.aws/docker/library/node",
+        "registry.example.com/team/pyhton",
+    ],
+)
+def test_names_that_many_pipelines_pull_are_not_suspected(name: str) -> None:
+    assert typosquat.likeness(image(name)) is None
+
+
 def test_the_lists_fit_each_other() -> None:
     assert set(ALIASES.values()) <= OFFICIAL_IMAGES
     assert not ALIASES.keys() & OFFICIAL_IMAGES

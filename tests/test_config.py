@@ -24,6 +24,8 @@ from bot.config import (
     FORMATS,
     KEEP_TAGS,
     MAX_BYTES,
+    MISNAMED,
+    PLACES,
     AllowRule,
     Config,
     Floating,
@@ -294,16 +296,25 @@ def test_any_tree_gives_a_configuration_or_names_its_place(tree: dict[str, Any])
 
 
 def test_load_takes_the_one_that_is_there() -> None:
-    for path in CONFIG_PATHS:
+    for path in PLACES:
         assert load({path: b"preset: strict", "README.md": b""}).path == path
     assert load({}) == Config()
 
 
 def test_two_files_are_an_error_that_names_both() -> None:
     with pytest.raises(ConfigurationError) as caught:
-        load(dict.fromkeys(CONFIG_PATHS[:2], b""))
-    for path in CONFIG_PATHS[:2]:
+        load(dict.fromkeys(PLACES[:2], b""))
+    for path in PLACES[:2]:
         assert path in str(caught.value)
+
+
+@pytest.mark.parametrize("path", MISNAMED)
+def test_a_misnamed_file_is_not_passed_over(path: str) -> None:
+    assert path in CONFIG_PATHS
+    with pytest.raises(ConfigurationError) as caught:
+        load({path: b""})
+    assert caught.value.expected in PLACES
+    assert caught.value.path == path
 
 
 # --- whose word counts --------------------------------------------------------------------

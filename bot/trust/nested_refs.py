@@ -20,7 +20,7 @@ from bot.model import (
     Subject,
     Unresolved,
 )
-from bot.reference import is_commit
+from bot.reference import is_commit, is_digest
 from bot.source import Source
 from bot.trust.base import Judgement, Rule, Sources
 from bot.yamltree import Mapping as MappingNode
@@ -116,7 +116,7 @@ def _image(node: Node | None, *, bare: bool) -> Iterator[str]:
 
 def _fixed(used: str) -> bool:
     if used.startswith("docker://"):
-        return "@sha256:" in used
+        return is_digest(used.rpartition("@")[2])
     return is_commit(used.rpartition("@")[2])
 
 

@@ -117,7 +117,11 @@ def _namespaced(namespace: str, rest: str) -> Likeness | None:
         return Likeness(near, f"the namespace {namespace} looks like {near}", strong=_known(rest))
     base = rest.rpartition("/")[2]
     if namespace != base and namespace.startswith(base) and base in OFFICIAL_IMAGES | ELSEWHERE:
-        return Likeness(base, f"{namespace}/{rest} calls itself {base} twice and is not {base}", strong=True)
+        return Likeness(
+            base,
+            f"the namespace {namespace} borrows the name of {base}, which is published elsewhere",
+            strong=True,
+        )
     if base in OFFICIAL_IMAGES or _without_digits(base, OFFICIAL_IMAGES):
         return None  # everybody's own nginx: told apart by its namespace
     near = _near(base, OFFICIAL_IMAGES)

@@ -70,9 +70,9 @@ NAMESPACES = frozenset(
     jaegertracing jenkins jenkinsci jupyter keycloak kindest kong koalaman kubernetesui library linkerd
     linuxserver localstack louislam mailhog metabase microsoft minio moby mongodb mozilla
     mysql n8nio nginx nginxinc nginxproxy nocodb nvidia octopusdeploy openpolicyagent
-    opensearchproject opensuse oracle ory osixia paketobuildpacks pihole plexinc portainer postgis
-    prom prometheus puppeteer pulumi rancher rapidsai redhat redis redislabs renovate returntocorp
-    rootpublic rocker securego selenium semgrep sigstore snyk sonarsource sonatype squidfunk
+    opensearchproject opensuse oracle ory osixia paketobuildpacks pihole plexinc portainer postgis postgrest
+    prom prometheus puppeteer pulumi rancher rapidsai redhat redis redislabs renovate requarks returntocorp
+    rustlang rocker securego selenium semgrep sigstore snyk sonarsource sonatype squidfunk
     statsd strimzi temporalio tensorflow thanosio timescale tonistiigi traefik trufflesecurity
     ubuntu unleashorg vaultwarden verdaccio victoriametrics weaveworks wiremock yandex zalando zaproxy
     """.split()  # noqa: SIM905 - as above
