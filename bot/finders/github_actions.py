@@ -10,6 +10,7 @@ from collections.abc import Mapping as Files
 from dataclasses import dataclass
 
 from bot.finders import github_builds, github_matrix
+from bot.finders.github_anchors import elsewhere
 from bot.finders.github_comments import version_comment
 from bot.finders.yaml import Hit, Table, unread
 from bot.model import (
@@ -144,13 +145,19 @@ class _File:
         self._tree = tree
         self._fed = github_matrix.fed(tree)
         self._found: dict[tuple[int, int], Finding] = {}
+        self._elsewhere: dict[int, str] = {}
         place = f"/{tree.source.path}"
         self._forgejo = "/.forgejo/workflows/" in place
 
     def findings(self) -> list[Finding]:
-        for hit in _TABLE.walk(self._tree):
-            if isinstance(hit.node, Scalar) and _is_text(hit.node) and id(hit.node) not in self._fed.slots:
-                self._take(hit, hit.node)
+        taken = [
+            (hit, hit.node)
+            for hit in _TABLE.walk(self._tree)
+            if isinstance(hit.node, Scalar) and _is_text(hit.node) and id(hit.node) not in self._fed.slots
+        ]
+        self._elsewhere = elsewhere(self._tree, {id(node) for _, node in taken})
+        for hit, node in taken:
+            self._take(hit, node)
         for literal in self._fed.literals:
             if _is_text(literal.node):
                 self._image(literal.node, literal.where, literal=literal)
@@ -197,6 +204,9 @@ class _File:
             start, end = raw.start, raw.end
             if skip is None:
                 skip, note = SkipReason.ESCAPED, ""
+        if skip is None and id(node) in self._elsewhere:
+            skip = SkipReason.SHARED_VARIABLE
+            note = f"Its anchor also feeds `{self._elsewhere[id(node)]}`: a pin would show up there too."
         if start >= end or (start, end) in self._found:
             return
         comment = None
