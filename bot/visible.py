@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from bot.model import Finding
+
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _LIMIT = 300
 
@@ -16,3 +18,12 @@ def visible(text: str, limit: int = _LIMIT) -> str:
     """
     line = _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", text)
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def left_alone(finding: Finding) -> str:
+    """Return why a finding is left as it is: its reason, and its note if that says more."""
+    reason = finding.skip.value if finding.skip else ""
+    first = reason.partition("-")[0]
+    if finding.note.casefold().startswith(first):
+        return finding.note
+    return f"{reason}: {finding.note}" if finding.note else reason

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bot.model import Outcome, Report, Ruling, SkipReason, State, Verdict
-from bot.visible import visible
+from bot.visible import left_alone, visible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ def _row(verdict: Verdict) -> Row:
     elif finding.skip is SkipReason.PINNED:
         tone = "good"
     elif finding.skip is not None:
-        note = f"{finding.skip.value}: {note}" if note else finding.skip.value
+        note = left_alone(finding)
         tone = "dim"
     elif finding.state is State.FLOATING:
         tone = "bad"

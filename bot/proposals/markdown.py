@@ -13,7 +13,8 @@ from bot.visible import visible
 
 _BACKTICKS = re.compile(r"`+")
 _SIGIL = re.compile(r"([@#!~%&$])(?=\S)")
-_WORD_JOINER = "\u2060"
+WORD_JOINER = "\u2060"
+"""Is not seen, and keeps what stands before it from being read together with what stands behind."""
 
 
 class Markdown(str):
@@ -33,9 +34,9 @@ def code(text: str) -> Markdown:
 
 def prose(text: str) -> Markdown:
     """Return `text` as words within a sentence: no markup, mention or link comes of it."""
-    line = _SIGIL.sub(rf"\1{_WORD_JOINER}", visible(text))
+    line = _SIGIL.sub(rf"\1{WORD_JOINER}", visible(text))
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return Markdown(re.sub(r"([\\`*_\[\]|~])", r"\\\1", line).replace("://", f":{_WORD_JOINER}//"))
+    return Markdown(re.sub(r"([\\`*_\[\]|~])", r"\\\1", line).replace("://", f":{WORD_JOINER}//"))
 
 
 def link(shown: Markdown, url: str) -> Markdown:

@@ -25,6 +25,7 @@ from bot.model import (
 )
 from bot.proposals import web
 from bot.proposals.render import render
+from bot.visible import left_alone
 
 GROUP = "all"
 _ROWS = 200
@@ -218,9 +219,7 @@ def _held(verdict: Verdict) -> Aside:
 
 
 def _skipped(finding: Finding) -> Aside:
-    reason = finding.skip.value if finding.skip else ""
-    why = f"{reason}: {finding.note}" if finding.note else reason
-    return Aside(place=_place(finding), value=finding.value, why=why)
+    return Aside(place=_place(finding), value=finding.value, why=left_alone(finding))
 
 
 def _unread(one: Unread) -> str:

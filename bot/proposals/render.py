@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from typing import TYPE_CHECKING, Any
 
 from bot.proposals import markdown
 from bot.proposals.markdown import Markdown
 from bot.visible import visible
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 def render(template: str, view: object) -> str:
@@ -34,6 +35,8 @@ def _shown(value: Any) -> Any:
 
 @cache
 def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - only where text is made
+
     environment = Environment(  # Markdown and plain text: `_shown` takes the place of HTML escaping
         loader=PackageLoader("bot.proposals"),
         autoescape=False,  # noqa: S701 - see above

@@ -1,0 +1,263 @@
+"""The command line: parsing and help.  What a command does is elsewhere, imported when it is asked for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from bot.errors import MoorlineError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FORMATS = ("table", "json", "sarif", "codequality", "github")
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+def _examples(*lines: str) -> str:
+    """Return an epilog that click does not wrap."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _path(command: F) -> F:
+    return click.argument("path", type=click.Path(path_type=Path), default=".")(command)
+
+
+def _printing(command: F) -> F:
+    """Add the options of every command that prints a report."""
+    for option in (
+        click.option("--quiet", "-q", is_flag=True, help="Print no progress and no summary."),
+        click.option("--all", "-a", "everything", is_flag=True, help="List what is pinned already, too."),
+        click.option("--output", "-o", type=_FILE, metavar="FILE", help="Write to this file."),
+        click.option(
+            "--format", "-f", "format_", type=click.Choice(_FORMATS), default="table", show_default=True
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _serving(command: F) -> F:
+    """Add the options of the commands that serve."""
+    settings = click.option(
+        "--settings",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="File with MOORLINE_* settings, `NAME=value` lines or TOML.",
+    )
+    return settings(command)
+
+
+def _listening(command: F) -> F:
+    host = click.option("--host", metavar="ADDRESS", help="Address to listen on.")
+    port = click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
+    return host(port(command))
+
+
+def _version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        click.echo(f"moorline {version('moorline')}")
+        context.exit()
+
+
+@click.group(
+    context_settings=_HELP,
+    epilog="Start with `moorline demo`, or `moorline scan .` in a repository of yours.",
+)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Print the version."
+)
+def app() -> None:
+    """Moor floating image tags.
+
+    Finds every mutable reference in Dockerfiles, compose files, GitLab CI and GitHub workflows, pins it
+    to a digest or commit, and looks at what it pins first.
+    """
+
+
+@app.command(
+    epilog=_examples(
+        "moorline scan .                        what floats in this repository",
+        "moorline scan --fail .                 the same; exit code 1 if anything does",
+        "moorline scan -f json . | jq .files    for programs",
+        "moorline scan -f sarif -o moorline.sarif .",
+    )
+)
+@_path
+@_printing
+@click.option("--fail", is_flag=True, help="Exit with 1 if a reference floats.")
+def scan(path: Path, *, fail: bool, **printing: Any) -> int:
+    """Find every reference and say which ones float.
+
+    PATH is a folder or a file. Looks nothing up and writes nothing.
+    """
+    from bot import local
+
+    return local.scan(path, local.Printing(**printing), fail=fail)
+
+
+@app.command(
+    epilog=_examples(
+        "moorline pin .                         show what would be written, as a diff",
+        "moorline pin --write .                 edit the files",
+        "moorline pin --branch moorline/pins .  commit to a branch; the working tree stays as it is",
+        "moorline pin --ledger ~/moorline.db .  update what is pinned already, too",
+    )
+)
+@_path
+@_printing
+@click.option("--diff", is_flag=True, help="Show the change as a diff. What is done without --write.")
+@click.option("--write", "-w", is_flag=True, help="Edit the files.")
+@click.option("--branch", metavar="NAME", help="Commit the change to this branch.")
+@click.option(
+    "--ledger",
+    type=_FILE,
+    metavar="FILE",
+    help="SQLite file that remembers when each digest was first seen. Without it what is pinned already "
+    "is not updated.",
+)
+def pin(
+    path: Path, *, diff: bool, write: bool, branch: str | None, ledger: Path | None, **printing: Any
+) -> int:
+    """Pin floating references: resolve, check, and show or write the change.
+
+    Looks up each tag and each action's ref once, checks what it finds, and edits nothing but the
+    references. Why something is left as it is, is always said.
+    """
+    if write and branch:
+        raise click.UsageError("--write edits the files, --branch leaves them as they are: choose one.")
+    from bot import local
+
+    shown = local.Printing(**printing)
+    return local.pin(path, shown, write=write, branch=branch, ledger=ledger, diff=diff or not write)
+
+
+@app.command(
+    epilog=_examples(
+        "moorline guard . --base origin/main    only what came in since the common ancestor",
+        "moorline guard .                       everything",
+        "moorline guard . --base origin/main -f github",
+    )
+)
+@_path
+@_printing
+@click.option(
+    "--base",
+    metavar="REV",
+    help="Judge only what came in since the common ancestor with this revision, by the policy that "
+    "stands there.",
+)
+def guard(path: Path, *, base: str | None, **printing: Any) -> int:
+    """Fail on references that the policy refuses. For pipelines; writes nothing.
+
+    Exit codes: 0 nothing refused, 1 something refused, 2 usage or configuration, 3 some look-ups failed.
+    """
+    from bot import local
+
+    return local.guard(path, local.Printing(**printing), base=base)
+
+
+@app.command(
+    epilog=_examples(
+        "moorline explain node:22",
+        "moorline explain ghcr.io/acme/app:1.4@sha256:...",
+        "moorline explain actions/checkout@v4",
+    )
+)
+@click.argument("reference")
+@click.option(
+    "--path",
+    type=click.Path(path_type=Path),
+    default=".",
+    help="The repository whose policy judges.",
+    show_default=True,
+)
+@click.option(
+    "--format", "-f", "format_", type=click.Choice(("table", "json")), default="table", show_default=True
+)
+def explain(reference: str, *, path: Path, format_: str) -> int:
+    """Show what a reference points to, what is known about it, and how the policy judges it.
+
+    REFERENCE is an image, or an action as owner/name@ref.
+    """
+    from bot import local
+
+    return local.explain(reference, path, as_json=format_ == "json")
+
+
+@app.command()
+def demo() -> int:
+    """Watch a push become a proposal, with a sample repository.
+
+    Needs no network, no git and no configuration, and leaves nothing behind.
+    """
+    from bot.demo import run
+
+    return run.demo()
+
+
+@app.command(
+    epilog=_examples(
+        "moorline serve                         web and worker in one process",
+        "moorline serve --demo                  the demo, if no forge is configured",
+        "moorline serve --settings moorline.toml",
+    )
+)
+@_listening
+@_serving
+@click.option("--demo", is_flag=True, help="Work through the sample if no forge is configured.")
+def serve(*, host: str | None, port: int | None, settings: Path | None, demo: bool) -> int:
+    """Receive webhooks and work on them, in one process. SIGTERM drains."""
+    from bot import service
+
+    if demo and not service.configured(settings):
+        from bot.demo import run
+
+        return run.serve(host, port)
+    return service.serve(settings, host=host, port=port)
+
+
+@app.command()
+@_listening
+@_serving
+def web(*, host: str | None, port: int | None, settings: Path | None) -> int:
+    """Receive webhooks only. A `worker` on the same database does the work."""
+    from bot import service
+
+    return service.serve(settings, host=host, port=port, worker=False)
+
+
+@app.command()
+@_serving
+def worker(*, settings: Path | None) -> int:
+    """Work on what `web` has received. SIGTERM drains."""
+    from bot import service
+
+    return service.work(settings)
+
+
+def main() -> None:
+    """Run the command line; every expected failure ends with one sentence and an exit code."""
+    try:
+        raise SystemExit(app(standalone_mode=False))
+    except click.exceptions.Exit as done:
+        raise SystemExit(done.exit_code) from None
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(error.exit_code) from None
+    except MoorlineError as error:
+        click.echo(f"moorline: {error.problem}", err=True)
+        if error.advice:
+            click.echo(f"  {error.advice}", err=True)
+        raise SystemExit(error.exit_code) from None
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader went away: nothing more to say
+        raise SystemExit(141) from None
+    except (KeyboardInterrupt, click.Abort):
+        raise SystemExit(130) from None

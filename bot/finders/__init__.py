@@ -1,0 +1,71 @@
+"""Finders: what in a repository refers to an image or to somebody else's pipeline code.
+
+Pure: bytes in, findings with byte spans out.  A new format is one module here, one line in
+`FINDERS` and one folder of golden cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+from functools import cache
+
+from bot.finders import compose, dockerfile, github_actions, gitlab_ci
+from bot.finders.base import Finder
+from bot.model import Findings, Unread, UnreadReason
+from bot.source import Source
+
+FINDERS: Mapping[str, Finder] = {
+    "dockerfile": dockerfile,
+    "compose": compose,
+    "gitlab-ci": gitlab_ci,
+    "github-actions": github_actions,
+}
+
+HEAD = 4096
+"""Bytes of a file that `claims` is shown."""
+
+
+@cache
+def claims_path(path: str) -> bool:
+    """Return whether any finder could claim a file by its path alone."""
+    return any(finder.claims(path, b"") for finder in FINDERS.values())
+
+
+def claims(path: str, head: bytes) -> bool:
+    """Return whether any finder claims the file; an empty `head` asks about the path alone."""
+    return any(finder.claims(path, head) for finder in FINDERS.values())
+
+
+def needs(files: Mapping[str, bytes]) -> set[str]:
+    """Return the paths that the finders want beside the files they claim."""
+    wanted: set[str] = set()
+    for path, data in files.items():
+        for finder in FINDERS.values():
+            if finder.claims(path, data[:HEAD]):
+                wanted.update(finder.needs(Source(path, data)))
+    return wanted - files.keys()
+
+
+def find(
+    files: Mapping[str, bytes], only: Container[str] | None = None
+) -> Iterator[tuple[str, str, Findings]]:
+    """Yield path, format and findings of every file that a finder claims, by path.
+
+    `only` names the files to look at; the others still tell what variables and bases hold.
+    """
+    for path in sorted(files):
+        if only is not None and path not in only:
+            continue
+        data = files[path]
+        for name, finder in FINDERS.items():
+            if finder.claims(path, data[:HEAD]):
+                yield path, name, _found(finder, Source(path, data), files)
+
+
+def _found(finder: Finder, source: Source, files: Mapping[str, bytes]) -> Findings:
+    """Return what a finder says; a defect in it costs its one file, and is said."""
+    try:
+        return finder.find(source, files)
+    except Exception as error:  # noqa: BLE001 - finders promise not to raise; the other files must go on
+        detail = f"a defect of Moorline, please report it: {type(error).__name__}"
+        return Findings(unread=(Unread(path=source.path, reason=UnreadReason.UNPARSABLE, detail=detail),))

@@ -1,0 +1,268 @@
+"""Runs on a folder, as the command line asks for them: look, print, and say by the exit code how it was."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bot import output, pipeline, wiring
+from bot.forges.directory import Directory
+from bot.model import Finding, Job, Outcome, Report, SkipReason, State, Trigger, Verdict
+from bot.output import diff as diffs
+from bot.output import table
+from bot.progress import progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+CLEAN, FOUND, INCOMPLETE = 0, 1, 3
+"""Exit codes of a run that came to its end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Printing:
+    """How a report is printed."""
+
+    format_: str
+    output: Path | None
+    everything: bool
+    quiet: bool
+
+
+def scan(path: Path, printing: Printing, *, fail: bool) -> int:
+    """Print what is in a folder; return the exit code."""
+    with progress(quiet=printing.quiet):
+        survey = pipeline.look(_job(path), wiring.ground(Directory(path)), _now())
+    verdicts = tuple(Verdict(finding=one, outcome=Outcome.PASS) for one in survey.selected)
+    report = survey.report(verdicts, _now())
+    _print(report, printing)
+    floats = any(one.skip is None and one.state is State.FLOATING for one in survey.selected)
+    return FOUND if fail and floats else CLEAN
+
+
+def pin(
+    path: Path, printing: Printing, *, write: bool, branch: str | None, ledger: Path | None, diff: bool
+) -> int:
+    """Print, write or commit what pinning a folder comes to; return the exit code."""
+    directory = Directory(path)
+    now = _now()
+    with (
+        progress(quiet=printing.quiet) as shown,
+        wiring.looking(directory, ledger=ledger, progress=shown) as services,
+    ):
+        if branch is not None:
+            return _pin_branch(directory.root, services, printing, branch, now)
+        report = pipeline.inspect(_job(path), services, now)
+    confirmed = pipeline.confirm(report)
+    report = replace(report, unread=report.unread + confirmed.unread)
+    old, new = report.snapshot.files, confirmed.files(report)
+    if write and new:
+        directory.write({name: (old[name], data) for name, data in new.items()})
+    if printing.format_ != "table":
+        _print(report, printing)
+    elif diff:
+        _print_diff(old, new, printing)
+    if not printing.quiet:
+        _say(_pinned(report, confirmed.written, written=write))
+        _say_trouble(report, printing)
+    return INCOMPLETE if _missing(report) or confirmed.unread else CLEAN
+
+
+def _pin_branch(
+    root: Path, services: pipeline.Services, printing: Printing, branch: str, now: datetime
+) -> int:
+    forge = wiring.git_forge(root)
+    repository = str(root)
+    base, commit = forge.head(repository, "")
+    job = Job(forge="git", repository=repository, ref=base, trigger=Trigger.COMMAND_LINE)
+    at_head = replace(services, reading=lambda _job: pipeline.AtCommit(forge, repository, commit))
+    report = pipeline.inspect(job, at_head, now)
+    config = pipeline.configuration(at_head.reading(job), at_head)
+    proposal = pipeline.propose(report, config, base)
+    left = False
+    if proposal is None:
+        _say("nothing to pin")
+    else:
+        proposal = replace(proposal, branch=branch)
+        published = pipeline.publish(proposal, forge, forge.ours(repository, branch))
+        left = published.action == "left-alone"
+        _say(f"{published.branch} {published.action}: {published.detail or published.commit}")
+    if not printing.quiet:
+        _say_trouble(report, printing)
+    if left:
+        return FOUND
+    return INCOMPLETE if _missing(report) else CLEAN
+
+
+def guard(path: Path, printing: Printing, *, base: str | None) -> int:
+    """Print what the policy refuses in a folder, or in what came in since `base`; return the exit code."""
+    directory = Directory(path)
+    now = _now()
+    job = _job(path)
+    with progress(quiet=printing.quiet) as shown, wiring.looking(directory, progress=shown) as services:
+        known: Counter[tuple[str, str, str]] = Counter()
+        head = services
+        if base is not None:
+            before = wiring.at_merge_base(directory.root, base)
+            then = replace(services, reading=lambda _job: before)
+            known.update(_identity(one) for one in pipeline.look(job, then, now).selected)
+            head = replace(services, policy=lambda _job: before)
+        report = pipeline.inspect(job, head, now, only=lambda one: _introduced(one, known))
+        config = pipeline.configuration((head.policy or head.reading)(job), head)
+    judged = pipeline.guard(report, config)
+    _print(judged, printing)
+    if any(one.outcome is Outcome.REFUSE for one in judged.verdicts):
+        return FOUND
+    return INCOMPLETE if _missing(judged) else CLEAN
+
+
+def _identity(finding: Finding) -> tuple[str, str, str]:
+    return finding.location.path, finding.format, finding.value
+
+
+def _introduced(finding: Finding, known: Counter[tuple[str, str, str]]) -> bool:
+    if known[_identity(finding)] > 0:
+        known[_identity(finding)] -= 1
+        return False
+    return True
+
+
+def explain(reference: str, path: Path, *, as_json: bool) -> int:
+    """Print what a reference points to and how it is judged; return the exit code."""
+    from bot.output import explanation
+
+    with wiring.looking(Directory(path)) as services:
+        verdict = pipeline.explain(reference, services, _now())
+    if as_json:
+        print(explanation.dumps(verdict), end="")
+    else:
+        for line in explanation.lines(verdict):
+            print(line)
+    if verdict.unresolved is not None:
+        return INCOMPLETE
+    return FOUND if verdict.outcome in (Outcome.HOLD, Outcome.REFUSE) else CLEAN
+
+
+# --- printing -----------------------------------------------------------------------------
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _job(path: Path) -> Job:
+    return Job(forge="directory", repository=str(path), ref="", trigger=Trigger.COMMAND_LINE)
+
+
+def _missing(report: Report) -> bool:
+    return any(one.unresolved is not None for one in report.verdicts)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _print(report: Report, printing: Printing) -> None:
+    if printing.format_ == "table":
+        _print_table(report, printing)
+        return
+    text = output.FORMATS[printing.format_](report)
+    if printing.output is None:
+        sys.stdout.write(text)
+    else:
+        printing.output.write_text(text, encoding="utf-8", newline="\n")
+        if not printing.quiet:
+            _say(f"{table.summary(report)}; written to {printing.output}")
+
+
+def _print_table(report: Report, printing: Printing) -> None:
+    rows = list(table.rows(report, everything=printing.everything))
+    if printing.output is not None:
+        lines = [f"{row.place}\t{row.value}\t{row.state}\t{row.note}" for row in rows]
+        printing.output.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    elif sys.stdout.isatty():
+        _console().print(_rich_table(rows))
+    else:
+        place = max((len(row.place) for row in rows), default=0)
+        value = max((min(len(row.value), 60) for row in rows), default=0)
+        for row in rows:
+            print(f"{row.place:<{place}}  {row.value:<{value}}  {row.state:<8}  {row.note}".rstrip())
+    if not printing.quiet:
+        for line in table.unread(report):
+            _say(line)
+        _say(table.summary(report))
+
+
+def _console() -> Console:
+    from rich.console import Console as Made
+
+    return Made(highlight=False)
+
+
+_TONES = {"good": "green", "bad": "bold yellow", "dim": "dim", "plain": ""}
+
+
+def _rich_table(rows: Iterable[table.Row]) -> object:
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("Where", "Reference", "State", "Note"):
+        made.add_column(name, overflow="fold")
+    for row in rows:
+        tone = _TONES[row.tone]
+        cells = (row.place, row.value, row.state, row.note)
+        made.add_row(*(Text(cell, style=tone if number != 0 else "") for number, cell in enumerate(cells)))
+    return made
+
+
+_PARTS = {
+    diffs.Part.FILE: "bold",
+    diffs.Part.HUNK: "cyan",
+    diffs.Part.OLD: "red",
+    diffs.Part.NEW: "green",
+    diffs.Part.SAME: "",
+}
+
+
+def _print_diff(old: Mapping[str, bytes], new: Mapping[str, bytes], printing: Printing) -> None:
+    lines = (line for name in sorted(new) for line in diffs.diff(name, old[name], new[name]))
+    if printing.output is not None:
+        text = "".join(f"{line.text}\n" for line in lines)
+        printing.output.write_text(text, encoding="utf-8", newline="\n")
+    elif sys.stdout.isatty():
+        from rich.text import Text
+
+        console = _console()
+        for line in lines:
+            console.print(Text(line.text, style=_PARTS[line.part]), soft_wrap=True)
+    else:
+        sys.stdout.writelines(f"{line.text}\n" for line in lines)
+
+
+def _pinned(report: Report, chosen: Iterable[Verdict], *, written: bool) -> str:
+    count = len(tuple(chosen))
+    done = "pinned" if written else "would be pinned"
+    counts = Counter(one.outcome for one in report.verdicts)
+    parts = [f"{count} {'reference' if count == 1 else 'references'} {done}"]
+    already = sum(one.finding.skip is SkipReason.PINNED for one in report.verdicts)
+    left = sum(one.finding.skip not in (None, SkipReason.PINNED) for one in report.verdicts)
+    parts += [f"{already} pinned already"] if already else []
+    parts += [f"{left} left as is"] if left else []
+    parts += [f"{counts[Outcome.REFUSE]} refused"] if counts[Outcome.REFUSE] else []
+    parts += [f"{counts[Outcome.HOLD]} held"] if counts[Outcome.HOLD] else []
+    return "; ".join(parts)
+
+
+def _say_trouble(report: Report, printing: Printing) -> None:
+    """Say why something was not pinned: nothing is skipped in silence."""
+    for row in table.rows(report, everything=printing.everything):
+        if row.tone in ("bad", "dim") and row.note:
+            _say(f"  {row.place}  {row.value}: {row.note}")
+    for line in table.unread(report):
+        _say(f"  {line}")

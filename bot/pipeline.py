@@ -1,0 +1,610 @@
+"""The verbs: inspect, propose, publish.  The only place that joins the stages.
+
+    Job -> Snapshot -> Findings -> Selection -> Resolutions -> Candidates -> Evidence -> Verdicts
+        = Report -> Edits, Proposal -> Published
+
+Everything down to the report reads; only `publish` writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from typing import Protocol, TypeAlias, TypeVar
+
+from bot import candidates, edits, finders, proposals, selection
+from bot.config import CONFIG_PATHS, Config, Floating, Guard, Mode, Unreachable, load, merge
+from bot.errors import SupersededError, UsageError
+from bot.forges.base import Change, Forge
+from bot.model import (
+    BuildArgument,
+    Built,
+    Candidate,
+    Cause,
+    Decision,
+    Edit,
+    Evidence,
+    Finding,
+    GitReference,
+    ImageReference,
+    Job,
+    Kind,
+    Location,
+    Outcome,
+    Proposal,
+    Published,
+    Reason,
+    Reference,
+    Report,
+    Resolution,
+    Ruling,
+    SkipReason,
+    Snapshot,
+    Span,
+    State,
+    Subject,
+    Trigger,
+    Unread,
+    UnreadReason,
+    Unresolved,
+    UnresolvedReason,
+    Verdict,
+)
+from bot.reference import is_commit, parse_git, parse_image
+from bot.trust import policy
+from bot.trust.base import Check, Sources
+from bot.visible import visible
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_ROUNDS = 4
+"""How deep files may ask for further files."""
+_NEEDED = 200
+"""How many further files a run reads."""
+
+
+class Reading(Protocol):
+    """A repository at one place in its history, or a folder."""
+
+    @property
+    def commit(self) -> str | None:
+        """Return the commit that is read, or None for a working tree."""
+
+    def snapshot(
+        self, claims: Callable[[str, bytes], bool], left_out: Callable[[str], str | None]
+    ) -> Snapshot:
+        """Return the files that `claims` says yes to, but for those that `left_out` has a reason for."""
+
+    def read(self, paths: Iterable[str]) -> Mapping[str, bytes]:
+        """Return those of `paths` that exist as regular files."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtCommit:
+    """A forge's repository at one commit."""
+
+    forge: Forge
+    repository: str
+    commit: str | None
+
+    def snapshot(
+        self, claims: Callable[[str, bytes], bool], left_out: Callable[[str], str | None]
+    ) -> Snapshot:
+        """Return the files that `claims` says yes to; what is left out is reported, not read."""
+        aside: dict[str, Unread] = {}
+
+        def chosen(path: str, head: bytes) -> bool:
+            if not claims(path, head):
+                return False
+            reason = left_out(path)
+            if reason is not None:
+                aside[path] = Unread(path=path, reason=UnreadReason.LEFT_OUT, detail=reason)
+            return reason is None
+
+        made = self.forge.snapshot(self.repository, self.commit or "", chosen)
+        return Snapshot(
+            commit=made.commit,
+            files=made.files,
+            unread=(*made.unread, *(aside[path] for path in sorted(aside))),
+        )
+
+    def read(self, paths: Iterable[str]) -> Mapping[str, bytes]:
+        """Return those of `paths` that exist as regular files."""
+        return self.forge.read(self.repository, self.commit or "", paths)
+
+
+def at_once(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Return the results of `work` one after the other; the plainest `Services.spread`."""
+    return [work(item) for item in items]
+
+
+class Spread(Protocol):
+    """Runs a function over items, several at a time, and keeps their order."""
+
+    def __call__(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """Return the results in the order of the items."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What it takes to look at a repository.  Nothing here is global, nothing asks the network."""
+
+    reading: Callable[[Job], Reading]
+    server: Config
+    """The server's configuration: the floor of every other."""
+    owner_config: Config | None = None
+    policy: Callable[[Job], Reading] | None = None
+    """Where the configuration stands, if not beside the files: at a merge base."""
+    host: str = ""
+    """The forge's host, for references of its own: `github.com`."""
+    owner: str = ""
+    """The owner or group whose actions, workflows and includes are the repository's own."""
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    """What a forge's own variables stand for: `$CI_REGISTRY` to a registry's host."""
+    decisions: tuple[Decision, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services(Ground):
+    """What a run is given to look things up."""
+
+    sources: Sources
+    spread: Spread = at_once
+    progress: Callable[[str, int, int], None] = lambda _stage, _done, _total: None
+    scope: str = ""
+    """Whose look-ups these are: the forge owner, and whether the author is trusted."""
+    updates: bool = False
+    """Whether references that are pinned already are looked up for something newer."""
+
+
+# --- inspect ------------------------------------------------------------------------------
+
+
+def inspect(
+    job: Job, services: Services, now: datetime, only: Callable[[Finding], bool] | None = None
+) -> Report:
+    """Return what is in a repository, where it should go and what is known about it.
+
+    `only` says which findings are of interest; the others are in no verdict.  Reads only.  Raises
+    `ConfigurationError` for a broken configuration and `ForgeError` where files cannot be read.
+    """
+    survey = look(job, services, now)
+    chosen = [grounded(one, services) for one in survey.selected if only is None or only(one)]
+    return survey.report(judge(chosen, survey.config, services, now), now)
+
+
+def judge(
+    chosen: Sequence[Finding], config: Config, services: Services, now: datetime
+) -> tuple[Verdict, ...]:
+    """Return the verdicts on findings: looked up, checked, and weighed by the policy."""
+    resolved = _resolve(chosen, services)
+    paired = [_candidate(finding, resolved) for finding in chosen]
+    evidence = _gather([one for one in paired if isinstance(one, Candidate)], config, services)
+    return tuple(
+        _verdict(finding, one, evidence, config, services, now)
+        for finding, one in zip(chosen, paired, strict=True)
+    )
+
+
+def explain(text: str, services: Services, now: datetime) -> Verdict:
+    """Return the verdict on one reference that a person asks about, as for a first pin.
+
+    Raises `UsageError` where the text is no reference.
+    """
+    finding = asked_about(text)
+    job = Job(forge="directory", repository="", ref="", trigger=Trigger.COMMAND_LINE)
+    config = configuration(services.reading(job), services)
+    [verdict] = judge([grounded(finding, services)], config, services, now)
+    return verdict
+
+
+def asked_about(text: str) -> Finding:
+    """Return the finding of a reference on the command line: an image, or an action of GitHub's."""
+    reference: Reference | None = parse_image(text) or parse_git(text, host="github.com")
+    if reference is None:
+        raise UsageError(
+            f"{visible(text)!r} is neither an image nor an action.",
+            advice="Examples: node:22, ghcr.io/acme/app:1.4, actions/checkout@v4.",
+        )
+    kind = Kind.IMAGE if isinstance(reference, ImageReference) else Kind.ACTION
+    return Finding(
+        format="command-line",
+        kind=kind,
+        where="command line",
+        location=Location(path="command line", span=Span(0, len(text)), line=1, column=0),
+        value=text,
+        reference=reference,
+        state=State.FLOATING,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What is in a repository, before anything is looked up."""
+
+    job: Job
+    config: Config
+    snapshot: Snapshot
+    found: Mapping[str, tuple[Finding, ...]]
+    selected: tuple[Finding, ...]
+    unread: tuple[Unread, ...]
+
+    def report(self, verdicts: tuple[Verdict, ...], now: datetime) -> Report:
+        """Return the report of this survey with its verdicts."""
+        return Report(
+            job=self.job,
+            commit=self.snapshot.commit,
+            files=len(self.found),
+            verdicts=verdicts,
+            unread=self.unread,
+            made_at=now,
+            snapshot=self.snapshot,
+            found=self.found,
+        )
+
+
+def look(job: Job, ground: Ground, now: datetime) -> Survey:
+    """Return what finders and selection say of a repository; no look-ups, no network but the forge's."""
+    reading = ground.reading(job)
+    config = configuration((ground.policy or ground.reading)(job), ground)
+    snapshot = reading.snapshot(finders.claims, partial(selection.left_out, config=config))
+    snapshot = _with_needed(snapshot, reading)
+    found: dict[str, tuple[Finding, ...]] = {}
+    unread = list(snapshot.unread)
+    built: list[Built] = []
+    arguments: list[BuildArgument] = []
+    for path, _, findings in finders.find(snapshot.files):
+        found[path] = found.get(path, ()) + findings.references
+        unread += findings.unread
+        built += findings.built
+        arguments += findings.arguments
+    selected = selection.select(
+        once(found),
+        config=config,
+        built=built,
+        arguments=arguments,
+        files=snapshot.files,
+        host=ground.host,
+        owner=ground.owner,
+        now=now,
+        decisions=ground.decisions,
+    )
+    return Survey(
+        job=job, config=config, snapshot=snapshot, found=found, selected=selected, unread=tuple(unread)
+    )
+
+
+def configuration(reading: Reading, ground: Ground) -> Config:
+    """Return the configuration that rules a repository: the server's, its owner's, its own."""
+    own = load(reading.read(CONFIG_PATHS))
+    return merge(ground.server, ground.owner_config or Config(), own)
+
+
+def _with_needed(snapshot: Snapshot, reading: Reading) -> Snapshot:
+    files = dict(snapshot.files)
+    asked: set[str] = set()
+    for _ in range(_ROUNDS):
+        wanted = sorted(finders.needs(files) - asked)[: _NEEDED - len(asked)]
+        if not wanted:
+            break
+        asked.update(wanted)
+        files.update(reading.read(wanted))
+    return replace(snapshot, files=files)
+
+
+def once(found: Mapping[str, tuple[Finding, ...]]) -> list[Finding]:
+    """Return the findings of all files in the order of their places, each place once."""
+    places: dict[Location, Finding] = {}
+    for references in found.values():
+        for finding in references:
+            places.setdefault(finding.location, finding)
+    return sorted(places.values(), key=lambda one: (one.location.path, one.location.span))
+
+
+def grounded(finding: Finding, ground: Ground) -> Finding:
+    """Return the finding with the forge's own variables replaced by its hosts, as far as they are known."""
+    match finding.reference:
+        case ImageReference(registry=registry) as image if registry.startswith("$"):
+            host = ground.hosts.get(registry)
+            reference: Reference = replace(image, registry=host) if host else image
+        case GitReference(host=name) as git if not name or name.startswith("$"):
+            host = ground.hosts.get(name) or ground.host
+            reference = replace(git, host=host) if host else git
+        case _:
+            return finding
+    if host:
+        return replace(finding, reference=reference)
+    if finding.skip is not None:
+        return finding
+    return replace(
+        finding, skip=SkipReason.VARIABLE, note="which host this names is not known without the forge"
+    )
+
+
+def _asked(finding: Finding, services: Services) -> Reference | None:
+    """Return the reference to look up for a finding, or None where there is nothing to ask."""
+    reference = finding.reference
+    if finding.skip is None:
+        return reference
+    if finding.skip is not SkipReason.PINNED:
+        return None
+    match reference:
+        case GitReference() as git if finding.comment and finding.comment.version:
+            return git  # its comment names a version: does it tell the truth?
+        case ImageReference(tag=tag) as image if services.updates and tag is not None:
+            return replace(image, digest=None)
+        case _:
+            return None
+
+
+def _resolve(findings: Sequence[Finding], services: Services) -> Mapping[Reference, Resolution | Unresolved]:
+    asked = {reference: None for finding in findings if (reference := _asked(finding, services)) is not None}
+    wanted = [one for one in asked if _fixed(one) is None]
+    done = 0
+
+    def resolve(reference: Reference) -> Resolution | Unresolved:
+        nonlocal done
+        if isinstance(reference, ImageReference):
+            answer = services.sources.images.resolve(reference)
+        else:
+            answer = services.sources.refs.resolve(reference)
+        done += 1
+        services.progress("Looking up", done, len(wanted))
+        return answer
+
+    answers: dict[Reference, Resolution | Unresolved] = dict(
+        zip(wanted, services.spread(resolve, wanted), strict=True)
+    )
+    for reference in asked:
+        if (digest := _fixed(reference)) is not None:
+            answers[reference] = Resolution(reference=reference, digest=digest, source="the reference")
+    return answers
+
+
+def _fixed(reference: Reference) -> str | None:
+    """Return the digest or commit that a reference names itself, or None where it has to be asked for."""
+    if isinstance(reference, ImageReference):
+        return reference.digest
+    return reference.ref if is_commit(reference.ref) else None
+
+
+def _candidate(
+    finding: Finding, resolved: Mapping[Reference, Resolution | Unresolved]
+) -> Candidate | Unresolved | None:
+    reference = finding.reference
+    answer: Resolution | Unresolved | None = None
+    if reference is not None:
+        answer = resolved.get(reference)
+        if answer is None and isinstance(reference, ImageReference) and reference.digest:
+            answer = resolved.get(replace(reference, digest=None))
+    if answer is None or isinstance(answer, Unresolved):
+        return answer
+    made = candidates.candidate(finding, answer)
+    if made.cause is not Cause.KEEP and not candidates.fits(made):
+        return Unresolved(
+            reference=answer.reference,
+            reason=UnresolvedReason.INVALID,
+            detail=f"what {answer.source} answered cannot be written here",
+        )
+    return made
+
+
+_Gathered: TypeAlias = Mapping[tuple[Reference, str], Mapping[str, Evidence]]
+"""Evidence by check, of a reference's digest."""
+
+
+def _gather(made: Sequence[Candidate], config: Config, services: Services) -> _Gathered:
+    """Return the evidence on each digest, new and old alike, gathered once."""
+    asked: dict[tuple[str, Reference, str], tuple[Check, Subject]] = {}
+    for one in made:
+        reference = one.resolution.reference
+        for check in policy.wanted(one.finding, one.cause, config):
+            for digest in filter(None, {one.target, one.current}):
+                key = (check.name, reference, digest)
+                if key not in asked:
+                    answer = one.resolution if digest == one.target else None
+                    asked[key] = (check, Subject(reference=reference, digest=digest, resolution=answer))
+    done = 0
+
+    def gather(pair: tuple[Check, Subject]) -> Evidence:
+        nonlocal done
+        check, subject = pair
+        evidence = check.gather(subject, services.sources)
+        done += 1
+        services.progress("Checking", done, len(asked))
+        return evidence
+
+    found: dict[tuple[Reference, str], dict[str, Evidence]] = {}
+    for (name, reference, digest), evidence in zip(
+        asked, services.spread(gather, list(asked.values())), strict=True
+    ):
+        found.setdefault((reference, digest), {})[name] = evidence
+    return found
+
+
+def _verdict(
+    finding: Finding,
+    one: Candidate | Unresolved | None,
+    evidence: _Gathered,
+    config: Config,
+    services: Services,
+    now: datetime,
+) -> Verdict:
+    if one is None:
+        return Verdict(finding=finding, outcome=Outcome.PASS)
+    if isinstance(one, Unresolved):
+        reason = Reason(check="look-up", ruling=Ruling.UNKNOWN, text=one.detail)
+        return Verdict(finding=finding, outcome=Outcome.HOLD, reasons=(reason,), unresolved=one)
+    reference = one.resolution.reference
+    new = evidence.get((reference, one.target), {})
+    old = evidence.get((reference, one.current), {}) if one.current else {}
+    outcome, reasons = policy.judge(one, old, new, config, now, services.decisions)
+    return Verdict(
+        finding=finding, outcome=outcome, reasons=reasons, candidate=one, evidence=tuple(new.values())
+    )
+
+
+# --- propose ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    """The edits that finding again has confirmed, and the files that they would not fit."""
+
+    edits: tuple[Edit, ...]
+    written: tuple[Verdict, ...]
+    """The verdicts whose candidates the edits carry out."""
+    unread: tuple[Unread, ...] = ()
+
+    def files(self, report: Report) -> dict[str, bytes]:
+        """Return the new bytes of each file that is touched."""
+        return edits.apply(report.snapshot.files, self.edits)
+
+
+def confirm(report: Report) -> Confirmed:
+    """Return the edits of a report, each file's confirmed by finding again.
+
+    A file that cannot be confirmed is left untouched and reported.
+    """
+    by_path: dict[str, list[Verdict]] = {}
+    for verdict in report.verdicts:
+        if verdict.writes:
+            by_path.setdefault(verdict.finding.location.path, []).append(verdict)
+    chosen = [verdict for verdicts in by_path.values() for verdict in verdicts]
+    if not chosen:
+        return Confirmed(edits=(), written=())
+    if _trouble(report, chosen) is None:
+        return Confirmed(edits=_edits(chosen), written=tuple(chosen))
+    good: list[Verdict] = []
+    unread: list[Unread] = []
+    for path, verdicts in by_path.items():
+        trouble = _trouble(report, verdicts)
+        if trouble is None and _trouble(report, [*good, *verdicts]) is None:
+            good += verdicts
+        else:
+            unread.append(Unread(path=path, reason=UnreadReason.UNCONFIRMED, detail=trouble or "conflict"))
+    return Confirmed(edits=_edits(good), written=tuple(good), unread=tuple(unread))
+
+
+def _edits(verdicts: Iterable[Verdict]) -> tuple[Edit, ...]:
+    return tuple(
+        edit for verdict in verdicts if verdict.candidate for edit in candidates.edits(verdict.candidate)
+    )
+
+
+def _trouble(report: Report, verdicts: Sequence[Verdict]) -> str | None:
+    try:
+        made = _edits(verdicts)
+        changed = edits.apply(report.snapshot.files, made)
+    except ValueError as error:
+        return str(error)
+    touched = {
+        path
+        for path, references in report.found.items()
+        if path in changed or any(one.location.path in changed for one in references)
+    }
+    files = {**report.snapshot.files, **changed}
+    after: dict[str, tuple[Finding, ...]] = {}
+    for path, _, findings in finders.find(files, touched):
+        after[path] = after.get(path, ()) + findings.references
+    before = once({path: report.found[path] for path in touched})
+    raw = {finding.location: finding for finding in before}
+    targets = {
+        place: candidates.target_reference(
+            replace(verdict.candidate, finding=raw.get(place, verdict.finding))
+        )
+        for verdict in verdicts
+        if verdict.candidate is not None
+        for place in [verdict.finding.location]
+    }
+    return edits.confirm(before, once(after), targets, made)
+
+
+def propose(report: Report, config: Config, base: str) -> Proposal | None:
+    """Return the proposal that a report leads to, or None where there is nothing to write.
+
+    None too where the configuration lets Moorline only look.
+    """
+    if config.mode is not Mode.PROPOSE:
+        return None
+    confirmed = confirm(report)
+    if not confirmed.edits or report.commit is None:
+        return None
+    return proposals.pin(report, confirmed.written, confirmed.edits, confirmed.unread, config, base)
+
+
+# --- publish ------------------------------------------------------------------------------
+
+
+def publish(proposal: Proposal, forge: Forge, ours: Container[str]) -> Published:
+    """Make the forge match a proposal, and return what was done.
+
+    `ours` are the commits that we remember to have put on the branch.
+    Safe to repeat: what is there already is left.  A branch whose head is none of
+    them is somebody else's and left alone.  Raises `SupersededError` where the base moved.
+    """
+    _, head = forge.head(proposal.repository, proposal.base)
+    if head != proposal.commit:
+        raise SupersededError(f"{proposal.base} moved to {head} while the proposal was made")
+    there = forge.branch(proposal.repository, proposal.branch)
+    change = Change(
+        repository=proposal.repository,
+        base=proposal.base,
+        parent=proposal.commit,
+        branch=proposal.branch,
+        expected=there,
+        message=proposal.message,
+        edits=proposal.edits,
+    )
+    if there is not None and forge.made(change, there):
+        return Published(branch=proposal.branch, commit=there, action="unchanged")
+    if there is not None and there not in ours:
+        return Published(
+            branch=proposal.branch,
+            commit=there,
+            action="left-alone",
+            detail="the branch holds a commit that Moorline did not make",
+        )
+    commit = forge.write(change)
+    return Published(branch=proposal.branch, commit=commit, action="created" if there is None else "updated")
+
+
+# --- guard --------------------------------------------------------------------------------
+
+
+def guard(report: Report, config: Config) -> Report:
+    """Return the report as a pipeline's guard takes it: what must not come in is refused."""
+    rules = policy.guard(config)
+    return replace(report, verdicts=tuple(_guarded(verdict, rules) for verdict in report.verdicts))
+
+
+def _guarded(verdict: Verdict, rules: Guard) -> Verdict:
+    finding = verdict.finding
+    if verdict.outcome is Outcome.REFUSE:
+        return verdict
+    if verdict.unresolved is not None:
+        if rules.unreachable is not Unreachable.FAILURE:
+            return verdict
+        return _refused(verdict, "guard", "the policy fails on what cannot be looked up")
+    if verdict.outcome is Outcome.HOLD and rules.held is Floating.FAIL:
+        return _refused(verdict, "guard", "the policy fails on what is held")
+    if finding.skip is not None or finding.state is not State.FLOATING:
+        return verdict
+    what = "digest" if finding.kind is Kind.IMAGE else "commit"
+    text = f"it can be moved; pin it to a {what}"
+    if verdict.candidate is not None:
+        text += f": {verdict.candidate.target}"
+    if rules.floating is Floating.FAIL:
+        return _refused(verdict, "floating", text)
+    if rules.floating is Floating.WARN:
+        reason = Reason(check="floating", ruling=Ruling.FAIL, text=text, demand="warn")
+        return replace(verdict, outcome=Outcome.WARN, reasons=(*verdict.reasons, reason))
+    return verdict
+
+
+def _refused(verdict: Verdict, check: str, text: str) -> Verdict:
+    reason = Reason(check=check, ruling=Ruling.FAIL, text=text, demand="require")
+    return replace(verdict, outcome=Outcome.REFUSE, reasons=(*verdict.reasons, reason))

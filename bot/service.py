@@ -1,0 +1,165 @@
+"""The service: receiver and worker on one database, in one process or in several."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Self
+
+import structlog
+
+from bot import logs, wiring
+from bot.jobs.base import Pace, Work
+from bot.jobs.worker import Worker
+from bot.model import Job
+from bot.pipeline import Ground, Services
+from bot.runs import Runs
+from bot.service_settings import Settings
+from bot.settings import Lookups, variables
+from bot.store.sql import Store
+from webhooks import create_app
+from webhooks.server import serve as serve_http
+from webhooks.site import Site
+
+_log = structlog.get_logger(__name__)
+
+
+def configured(file: Path | None) -> bool:
+    """Return whether any forge may send something; raises `ConfigurationError`."""
+    return bool(Settings.from_environ(variables(os.environ, file)).git_webhook_secret)
+
+
+def serve(file: Path | None, *, host: str | None = None, port: int | None = None, worker: bool = True) -> int:
+    """Receive, and unless told otherwise work, until a signal says stop; return the exit code."""
+    settings, lookups = _read(file)
+    if not settings.git_webhook_secret:
+        _log.warning("no forge is configured: set MOORLINE_GIT_WEBHOOK_SECRET, or try `moorline demo`")
+    with Service(settings, lookups) as service, stopping() as stop:
+        service.receive(stop, host=host, port=port, worker=worker)
+    return 0
+
+
+def work(file: Path | None) -> int:
+    """Work on what was received until a signal says stop; return the exit code."""
+    settings, lookups = _read(file)
+    with Service(settings, lookups) as service, stopping() as stop:
+        return 0 if service.worker.run(stop, drain=settings.drain_seconds) else 1
+
+
+def _read(file: Path | None) -> tuple[Settings, Lookups]:
+    said = variables(os.environ, file)
+    settings = Settings.from_environ(said)
+    secrets = [one.get_secret_value() for one in settings.git_webhook_secret]
+    logs.configure(settings.log_format, secrets=secrets)
+    return settings, Lookups.from_environ(said)
+
+
+@contextmanager
+def stopping() -> Iterator[threading.Event]:
+    """Yield an event that SIGTERM and SIGINT set; a second signal ends the process at once."""
+    stop = threading.Event()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        _log.info("stopping", signal=signal.Signals(number).name)
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Service:
+    """The parts of the service, opened together and closed together."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        lookups: Lookups,
+        *,
+        ground: Callable[[Job, Lookups], Ground] = wiring.git_ground,
+        wrap: Callable[[Work], Work] = lambda work: work,
+    ) -> None:
+        """Raise `StoreError` where the database cannot be used, `ConfigurationError` for settings."""
+        self.settings = settings
+        self._stack = ExitStack()
+        with ExitStack() as opening:
+            self.store = opening.enter_context(Store(settings.database_url.get_secret_value()))
+            network = opening.enter_context(wiring.Network(lookups))
+
+            def services(job: Job) -> Services:
+                base = ground(job, lookups)
+                return network.services(base, ledger=self.store.ledger(wiring.scope(base)))
+
+            forge = wiring.served_git(settings.git_roots, settings.git_repositories, network)
+            runs = Runs(self.store, forge, services)
+            pace = Pace(concurrency=settings.concurrency, retention=settings.retention_days * 86400)
+            self.worker = Worker(self.store, wrap(runs), pace)
+            self._stack = opening.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def receive(
+        self,
+        stop: threading.Event,
+        *,
+        host: str | None = None,
+        port: int | None = None,
+        worker: bool = True,
+        started: Callable[[str], None] | None = None,
+    ) -> None:
+        """Serve until `stop` is set; with `worker`, work as well, and drain before returning.
+
+        Raises `UsageError` where the address cannot be listened on, and what the worker raised.
+        """
+        app = create_app(
+            inbox=self.store.inbox,
+            proposals=self.store.proposals,
+            backlog=self.store.backlog,
+            site=Site.of(self.settings),
+            worker=self.worker.idle_seconds if worker else None,
+            stored=self.worker.wake if worker else lambda: None,
+        )
+        with self._working(stop) if worker else ExitStack():
+            serve_http(
+                app,
+                host or self.settings.host,
+                self.settings.port if port is None else port,
+                stop,
+                started=started,
+            )
+
+    @contextmanager
+    def _working(self, stop: threading.Event) -> Iterator[None]:
+        failed: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                self.worker.run(stop, drain=self.settings.drain_seconds)
+            except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+                failed.append(error)
+            finally:
+                stop.set()
+
+        thread = threading.Thread(target=work, name="worker")
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+        if failed:
+            raise failed[0]

@@ -1,0 +1,217 @@
+"""Puts the parts together: settings in, services out.  Ordinary code, nothing registers itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeVar
+from urllib.parse import urlsplit
+
+from bot.config import Config
+from bot.forges.directory import Directory
+from bot.model import Job
+from bot.pipeline import AtCommit, Ground, Services
+from bot.progress import Report as Progress
+from bot.settings import Lookups
+from bot.trust.base import Ledger, Sources
+
+if TYPE_CHECKING:
+    from bot.forges.git import GitForge
+    from bot.registries.egress import GuardedPool
+    from bot.store.sql import Store
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+AT_ONCE = 16
+"""Look-ups in flight.  Registries answer in tens of milliseconds; more would only queue there."""
+
+GITHUB, GITLAB = "github.com", "gitlab.com"
+
+
+def spread(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Return the results in the order of the items, several worked on at a time."""
+    if len(items) < 2:
+        return [work(item) for item in items]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(AT_ONCE, len(items)), thread_name_prefix="look-up") as pool:
+        return list(pool.map(work, items))
+
+
+def ground(directory: Directory, lookups: Lookups | None = None) -> Ground:
+    """Return what a look at a folder needs: nothing of it asks the network."""
+    host, repository = directory.origin() or ("", "")
+    return Ground(
+        reading=lambda _job: directory,
+        server=Config(),
+        host=host,
+        owner=repository.partition("/")[0],
+        hosts=own_hosts(host if host != GITHUB else "", lookups),
+    )
+
+
+def own_hosts(host: str, lookups: Lookups | None = None) -> dict[str, str]:
+    """Return what GitLab's own variables stand for, as far as that is known."""
+    server = host or (lookups.gitlab_host if lookups else "")
+    if not server:
+        return {}
+    known = {"": server, "$CI_SERVER_FQDN": server, "$CI_SERVER_HOST": server}
+    if server == GITLAB:
+        known["$CI_REGISTRY"] = "registry.gitlab.com"
+    return known
+
+
+@contextmanager
+def looking(
+    directory: Directory, *, ledger: Path | None = None, progress: Progress | None = None
+) -> Iterator[Services]:
+    """Yield what look-ups for a folder need; connections are closed at the end."""
+    with ExitStack() as stack:
+        network = stack.enter_context(Network(Lookups.from_environ(os.environ)))
+        base = ground(directory, network.lookups)
+        memory = stack.enter_context(_opened(ledger)) if ledger else None
+        yield network.services(
+            base,
+            ledger=memory.ledger("command-line") if memory else None,
+            progress=progress,
+        )
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Store]:
+    from bot.store.sql import Store
+
+    with Store(f"sqlite:///{file}") as store:
+        yield store
+
+
+class Network:
+    """The way to registries and git hosts: one guarded pool, shared by everything that looks up."""
+
+    def __init__(self, lookups: Lookups) -> None:
+        """Raise `ConfigurationError` for settings that cannot be used."""
+        from bot.registries.credentials import Credentials
+        from bot.registries.egress import Allowed, guarded_pool
+        from bot.registries.memos import Memos
+
+        self.lookups = lookups
+        self._pool: GuardedPool = guarded_pool(
+            allowed=[Allowed.parse(one) for one in lookups.allowed],
+            ca_bundle=lookups.ca_bundle,
+            maxsize=AT_ONCE,
+        )
+        self._credentials = Credentials.from_docker_config(lookups.docker_config, os.environ)
+        self._memo = Memos.shared()
+
+    def reaching(self, addresses: Iterable[str]) -> GuardedPool:
+        """Return a pool that also reaches what the operator named: http and https addresses."""
+        from bot.registries.egress import Allowed
+
+        return self._pool.extended(
+            Allowed.parse(address) for address in addresses if address.startswith(("http://", "https://"))
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.clear()
+
+    def services(
+        self,
+        base: Ground,
+        *,
+        ledger: Ledger | None = None,
+        trusted: bool = True,
+        progress: Progress | None = None,
+    ) -> Services:
+        """Return services for one run on behalf of one owner; a ledger makes updates possible."""
+        from bot.refs.smart import GitHosts
+        from bot.registries.client import RegistryClient
+        from bot.registries.credentials import Scope
+        from bot.registries.egress import Allowed, BlockedError
+
+        images = RegistryClient(
+            pool=self._pool,
+            mirrors=self.lookups.registry_mirrors,
+            realms=self.lookups.registry_realms,
+            credentials=self._credentials,
+            scope=Scope(owner=base.owner, trusted=trusted),
+            memo=self._memo,
+        )
+        refs = GitHosts(
+            self._pool,
+            mirrors=self.lookups.git_mirrors,
+            own_host=base.host or GITHUB,
+            mirror_pool=lambda url: self._pool.extended([Allowed.parse(url)]),
+            blocked=(BlockedError,),
+        )
+        made = {one.name: getattr(base, one.name) for one in fields(base)}
+        if progress is not None:
+            made["progress"] = progress
+        return Services(
+            **made,
+            sources=Sources(images=images, refs=refs, ledger=ledger),
+            spread=spread,
+            scope=scope(base, trusted=trusted),
+            updates=ledger is not None,
+        )
+
+
+def scope(base: Ground, *, trusted: bool = True) -> str:
+    """Return the name under which look-ups on behalf of an owner are remembered."""
+    return f"{base.host}/{base.owner}{'' if trusted else ' untrusted'}"
+
+
+# --- git ----------------------------------------------------------------------------------
+
+
+def git_forge(root: Path) -> GitForge:
+    """Return the forge that is the repository around a folder."""
+    from bot.forges.git import GitForge
+
+    return GitForge(roots=[str(root)])
+
+
+def at_merge_base(root: Path, revision: str) -> AtCommit:
+    """Return the repository around a folder at the common ancestor of its head and a revision.
+
+    Raises `ForgeError` where there is no such revision or no common ancestor.
+    """
+    forge = git_forge(root)
+    return AtCommit(forge, str(root), forge.merge_base(str(root), "HEAD", revision))
+
+
+def served_git(roots: Iterable[str], repositories: Mapping[str, str], network: Network) -> GitForge:
+    """Return the forge that serves the operator's repositories, and no others."""
+    from bot.forges.git import GitForge
+
+    addresses = tuple(repositories.values())
+    local = [address for address in addresses if address.startswith("/")]
+    return GitForge(
+        roots=[*roots, *local],
+        pool=network.reaching(addresses),
+        ssh=any(address.startswith("ssh://") for address in addresses),
+    )
+
+
+def git_ground(job: Job, lookups: Lookups) -> Ground:
+    """Return the ground of a job of the git forge: its address says host and owner, if it is a URL."""
+    parts = urlsplit(job.repository)
+    host = (parts.hostname or "") if parts.scheme in ("http", "https", "ssh") else ""
+    owner = parts.path.strip("/").partition("/")[0] if host else ""
+    return Ground(
+        reading=_unread,
+        server=Config(),
+        host=host,
+        owner=owner,
+        hosts=own_hosts(host if host != GITHUB else "", lookups),
+    )
+
+
+def _unread(job: Job) -> AtCommit:
+    raise ValueError(f"nothing said at which commit to read {job.repository}")
