@@ -14,7 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot.dockerfile import Scan, Use, scan
-from bot.dockerfile.words import COMPUTED, Budget, Glob, Run, Traced, Value, expand
+from bot.dockerfile.patterns import ANY, Glob
+from bot.dockerfile.words import COMPUTED, Budget, Run, Traced, Value, expand
 from bot.model import SkipReason, State
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -313,6 +314,12 @@ def test_sources(line: str, expected: str) -> None:
     check(f"FROM scratch\n{line}\n", expected)
 
 
+def test_flags_within_a_template_are_the_templates() -> None:
+    check(
+        "FROM scratch\nCOPY --from={{ --from=node:20 }} a b\n", "COPY --from {{ --from=node:20 }} | variable"
+    )
+
+
 def test_every_mount_is_seen() -> None:
     check(
         "FROM scratch\n"
@@ -605,6 +612,10 @@ def expanded(word: str, **values: str) -> str | None:
         ("$", "$"),
         ("a$.b", "a$.b"),
         ("$1x", None),
+        ("${V#a\\b}", None),
+        ("${V:/a/b}", None),
+        ("${V", None),
+        ("${V:-$", None),
     ],
 )
 def test_expansion(word: str, expected: str | None) -> None:
@@ -613,7 +624,7 @@ def test_expansion(word: str, expected: str | None) -> None:
 
 @given(st.text("ab*?", max_size=6), st.text("ab", max_size=8))
 def test_globs_agree_with_regular_expressions(pattern: str, text: str) -> None:
-    tokens = [{"*": None, "?": 256}.get(one, ord(one)) for one in pattern]
+    tokens = [{"*": None, "?": ANY}.get(one, ord(one)) for one in pattern]
     for longest, star in ((True, ".*"), (False, ".*?")):
         found = re.match(pattern.replace("?", ".").replace("*", star), text)
         assert Glob(tokens).prefix(text.encode(), longest=longest) == (found.end() if found else None)

@@ -8,6 +8,7 @@ is not UTF-8; where none of that occurs it is right, and the tests hold the two 
 
 from __future__ import annotations
 
-from bot.dockerfile.images import Scan, Use, scan
+from bot.dockerfile.images import Scan, scan
+from bot.dockerfile.uses import Use
 
 __all__ = ["Scan", "Use", "scan"]

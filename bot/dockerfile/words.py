@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from bot.dockerfile.patterns import Glob, tokens
 from bot.model import Span
 
 COMPUTED = -1
@@ -31,6 +32,7 @@ _TOO_MANY = "It is built from too many variables."
 
 _SPECIAL = b"@*#?-$!0"
 _NAME = re.compile(rb"[0-9]+|[A-Za-z_\x80-\xff][0-9A-Za-z_\x80-\xff]*")
+_ACTIVE = re.compile(rb"[$'\"\\`]")
 _PLAIN = re.compile(rb"[^$'\"\\`}/]+")
 _PLAIN_QUOTED = re.compile(rb"[^$\"\\`]+")
 
@@ -178,6 +180,8 @@ class _Part:
 
 def expand(word: Traced, values: Mapping[str, Value], *, escape: int, budget: Budget) -> Value:
     """Return what `word` becomes; a variable that is missing in `values` is one that is not set."""
+    if not _ACTIVE.search(word.text):
+        return Value(text=word)
     reader = _Reader(word, values, escape, budget)
     try:
         part = reader.sequence(None, raw=False, depth=0)
@@ -367,7 +371,7 @@ class _Reader:
             return
         pattern, text = word.text, value.text.text
         longest = pattern[:1] == bytes((operator,))
-        glob = Glob(_tokens(pattern[1:] if longest else pattern, reverse=operator == ord("%")))
+        glob = _glob(pattern[1:] if longest else pattern, reverse=operator == ord("%"))
         if not self.budget.spend(len(text)):
             raise _BadWordError(_TOO_MANY)
         if operator == ord("%"):
@@ -393,7 +397,7 @@ class _Reader:
         part.substitute(Traced((Run(text, COMPUTED),)), pure=False)
 
     def _replaced(self, text: bytes, pattern: bytes, replacement: bytes, *, everywhere: bool) -> bytes:
-        glob = Glob(_tokens(pattern, reverse=False))
+        glob = _glob(pattern, reverse=False)
         made, at = bytearray(), 0
         while at < len(text):
             if not self.budget.spend(len(text) - at):
@@ -410,67 +414,8 @@ class _Reader:
         return bytes(made) + text[at:]
 
 
-def _tokens(pattern: bytes, *, reverse: bool) -> list[int | None]:
-    """Return a shell pattern's bytes with `?` as 256 and `*` as None."""
-    tokens: list[int | None] = []
-    at = 0
-    while at < len(pattern):
-        byte = pattern[at]
-        at += 1
-        if byte == ord("*"):
-            tokens.append(None)
-        elif byte == ord("?"):
-            tokens.append(256)
-        elif byte == ord("\\"):
-            after = pattern[at : at + 1]
-            if after not in (b"*", b"?", b"\\", b"}", b"/"):
-                raise _BadWordError("It holds a pattern that a Dockerfile does not know.")
-            tokens.append(after[0])
-            at += 1
-        else:
-            tokens.append(byte)
-    return tokens[::-1] if reverse else tokens
-
-
-class Glob:
-    """A shell pattern, matched in one pass: bit i of a set says that i tokens are matched."""
-
-    __slots__ = ("_any", "_by_byte", "_end", "_stars")
-
-    def __init__(self, tokens: Iterable[int | None]) -> None:
-        self._by_byte: dict[int, int] = {}
-        self._any = self._stars = 0
-        index, star = 0, False
-        for token in tokens:
-            bit = 1 << index
-            if token is None:
-                if star:
-                    continue
-                self._stars |= bit
-            elif token == 256:
-                self._any |= bit
-            else:
-                self._by_byte[token] = self._by_byte.get(token, 0) | bit
-            star = token is None
-            index += 1
-        self._end = 1 << index
-
-    def prefix(self, text: bytes, *, longest: bool) -> int | None:
-        """Return the length of the shortest or longest beginning of `text` that matches."""
-        found = None
-        states = 1
-        for size in range(len(text) + 1):
-            states |= (states & self._stars) << 1
-            if states & self._end:
-                found = size
-                if not longest:
-                    return found
-            if size == len(text) or not states:
-                break
-            moved = (states & (self._any | self._by_byte.get(text[size], 0))) << 1
-            states = moved | (states & self._stars)
-        return found
-
-    def matches(self, text: bytes) -> bool:
-        """Return whether the whole of `text` matches."""
-        return self.prefix(text, longest=True) == len(text)
+def _glob(pattern: bytes, *, reverse: bool) -> Glob:
+    try:
+        return Glob(tokens(pattern, reverse=reverse))
+    except ValueError as bad:
+        raise _BadWordError("It holds a pattern that a Dockerfile does not know.") from bad

@@ -1,0 +1,162 @@
+"""References as they are told: where one stands, what it is, and what keeps it from being edited."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from bot.dockerfile.words import Run, Traced
+from bot.model import ImageReference, SkipReason, Span, State
+from bot.reference import parse_image
+
+MAX_TROUBLE = 20
+"""Entries of trouble of one file; one would do to send a person there."""
+
+BROKEN = "It is written with quotes, escapes or a line break inside."
+_FILLED = "A template fills this in."
+_TEMPLATE = re.compile(
+    r"\{\{|\{%|<%|\$\(|(?<![A-Za-z0-9_])#\{|@[A-Za-z_][A-Za-z0-9_.-]*@|%%[A-Za-z_][A-Za-z0-9_]*%%"
+)
+_OPENINGS = {b"{{": b"}}", b"{%": b"%}", b"<%": b"%>"}
+_AS_NAME = re.compile(rb"(?i)[\t ]as[\t ]+[^\t ]+[\t ]*\Z")
+_BLANK = re.compile(rb"[\t ]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """One reference in a Dockerfile, offsets relative to the bytes that were given."""
+
+    where: str
+    """`FROM`, `COPY --from`, `ADD --from`, `RUN --mount from`, `# syntax`, each perhaps after `ONBUILD`."""
+    span: Span
+    """The bytes of `value`, on one physical line."""
+    value: str
+    """The exact text at the span."""
+    reference: ImageReference | None
+    state: State
+    skip: SkipReason | None
+    note: str = ""
+    argument: str | None = None
+    """The ARG whose default holds the value, or the variable that it stands beside in `${V:-value}`."""
+
+
+class Uses:
+    """Collects the references of one file, one for each place."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._by_span: dict[Span, Use] = {}
+        self.trouble: list[tuple[int, str]] = []
+
+    def all(self) -> tuple[Use, ...]:
+        """Return the references by place."""
+        return tuple(self._by_span[span] for span in sorted(self._by_span))
+
+    def literal(self, where: str, text: Traced, skip: SkipReason | None, note: str) -> None:
+        """Add text in which the builder expands no variable."""
+        if is_template(text.text):
+            self.template(where, self._whole_template(text))
+        elif b"$" in text.text[:-1]:
+            self.unknown(where, text, SkipReason.VARIABLE, "No variable is expanded here; FROM takes one.")
+        else:
+            self.known(where, text, text, skip, note)
+
+    def template(self, where: str, place: Traced) -> None:
+        """Add text that a template makes before any builder sees it."""
+        self.unknown(where, place, SkipReason.VARIABLE, _FILLED)
+
+    def unknown(self, where: str, place: Traced, skip: SkipReason, note: str) -> None:
+        """Add a reference that the file does not tell."""
+        self._add(where, place, None, State.UNKNOWN, skip, note)
+
+    def known(
+        self,
+        where: str,
+        text: Traced,
+        place: Traced,
+        skip: SkipReason | None,
+        note: str = "",
+        argument: str | None = None,
+    ) -> None:
+        """Add the reference that `text` is, told at `place`; `skip` counts where it is one and floats."""
+        reference = parse_image(text.text.decode("utf-8", "replace"))
+        state = State.FLOATING
+        if reference is None:
+            state, note = State.UNKNOWN, ""
+            skip = SkipReason.INVALID
+            if is_template(text.text):
+                skip, note = SkipReason.VARIABLE, _FILLED
+        elif reference.digest is not None:
+            state, skip, note = State.PINNED, SkipReason.PINNED, ""
+        elif skip is None and place.place is None:
+            skip, note = SkipReason.ESCAPED, BROKEN
+        self._add(where, place, reference, state, skip, note, argument)
+
+    def _add(
+        self,
+        where: str,
+        place: Traced,
+        reference: ImageReference | None,
+        state: State,
+        skip: SkipReason | None,
+        note: str,
+        argument: str | None = None,
+    ) -> None:
+        run = place.runs[0]
+        span = Span(run.origin, run.origin + len(run.text))
+        if span in self._by_span:
+            return
+        try:
+            value = run.text.decode("utf-8")
+        except UnicodeDecodeError:
+            if len(self.trouble) < MAX_TROUBLE:
+                line = self._data.count(b"\n", 0, run.origin) + 1
+                self.trouble.append((line, f"The image of {where} is not UTF-8."))
+            return
+        self._by_span[span] = Use(
+            where=where,
+            span=span,
+            value=value,
+            reference=reference,
+            state=state,
+            skip=skip,
+            note=note,
+            argument=argument,
+        )
+
+    def _whole_template(self, text: Traced) -> Traced:
+        """Return `text` up to the end of a template's expression that blanks cut off from it."""
+        closing = unclosed(text.text)
+        if closing is None:
+            return text
+        start = text.runs[0].origin
+        line = self._data.find(b"\n", start)
+        end = self._data.find(closing, start, line if line >= 0 else len(self._data))
+        if end < 0:
+            return text
+        return Traced((Run(self._data[start : end + len(closing)], start),))
+
+
+def is_template(text: bytes) -> bool:
+    """Return whether text holds a mark that a template engine would replace."""
+    return _TEMPLATE.search(text.decode("latin-1")) is not None
+
+
+def unclosed(text: bytes) -> bytes | None:
+    """Return what would end a template's expression that begins in `text` and does not end there."""
+    for opening, closing in _OPENINGS.items():
+        if text.rfind(opening) > text.rfind(closing):
+            return closing
+    return None
+
+
+def templated(text: bytes) -> int:
+    """Return where a template's expression at the beginning of a FROM ends, or 0 where there is none."""
+    for opening, closing in _OPENINGS.items():
+        begin = text.find(opening)
+        if begin < 0 or _BLANK.search(text, 0, begin):
+            continue
+        name = _AS_NAME.search(text)
+        stop = name.start() if name and text.rfind(closing) < name.start() else len(text)
+        return len(text[:stop].rstrip(b"\t\v\f\r "))
+    return 0
