@@ -113,7 +113,9 @@ class Tree:
 
     def raw(self, node: Node) -> Span:
         """Return the bytes that a node takes in the file: quotes, anchors, tags and headers included."""
-        return Span(self.text.offset(node.start_mark.index), self.text.offset(node.end_mark.index))
+        start = node.start_mark.index
+        length = len(self.text.text[start : node.end_mark.index].rstrip(" \t\r\n"))
+        return Span(self.text.offset(start), self.text.offset(start + length))
 
     def behind(self, node: Node) -> tuple[Span, str] | None:
         """Return the comment behind a scalar on its line as span and text.

@@ -127,6 +127,12 @@ def test_raw_takes_quotes_and_properties() -> None:
     assert made.source.data[span.start : span.end] == b'&a "b\\x41"'
 
 
+def test_raw_ends_with_the_text_of_a_block_scalar() -> None:
+    made = tree("image: |+ # why\n  a\n  b \n\n\nother: 1\n")
+    span = made.raw(value_at(made, "image"))
+    assert made.source.data[span.start : span.end] == b"|+ # why\n  a\n  b"
+
+
 def test_slow_loader_reads_what_the_fast_one_refuses_with_the_same_places() -> None:
     # libyaml refuses an anchor that is used again; YAML does not.
     with warnings.catch_warnings():
