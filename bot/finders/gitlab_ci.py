@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from bot.finders.gitlab_facts import Facts, facts
 from bot.finders.gitlab_link import link
 from bot.finders.gitlab_text import PREDEFINED
-from bot.model import Finding, Findings, Unread, UnreadReason
+from bot.model import Built, Finding, Findings, Unread, UnreadReason
 from bot.source import Source
 
 __all__ = ["MAX_FILES", "PREDEFINED", "claims", "find", "needs", "paths"]
@@ -171,13 +171,16 @@ class _Repository:
         for path in self.claimed:
             self._reach(path, roots)
         made: dict[str, list[Finding]] = defaultdict(list)
+        built: dict[str, list[Built]] = defaultdict(list)
         for pipeline in self._pipelines():
             complete = len(pipeline) <= MAX_FILES and not any(
                 self.facts[path].unread or self.refused.get(path) for path in pipeline
             )
-            found = link([self.facts[path] for path in pipeline], self.targets, complete=complete)
-            for path, findings in found.items():
-                made[self.owners[path]] += findings
+            linked = link([self.facts[path] for path in pipeline], self.targets, complete=complete)
+            for path, found in linked.findings.items():
+                made[self.owners[path]] += found
+            for path, named in linked.built.items():
+                built[self.owners[path]] += named
         owned: dict[str, list[Facts]] = defaultdict(list)
         for path in sorted(self.owners, key=lambda one: (one != self.owners[one], one)):
             owned[self.owners[path]].append(self.facts[path])
@@ -185,7 +188,9 @@ class _Repository:
             path: Findings(
                 references=tuple(sorted(made[path], key=lambda one: _order(one, path))),
                 unread=tuple(one for file in owned[path] for one in file.unread) + self._refusals(path),
-                built=tuple(one for file in owned[path] for one in file.built),
+                built=tuple(
+                    dict.fromkeys((*(one for file in owned[path] for one in file.built), *built[path]))
+                ),
                 arguments=tuple(one for file in owned[path] for one in file.arguments),
             )
             for path in self.claimed

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
@@ -35,8 +35,8 @@ _SCRIPTS = ("before_script", "script", "after_script")
 _ACTIVE = frozenset({*_SCRIPTS, "coverage", "environment", "extends", "stage", "trigger"})
 """Keys of a hidden job whose text means something by itself; under others an anchor is merely kept."""
 _MAX_SERVICES_DEPTH = 3
-MAX_STEPS = 400_000
-"""Entries that are looked at in one file; a file of the largest size stays far below without aliases."""
+MAX_STEPS = 150_000
+"""Entries that are looked at in one file, those that aliases bring counted each time."""
 _REFERENCE = "!reference"
 
 
@@ -149,7 +149,7 @@ class _Slot:
 
 
 class _TooMuchError(Exception):
-    """Aliases make more of the file than is ever written by hand."""
+    """The file, or what aliases make of it, is more than is ever written by hand."""
 
 
 class _Reader:
@@ -179,7 +179,7 @@ class _Reader:
                 Unread(
                     path=self.tree.source.path,
                     reason=UnreadReason.UNPARSABLE,
-                    detail=f"aliases bring more than {MAX_STEPS} entries: read in part",
+                    detail=f"more than {MAX_STEPS} entries: read in part",
                 ),
             )
         roles: dict[int, set[_Holder]] = defaultdict(set)
@@ -223,6 +223,10 @@ class _Reader:
             built=tuple(self.built),
             arguments=tuple(self.arguments),
         )
+
+    def _distinct(self) -> Iterable[_Slot]:
+        """Return one slot for each node."""
+        return {id(slot.node): slot for slot in self.slots}.values()
 
     def _place(self, node: Scalar, where: str) -> Place:
         """Return a node's place; a long text that a hundred aliases share is cut out once."""
@@ -362,7 +366,7 @@ class _Reader:
                     self._image(place_of_item, item, here, job)
 
     def _slot(self, slot: _Slot) -> None:
-        self._count(1)
+        self._count(len(slot.node.value) // 64)
         self.slots.append(slot)
 
     def _pointer(self, node: Sequence, where: str) -> None:
@@ -479,16 +483,16 @@ class _Reader:
         inputs: set[str] = set()
         foreign: set[int] = set()
         met: set[int] = set()
+        forwarding = {id(slot.node) for slot in self._distinct() if whole(slot.node.value) is not None}
         for holder, child in _positions(self.tree.documents):
-            if id(child) in roles:
-                if holder in roles[id(child)]:
-                    if whole(child.value) is not None:
-                        continue
-                elif holder in self._inert:
+            if holder in roles.get(id(child), ()):
+                if id(child) in forwarding:
                     continue
-                else:
-                    foreign.add(id(child))
-            elif id(child) in met:
+            elif id(child) in roles:
+                if holder in self._inert:
+                    continue
+                foreign.add(id(child))
+            if id(child) in met:
                 continue
             met.add(id(child))
             named, entered = mentions(child.value)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
+from bot.finders.github_comments import version_comment
 from bot.finders.gitlab_place import Place, place
 from bot.model import Comment, Finding, GitReference, Kind, SkipReason, State
 from bot.reference import is_commit, is_git_ref, parse_image
@@ -20,14 +21,13 @@ FORMAT = "gitlab-ci"
 _HERE = ("$CI_SERVER_FQDN", "${CI_SERVER_FQDN}", "$CI_SERVER_HOST", "${CI_SERVER_HOST}")
 _HERE_URL = ("$CI_SERVER_URL", "${CI_SERVER_URL}")
 _THIS = re.compile(r"\$\{?CI_PROJECT_PATH\b|\$\{?CI_COMMIT_")
+_OWN_COMPONENT = re.compile(
+    r"\$\{?CI_SERVER_(?:FQDN|HOST)\}?/\$\{?CI_PROJECT_PATH\}?/([A-Za-z0-9_.-]{1,255})@\$\{?CI_COMMIT_SHA\}?"
+)
 _SHORT_VERSION = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _INTEGRITY = re.compile(r"sha256-[A-Za-z0-9+/]{43}=")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?(?::[0-9]{1,5})?")
-_VERSION_COMMENT = re.compile(
-    r"#[ \t]*(?:(?:tag|version|renovate: tag)[:=][ \t]*|pin[ \t]*@[ \t]*)?"
-    r"(v?[0-9][A-Za-z0-9._+-]{0,99}|[A-Za-z0-9_-]{0,40}v[0-9][A-Za-z0-9._+-]{0,99})(?=[ \t,;)]|$)"
-)
 _CATALOG = "the CI/CD catalog chooses the version; write a full one, such as `1.2.3`, to have it pinned"
 
 
@@ -45,7 +45,10 @@ def includes(tree: Tree, node: Node, where: str) -> Iterator[Finding]:
 
 
 def locals_of(node: Node | None) -> Iterator[str]:
-    """Yield the files of the same repository that an `include` names, as written."""
+    """Yield the files of the same repository that an `include` names, as written.
+
+    A component of this project at this very commit is a file of `templates/`.
+    """
     if isinstance(node, Sequence) and node.tag != "!reference":
         for item in node.value:
             if not isinstance(item, Sequence):
@@ -59,6 +62,10 @@ def locals_of(node: Node | None) -> Iterator[str]:
             text = scalar(one)
             if text:
                 yield text
+        own = _OWN_COMPONENT.fullmatch(scalar(get(node, "component")) or "")
+        if own is not None:
+            yield f"/templates/{own[1]}.yml"
+            yield f"/templates/{own[1]}/template.yml"
 
 
 def _mapping(tree: Tree, node: Mapping, where: str) -> Iterator[Finding]:
@@ -120,7 +127,7 @@ def _project(tree: Tree, project: Scalar, ref: Node | None, file: Node | None, w
         )
     at = place(tree, ref, f"{where}.ref")
     text = ref.value
-    comment = version_comment(tree, ref)
+    comment = version_comment(tree, ref, text)
     if "$" in text or "$" in name:
         if is_commit(text):
             return _finding(at, reference=None, state=State.PINNED, skip=SkipReason.PINNED, comment=comment)
@@ -183,8 +190,8 @@ def _is_name(piece: str) -> bool:
 
 def _component(tree: Tree, node: Scalar, where: str) -> Finding:
     at = place(tree, node, where)
-    comment = version_comment(tree, node)
     address, found, version = node.value.partition("@")
+    comment = version_comment(tree, node, version)
     host, _, path = address.partition("/")
     if host in _HERE:
         host = ""
@@ -257,7 +264,7 @@ def _remote(tree: Tree, node: Scalar, where: str, integrity: Node | None) -> Ite
             note="`ref_type` in the URL would make the server look for a branch or tag of that name",
         )
         return
-    yield _settled(part, reference)
+    yield _settled(part, reference, version_comment(tree, node, reference.ref))
 
 
 def _without_secrets(at: Place) -> Place:
@@ -386,7 +393,7 @@ def _step(tree: Tree, node: Scalar, where: str) -> Iterator[Finding]:
         )  # fmt: skip
     elif found and _HOST.fullmatch(host) and "." in host and _is_project(repository) and is_git_ref(ref):
         yield _settled(
-            at, _git(host.lower(), repository, ref, path), version_comment(tree, node), Kind.ACTION
+            at, _git(host.lower(), repository, ref, path), version_comment(tree, node, ref), Kind.ACTION
         )
     elif parse_image(text.removeprefix("oci:").removeprefix("oci://")) is not None:
         yield _unsupported(tree, node, where, Kind.IMAGE)
@@ -411,7 +418,10 @@ def _step_mapping(tree: Tree, node: Mapping, where: str) -> Iterator[Finding]:
         elif _HOST.fullmatch(host) and _is_project(repository) and is_git_ref(rev.value):
             path = scalar(get(git, "dir")) or ""
             yield _settled(
-                at, _git(host.lower(), repository, rev.value, path), version_comment(tree, rev), Kind.ACTION
+                at,
+                _git(host.lower(), repository, rev.value, path),
+                version_comment(tree, rev, rev.value),
+                Kind.ACTION,
             )
         else:
             yield _finding(
@@ -423,20 +433,3 @@ def _step_mapping(tree: Tree, node: Mapping, where: str) -> Iterator[Finding]:
     if isinstance(repository_node, Scalar) and repository_node.value:
         shown = tag if isinstance(tag, Scalar) and tag.value else repository_node
         yield _unsupported(tree, shown, f"{where}.oci.{'tag' if shown is tag else 'repository'}", Kind.IMAGE)
-
-
-# --- comments -----------------------------------------------------------------------------
-
-
-def version_comment(tree: Tree, node: Scalar) -> Comment | None:
-    """Return the version comment behind a value or the room for one; None where there is neither."""
-    behind = tree.behind(node)
-    if behind is None:
-        return None
-    span, text = behind
-    if not text:
-        return Comment(span=span)
-    found = _VERSION_COMMENT.match(text)
-    if found is None:
-        return None
-    return Comment(span=span, text=text, version=found[1])

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from bot.finders.gitlab_facts import Definition, Facts, Origin, Pointer, Text, Use
 from bot.finders.gitlab_includes import FORMAT
 from bot.finders.gitlab_text import PREDEFINED, Judgement, Part, Piece, is_own, judge, parts, pinned, whole
-from bot.model import Finding, ImageReference, Kind, SkipReason, Span, State
+from bot.model import Built, Finding, ImageReference, Kind, SkipReason, Span, State
 
 Key: TypeAlias = tuple[str, str]
 """A variable is `("", name)`, an input the path of its file and its name."""
@@ -88,6 +88,17 @@ class _Pipeline:
             made[one.location.path].append(one)
         for found in made.values():
             found.sort(key=lambda one: one.location.span)
+        return made
+
+    def built(self) -> dict[str, list[Built]]:
+        """Return the images that scripts name by variables, where the files show what they come to."""
+        made: dict[str, list[Built]] = defaultdict(list)
+        for file in self.files:
+            for one in file.built:
+                known = (part.piece is Piece.LITERAL or self._is_predefined(part) for part in parts(one.name))
+                if not all(known):
+                    values = self._values(file, one.name, None, 0) or ()
+                    made[file.path] += (replace(one, name=value) for value in values)
         return made
 
     def _add(self, finding: Finding) -> None:
@@ -316,15 +327,26 @@ class _Pipeline:
         return len(self._needed_text) > _MAX_NEEDED or (one.text.value or "") in self._needed_text
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linked:
+    """What a pipeline's files come to, by path."""
+
+    findings: Mapping[str, Sequence[Finding]]
+    """In the order of their places."""
+    built: Mapping[str, Sequence[Built]]
+    """Names that scripts hold in variables, beside those that they hold as written."""
+
+
 def link(
     files: Sequence[Facts], targets: Mapping[tuple[str, str], tuple[str, ...]], *, complete: bool = True
-) -> dict[str, list[Finding]]:
-    """Return the findings of a pipeline's files by path, in the order of their places.
+) -> Linked:
+    """Return what the files of one pipeline come to.
 
     `targets` leads from a file and a local include as written there to the files it stands for;
     `complete` says whether `files` are all that belong to the pipeline.
     """
-    return dict(_Pipeline(files, targets, complete=complete).findings())
+    pipeline = _Pipeline(files, targets, complete=complete)
+    return Linked(findings=pipeline.findings(), built=pipeline.built())
 
 
 def _keys(file: Facts, one: Definition, targets: Mapping[tuple[str, str], tuple[str, ...]]) -> Iterator[Key]:
@@ -349,8 +371,8 @@ def _related(files: Iterable[Facts]) -> tuple[dict[str, set[str]], dict[str, set
             parents[job] |= found
     ancestors: dict[str, set[str]] = defaultdict(set)
     descendants: dict[str, set[str]] = defaultdict(set)
-    for job, found in parents.items():
-        pending = sorted(found)
+    for job, direct in parents.items():
+        pending = sorted(direct)
         while pending and len(ancestors[job]) < _MAX_RELATED:
             one = pending.pop()
             if one not in ancestors[job]:

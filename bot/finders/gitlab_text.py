@@ -35,12 +35,12 @@ _PROXIED = "/dependency_proxy/containers/"
 """What stands in the path of an image that comes through a group's dependency proxy."""
 _OWN = ("CI_REGISTRY_IMAGE", "CI_COMMIT_", "CI_PROJECT_", "CI_PIPELINE_I", "CI_BUILD_REF")
 _PIECE = re.compile(
-    r"(?P<escape>\$\$)|\$\[\[(?P<expression>[^\]]*)\]\]|\$\{(?P<braced>\w+)\}|\$(?P<bare>[A-Za-z_]\w*)",
+    r"(?P<escape>\$\$)|\$\[\[(?P<expression>[^\]]{0,500})\]\]|\$\{(?P<braced>\w+)\}|\$(?P<bare>[A-Za-z_]\w*)",
     re.ASCII,
 )
 _INPUT = re.compile(r"\s*inputs\.(?P<name>[\w.-]+)\s*(?P<functions>(?:\|[^|]*)*)", re.ASCII)
 _MENTION = re.compile(
-    r"\$\$|\$\[\[(?P<expression>[^\]]*)\]\]|\$\{?[Ee][Nn][Vv]:(?P<shell>\w+)|\$\{[#!]?(?P<braced>\w+)"
+    r"\$\$|\$\[\[(?P<expression>[^\]]{0,500})\]\]|\$\{?[Ee][Nn][Vv]:(?P<shell>\w+)|\$\{[#!]?(?P<braced>\w+)"
     r"|\$(?P<bare>[A-Za-z_]\w*)|[%!](?P<percent>\w+)[%!]|--build-arg[ =](?P<argument>\w+)",
     re.ASCII,
 )
