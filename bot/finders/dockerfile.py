@@ -23,7 +23,7 @@ _SURE = re.compile(r"(?:.*\.)?(?:[Dd]ocker|[Cc]ontainer)file(?:\..*)?")
 _LIKELY = re.compile(r"(?:[Dd]ocker|[Cc]ontainer)file[-_].*|.*[-_](?:[Dd]ocker|[Cc]ontainer)file")
 _NEVER = re.compile(
     "dockerignore|containerignore|md|markdown|rst|adoc|html?|json|ya?ml|toml|xml|csv|lock|svg|png|jpe?g|gif|pdf|zip|gz|"
-    "tar|tgz|sig|asc|patch|diff|swp"
+    "tar|tgz|sig|asc|patch|diff|orig|rej|bak|swp"
 )
 _CODE = re.compile(
     "pyi?|go|[cm]?jsx?|tsx?|rb|rs|java|kts?|c|cc|cpp|h|hpp|cs|php|pl|lua|swift|scala|sh|bash|zsh|fish|ps1|bat|cmd|sql|"
