@@ -223,6 +223,50 @@ def test_where_too_many_files_lie_beside_nothing_is_taken_for_granted() -> None:
     assert (one.location.path, one.skip) == (".env", SkipReason.SHARED_VARIABLE)
 
 
+def test_a_large_file_is_read_for_itself_and_not_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    filler = b"# " + b"x" * composeproject.MAX_CACHED + b"\n"
+    files = {
+        "compose.a.yml": filler
+        + b"services: {a: {image: 'a:1', extends: {file: base.yml, service: b}}, e: {image: $E}}",
+        "compose.b.yml": filler + b"services: {a: {image: 'a:1'}, e: {image: $E}}",
+        "compose.c.yml": b"services: {c: {image: 'c:1', extends: {file: big.yml, service: b}}, e: {image: $E}}",
+        "base.yml": b"services: {b: {image: 'b:1'}}",
+        "big.yml": filler + b"services: {b: {image: 'b:1'}}",
+        ".env": b"E=e:1\n",
+    }
+    parsed: list[bytes] = []
+
+    def counted(source: Source) -> composefile.Reading:
+        parsed.append(source.data)
+        return read(source)
+
+    read = composefile.read
+    monkeypatch.setattr(composeproject, "read", counted)
+    composeproject._cached_small.cache_clear()
+    check(files)
+    parsed.clear()
+    found = find(files)
+    assert sorted(parsed) == sorted([files["compose.a.yml"], files["compose.b.yml"]] * 2)
+    assert [(one.path, one.reason) for held in found.values() for one in held.unread] == [
+        ("base.yml", UnreadReason.TOO_LARGE),
+        ("big.yml", UnreadReason.TOO_LARGE),
+    ]
+    assert [(one.value, one.skip) for held in found.values() for one in held.references] == [
+        ("a:1", None),
+        ("a:1", None),
+        ("e:1", SkipReason.SHARED_VARIABLE),
+        ("c:1", None),
+    ]
+
+
+def test_a_setting_that_large_files_alone_use_is_told_at_its_use() -> None:
+    filler = b"# " + b"x" * composeproject.MAX_CACHED + b"\n"
+    files = {"compose.yml": filler + b"services: {e: {image: $E}}", ".env": b"E=e:1\n"}
+    (one,) = references(files)
+    assert (one.location.path, one.value, one.skip) == ("compose.yml", "$E", SkipReason.SHARED_VARIABLE)
+    check(files)
+
+
 def test_an_env_file_of_a_service_is_not_read() -> None:
     files = {
         "compose.yml": b"services: {a: {image: $IMAGE, env_file: app.env}}",

@@ -94,7 +94,7 @@ _WHOLE = (
     "Let one variable hold the whole reference, as in `${{IMAGE:-{example}}}`: its default can be pinned."
 )
 _SHARED = "{name} is used in other places too, which a digest would break."
-_CROWDED = "Too many files lie beside this one to tell what else uses {name}."
+_CROWDED = "The files here are too many or too large to tell what else uses {name}."
 _UNSET = "No value or default for {name} in the files."
 _NOTHING = "With the files alone {name} comes to nothing."
 _BUILT = "A service builds the image that this names; a digest would make that build fail."
@@ -113,7 +113,7 @@ def claims(path: str, head: bytes) -> bool:
 def needs(source: Source) -> tuple[str, ...]:
     """Return the `.env` files, bases and included files that the file leads to."""
     reading = cached(source.data)
-    world = World({source.path: source.data})
+    world = World({source.path: source.data}, source.path)
     unit = world.main(source.path)
     wanted = {path for path, _, _, _ in world.links(unit)}
     for one in reading.includes:
@@ -129,7 +129,7 @@ def find(source: Source, files: Mapping[str, bytes]) -> Findings:
     if reading is EMPTY:
         return Findings()
     held = files if files.get(source.path) is source.data else {**files, source.path: source.data}
-    return _Finder(source.path, World(held)).findings()
+    return _Finder(source.path, World(held, source.path)).findings()
 
 
 # --- one file's findings ------------------------------------------------------------------
@@ -198,6 +198,9 @@ class _Finder:
         )
 
     def _file(self, unit: Unit) -> None:
+        if unit.path != self._path and self._world.is_large(unit.path):
+            detail = "too large for a file that others extend or include"
+            self._unread.append(Unread(path=unit.path, reason=UnreadReason.TOO_LARGE, detail=detail))
         reading = self._world.reading(unit.path)
         if reading.trouble is not None:
             self._unread.append(unread(self._source(unit.path), reading.trouble))
@@ -335,6 +338,10 @@ class _Finder:
         """Return whether this file reports one without a compose file's name."""
         if self._world.claimed(path):
             return False
+        if self._world.is_large(self._path):
+            detail = "the compose file that leads to it is too large"
+            self._unread.append(Unread(path=path, reason=UnreadReason.TOO_LARGE, detail=detail))
+            return False
         for number, other in enumerate(self._world.mentioning(*self._world.leading(path))):
             if other >= self._path:
                 break
@@ -354,6 +361,9 @@ class _Finder:
             made = self._surveys[path] = _Survey(complete=len(readers) <= MAX_READERS)
             left = MAX_SLOTS
             for reader in readers[:MAX_READERS]:
+                if world.is_large(reader):
+                    made.complete = False
+                    continue
                 for unit in world.project(reader):
                     left -= len(world.reading(unit.path).slots)
                     if left < 0:

@@ -102,18 +102,25 @@ class Unit:
 class World:
     """The files of a snapshot, as compose leads from one to the other."""
 
-    def __init__(self, files: Mapping[str, bytes]) -> None:
+    def __init__(self, files: Mapping[str, bytes], path: str) -> None:
         self.files = files
+        self._path = path
         self._named = _named(tuple(files))
         self._readings: dict[str, Reading] = {}
         self._settings: dict[str, dict[str, Setting]] = {}
         self._projects: dict[str, tuple[Unit, ...]] = {}
 
     def reading(self, path: str) -> Reading:
+        """Return what a file says; of a large one nothing, unless it is the one that is looked at."""
         if path not in self._readings:
             data = self.files.get(path)
-            self._readings[path] = EMPTY if data is None else cached(data)
+            skipped = path != self._path and self.is_large(path)
+            self._readings[path] = EMPTY if data is None or skipped else cached(data)
         return self._readings[path]
+
+    def is_large(self, path: str) -> bool:
+        """Return whether a file is too large to be read for the sake of others, again and again."""
+        return len(self.files.get(path, b"")) > MAX_CACHED
 
     def settings(self, path: str) -> dict[str, Setting]:
         if path not in self._settings:
