@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bot import candidates, edits
+from bot import candidates, edits, finders
 from bot.finders import gitlab_ci, gitlab_facts, gitlab_link, gitlab_scripts, gitlab_text
 from bot.model import (
     Finding,
@@ -204,6 +204,7 @@ def test_does_not_claim(path: str) -> None:
         (b"# comment\n\n.job: &job\n    stage: a\n    script:\n", True),
         (b"job:\n  trigger: a/b\n", True),
         (b"job:\n  image: $[[ inputs.x ]]\n", True),
+        (b"job:\n  image: $[[ inputs.x ]]\n  script: docker inspect -f '{{.Id}}'\n", True),
         (b"job:\n  rules:\n    script: x\n", False),
         (b"job:\n  - script: x\n", False),
         (b"script: x\n", False),
@@ -236,6 +237,12 @@ def test_needs() -> None:
     assert gitlab_ci.needs(
         Source(NAME, b"include: [{component: $CI_SERVER_FQDN/$CI_PROJECT_PATH/x@$CI_COMMIT_SHA}]")
     ) == ("templates/x.yml", "templates/x/template.yml")
+
+
+def test_what_an_included_file_includes_is_needed_too() -> None:
+    files = {NAME: b"include: /ci/a.yml\n", "ci/a.yml": b"include: /ci/b.yml\n"}
+    assert finders.needs({NAME: files[NAME]}) == {"ci/a.yml"}
+    assert "ci/b.yml" in finders.needs(files)
 
 
 def test_a_file_that_two_pipelines_include_is_reported_once() -> None:
@@ -367,6 +374,10 @@ def test_includes(text: str, host: str, repository: str, path: str, ref: str) ->
 def test_a_commit_in_upper_case_is_a_commit() -> None:
     found = only(f"include: {{project: a/b, ref: {COMMIT.upper()}, file: x.yml}}\n")
     assert (found.state, found.skip, found.reference) == (State.PINNED, SkipReason.PINNED, None)
+
+
+def test_a_reference_without_a_list_is_no_image() -> None:
+    assert not references({NAME: b"x: {image: !reference node, services: [!reference a, !reference [x]]}\n"})
 
 
 def test_tokens_in_urls_are_not_shown() -> None:

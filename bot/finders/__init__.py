@@ -37,12 +37,15 @@ def claims(path: str, head: bytes) -> bool:
 
 
 def needs(files: Mapping[str, bytes]) -> set[str]:
-    """Return the paths that the finders want beside the files they claim."""
+    """Return the paths that the finders want beside the files they claim.
+
+    A file that none claims is here because one wanted it, and may want others in its turn.
+    """
     wanted: set[str] = set()
     for path, data in files.items():
-        for finder in FINDERS.values():
-            if finder.claims(path, data[:HEAD]):
-                wanted.update(finder.needs(Source(path, data)))
+        takers = [finder for finder in FINDERS.values() if finder.claims(path, data[:HEAD])]
+        for finder in takers or FINDERS.values():
+            wanted.update(finder.needs(Source(path, data)))
     return wanted - files.keys()
 
 

@@ -69,10 +69,10 @@ def _is_named(path: str) -> bool:
 
 def _is_component(head: bytes) -> bool:
     """Return whether the head of a file is that of a component, and of nothing that looks like one."""
-    if _OTHERS.search(head):
-        return False
     if _INPUT.search(head):
         return True
+    if _OTHERS.search(head):
+        return False
     spec = _SPEC.search(head)
     if spec is not None and _SPEC_INPUTS.search(head, spec.end()):
         return True
@@ -128,19 +128,18 @@ class _Latest:
     told apart by Python's keyed hash.
     """
 
-    __slots__ = ("_key", "_made")
+    __slots__ = ("_kept",)
 
     def __init__(self) -> None:
-        self._key: object = None
-        self._made: dict[str, Findings] = {}
+        self._kept: tuple[object, dict[str, Findings]] = (None, {})  # replaced as one: threads share it
 
     def get(self, files: dict[str, bytes]) -> dict[str, Findings]:
-        found = tuple((path, len(data), hash(data)) for path, data in files.items())
-        if found != self._key:
+        asked = tuple((path, len(data), hash(data)) for path, data in files.items())
+        key, made = self._kept
+        if asked != key:
             made = _Repository(files).findings()
-            self._made, self._key = made, found
-            return made
-        return self._made
+            self._kept = (asked, made)
+        return made
 
 
 _latest = _Latest()

@@ -29,7 +29,9 @@ RESERVED = frozenset({
 """Root keys that are no jobs."""
 
 _TAG = "tag:yaml.org,2002:"
-_NO_IMAGE = frozenset({f"{_TAG}{kind}" for kind in ("null", "bool", "int", "float", "timestamp")})
+_NO_IMAGE = frozenset({
+    "!reference", *(f"{_TAG}{kind}" for kind in ("null", "bool", "int", "float", "timestamp")),
+})  # fmt: skip
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,14}")
 _SCRIPTS = ("before_script", "script", "after_script")
 _ACTIVE = frozenset({*_SCRIPTS, "coverage", "environment", "extends", "stage", "trigger"})
@@ -533,15 +535,19 @@ def _positions(documents: tuple[Node, ...]) -> Iterator[tuple[_Holder, Scalar]]:
         if id(one) in seen:
             continue
         seen.add(id(one))
-        below: list[Node] = []
         if isinstance(one, Sequence):
-            below = one.value
-            yield from (((id(one), at), node) for at, node in enumerate(below) if isinstance(node, Scalar))
+            for at, node in enumerate(one.value):
+                if isinstance(node, Scalar):
+                    yield (id(one), at), node
+                else:
+                    pending.append(node)
         elif isinstance(one, Mapping):
             for found, value in one.value:
                 if isinstance(found, Scalar):
                     yield -1, found
+                else:
+                    pending.append(found)
                 if isinstance(value, Scalar):
                     yield id(found), value
-                below += (found, value)
-        pending += (node for node in below if not isinstance(node, Scalar))
+                else:
+                    pending.append(value)
