@@ -100,12 +100,12 @@ def check_path(path: str) -> None:
         raise _refused(path, "not a normalised path within the repository")
     if any(unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp") for character in path):
         raise _refused(path, "a control or invisible character in the path")
-    if any(_is_git_folder(part) for part in parts):
+    if any(is_git_folder(part) for part in parts):
         raise _refused(path, "git's own folder")
 
 
-def _is_git_folder(part: str) -> bool:
-    """Tell `.git` and what case-folding file systems and Windows take for it."""
+def is_git_folder(part: str) -> bool:
+    """Return whether a name is `.git` or what case-folding file systems and Windows take for it."""
     plain = part.split(":", 1)[0].rstrip(". ").casefold()
     return plain in (".git", "git~1")
 

@@ -1,0 +1,549 @@
+"""The `git` forge: local repositories, bare or with a working tree, and any remote one.
+
+Works without a git binary.  No hook of a repository is run, no configuration of a user is read,
+and neither the working tree nor the branch that is checked out is ever touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import struct
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import urllib3
+from dulwich.errors import (
+    ApplyDeltaError,
+    ChecksumMismatch,
+    FileFormatException,
+    MissingCommitError,
+    NotGitRepository,
+    ObjectMissing,
+    RefFormatError,
+    WrongObjectException,
+)
+from dulwich.file import FileLocked
+from dulwich.graph import find_merge_base
+from dulwich.object_store import DiskObjectStore, MemoryObjectStore
+from dulwich.objects import Blob, Commit, ObjectID, Tag, Tree
+from dulwich.objectspec import parse_commit
+from dulwich.refs import HEADREF, Ref, SymrefLoop, check_ref_format
+from dulwich.repo import InvalidWorktreeConfiguration, Repo, UnsupportedExtension, UnsupportedVersion
+
+from bot.errors import ForgeError, GuardError, SupersededError, TransientError
+from bot.forges import guard
+from bot.forges.base import Change
+from bot.forges.gitremote import Remote, address, is_remote
+from bot.forges.gittree import Trees
+from bot.model import Snapshot
+from bot.reference import is_commit, is_git_ref
+
+# What dulwich notes about a server is for whoever configures logging, not for the terminal.
+logging.getLogger("dulwich").addHandler(logging.NullHandler())
+
+_BRANCHES = "refs/heads/"
+_TRAILER = re.compile(r"(Moorline-[A-Za-z]{1,40}): ([\x20-\x7e]{1,200})")
+_MAX_MESSAGE = 256 * 1024
+_DAMAGE = (
+    ApplyDeltaError,
+    AssertionError,
+    ChecksumMismatch,
+    EOFError,
+    FileFormatException,
+    IndexError,
+    KeyError,
+    MissingCommitError,
+    ObjectMissing,
+    RefFormatError,
+    SymrefLoop,
+    ValueError,
+    WrongObjectException,
+    struct.error,
+    zlib.error,
+)
+_UNSUPPORTED = (InvalidWorktreeConfiguration, UnsupportedExtension, UnsupportedVersion)
+
+
+class GitForge:
+    """Repositories by path or URL.
+
+    `roots` are the folders below which local repositories are served; a root itself may also be a
+    folder within a repository, whose paths are then relative to it.  `pool` leads to http and https
+    remotes, `login` gives a user and password for a URL without its own; `ssh` lets ssh addresses
+    be used, which go past the pool.  `cache` keeps fetched objects, else memory does.
+    """
+
+    name = "git"
+
+    def __init__(
+        self,
+        *,
+        roots: Iterable[str] = (),
+        pool: urllib3.PoolManager | None = None,
+        cache: str | None = None,
+        login: Callable[[str], tuple[str, str] | None] = lambda _url: None,
+        ssh: bool = False,
+        identity: str = "Moorline <moorline@localhost>",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._roots = tuple(Path(root).resolve() for root in roots)
+        self._pool = pool
+        self._cache = Path(cache) if cache is not None else None
+        self._login = login
+        self._ssh = ssh
+        self._identity = identity.encode("utf-8")
+        self._clock = clock
+        self._memory: dict[str, MemoryObjectStore] = {}
+
+    # --- reading --------------------------------------------------------------------------
+
+    def head(self, repository: str, ref: str) -> tuple[str, str]:
+        """Return the branch's short name and its commit; an empty `ref` is the one that is checked out.
+
+        Raises `ForgeError` where there is no such branch.
+        """
+        name = _branch(ref) if ref else ""
+        with self._opened(repository) as place:
+            name = name or place.default()
+            commit = place.ref(_full(name))
+        if commit is None:
+            raise ForgeError(f"There is no branch {name!a}.", advice="Name a branch that exists.")
+        return name, commit
+
+    def branch(self, repository: str, name: str) -> str | None:
+        """Return the commit of a branch, or None where it does not exist."""
+        with self._opened(repository) as place:
+            return place.ref(_full(_branch(name)))
+
+    def snapshot(self, repository: str, commit: str, claims: Callable[[str, bytes], bool]) -> Snapshot:
+        """Return the files at `commit` that `claims` says yes to, first asked by path alone."""
+        with self._opened(repository) as place:
+            return place.trees(commit).snapshot(claims)
+
+    def read(self, repository: str, commit: str, paths: Iterable[str]) -> Mapping[str, bytes]:
+        """Return those of `paths` that are regular files at `commit` and within the size limit."""
+        with self._opened(repository) as place:
+            return place.trees(commit).read(paths)
+
+    def revision(self, repository: str, text: str) -> str:
+        """Return the commit that a revision names in a local repository: a branch, tag, `HEAD~2`, a short id.
+
+        Raises `ForgeError` where it names none.
+        """
+        with self._opened(repository) as place:
+            return place.revision(text)
+
+    def merge_base(self, repository: str, one: str, other: str) -> str:
+        """Return the common ancestor of two revisions of a local repository.
+
+        Raises `ForgeError` where there is none, in a shallow clone for instance.
+        """
+        with self._opened(repository) as place:
+            return place.merge_base(one, other)
+
+    def trailer(self, repository: str, commit: str) -> dict[str, str]:
+        """Return the `Moorline-...` trailers of a commit of ours, none where somebody else made it."""
+        with self._opened(repository) as place:
+            made = place.commit(commit)
+        return _trailers(made) if self._is_ours(made) else {}
+
+    def ours(self, repository: str, branch: str) -> frozenset[str]:
+        """Return the commit at a branch's head if it is ours by author and trailer, else nothing."""
+        commit = self.branch(repository, branch)
+        if commit is None or "Moorline-Digest" not in self.trailer(repository, commit):
+            return frozenset()
+        return frozenset({commit})
+
+    # --- writing --------------------------------------------------------------------------
+
+    def write(self, change: Change) -> str:
+        """Return the commit that now is the branch's head; file modes are kept.
+
+        Raises `GuardError` for a change that is more than pins, `SupersededError` where the branch
+        is not at `expected`; nothing is written then.
+        """
+        branch = _branch(change.branch)
+        with self._opened(change.repository) as place:
+            trees = place.trees(change.parent)
+            self._judge(change, trees, place.prefix)
+            place.require_free(branch, change.base)
+            if place.ref(_full(branch)) != change.expected:
+                raise _superseded(branch)
+            commit, objects = self._commit(change, trees)
+            place.move(_full(branch), change.expected, commit, objects, self._identity)
+        return commit.id.decode("ascii")
+
+    def made(self, change: Change, commit: str) -> bool:
+        """Return whether `commit` is just what `write` makes of the change: parent, tree, message, author."""
+        with self._opened(change.repository) as place:
+            there = place.commit(commit)
+            meant, _ = self._commit(change, place.trees(change.parent))
+        return bool(
+            self._is_ours(there)
+            and list(there.parents) == list(meant.parents)
+            and there.tree == meant.tree
+            and there.message == meant.message
+        )
+
+    def delete(self, repository: str, branch: str, expected: str) -> None:
+        """Remove a branch that is still at `expected`; raises `SupersededError` where it is not."""
+        name = _branch(branch)
+        with self._opened(repository) as place:
+            place.require_free(name, "")
+            place.move(_full(name), expected, None, (), self._identity)
+
+    def _judge(self, change: Change, trees: Trees, prefix: str) -> None:
+        if not change.edits:
+            raise GuardError("A change without an edit is not written.")
+        paths = {edit.path for edit in change.edits}
+        for path in paths:
+            guard.check_path(f"{prefix}/{path}" if prefix else path)
+        guard.judge(change.edits, trees.read(paths))
+
+    def _commit(self, change: Change, trees: Trees) -> tuple[Commit, list[Blob | Tree]]:
+        message = change.message.rstrip("\n") + "\n"
+        if "\0" in message or len(message) > _MAX_MESSAGE:
+            raise GuardError("The commit message is too long or holds a NUL character.")
+        made = Commit()
+        made.tree, objects = trees.edited(change.edits)
+        made.parents = [ObjectID(change.parent.encode("ascii"))]
+        made.author = made.committer = self._identity
+        made.author_time = made.commit_time = int(self._clock())
+        made.author_timezone = made.commit_timezone = 0
+        made.encoding = b"UTF-8"
+        made.message = message.encode("utf-8", "replace")
+        return made, objects
+
+    def _is_ours(self, commit: Commit) -> bool:
+        return bool(commit.author == self._identity and commit.committer == self._identity)
+
+    # --- places ---------------------------------------------------------------------------
+
+    @contextmanager
+    def _opened(self, repository: str) -> Iterator[_Place]:
+        with _translated():
+            if is_remote(repository):
+                place = address(repository)
+                remote = Remote(place, pool=self._pool, login=self._login(str(place)), ssh=self._ssh)
+                with self._store(str(place)) as store:
+                    yield _RemotePlace(remote, store)
+                return
+            folder, prefix = self._local(repository)
+            with Repo(str(folder)) as repo:
+                yield _LocalPlace(repo, prefix)
+
+    def _local(self, repository: str) -> tuple[Path, str]:
+        """Return the folder of a served repository, and the folder within it that is meant."""
+        path = Path(repository.removeprefix("file://")).resolve()
+        is_root = path in self._roots
+        if not is_root and not any(path.is_relative_to(root) for root in self._roots):
+            raise ForgeError(
+                "That repository is not below a folder that is served.",
+                advice="Serve its folder, or move it below one that is.",
+            )
+        if _is_repository(path):
+            return path, ""
+        found = next((one for one in path.parents if is_root and (one / ".git").exists()), None)
+        if found is None:
+            raise ForgeError(
+                f"{str(path)!a} is no git repository.", advice="Run `git init`, or name another."
+            )
+        return found, path.relative_to(found).as_posix()
+
+    @contextmanager
+    def _store(self, url: str) -> Iterator[DiskObjectStore | MemoryObjectStore]:
+        """Yield the store that keeps what was fetched from a remote: objects alone, no refs to go stale."""
+        key = hashlib.sha256(url.encode()).hexdigest()
+        if self._cache is None:
+            yield self._memory.setdefault(key, MemoryObjectStore())
+            return
+        folder = self._cache / key
+        for one in (folder, folder / "info", folder / "pack"):
+            one.mkdir(mode=0o700, parents=True, exist_ok=True)
+        store = DiskObjectStore(str(folder))
+        try:
+            yield store
+        finally:
+            store.close()
+
+
+class _Place:
+    """One opened repository."""
+
+    prefix = ""
+
+    def default(self) -> str:
+        """Return the short name of the branch that HEAD names."""
+        raise NotImplementedError
+
+    def ref(self, name: str) -> str | None:
+        """Return the commit of a full ref name, None where it does not exist."""
+        raise NotImplementedError
+
+    def commit(self, identity: str) -> Commit:
+        """Return a commit by its full id."""
+        raise NotImplementedError
+
+    def trees(self, commit: str) -> Trees:
+        """Return the tree of a commit."""
+        raise NotImplementedError
+
+    def revision(self, text: str) -> str:
+        """Return the commit that a revision names."""
+        raise ForgeError(f"{text[:100]!a} can be looked up in a local repository only.")
+
+    def merge_base(self, one: str, other: str) -> str:
+        """Return the common ancestor of two revisions."""
+        raise ForgeError(f"{one[:100]!a} and {other[:100]!a} can be compared in a local repository only.")
+
+    def require_free(self, branch: str, base: str) -> None:
+        """Return where a branch may be moved by us.  Raises `ForgeError`."""
+        if branch == base or branch == self.default():
+            raise ForgeError(
+                f"{branch!a} is the base or default branch, which is never written to.",
+                advice="Choose another branch name.",
+            )
+
+    def move(
+        self,
+        name: str,
+        expected: str | None,
+        commit: Commit | None,
+        objects: Sequence[Blob | Tree],
+        identity: bytes,
+    ) -> None:
+        """Move a ref from `expected` to a commit that is new by `objects`, or remove it.
+
+        Raises `SupersededError` where it is not at `expected`.
+        """
+        raise NotImplementedError
+
+
+class _LocalPlace(_Place):
+    def __init__(self, repo: Repo, prefix: str) -> None:
+        self._repo = repo
+        self.prefix = prefix
+
+    def default(self) -> str:
+        target = self._repo.refs.read_ref(HEADREF) or b""
+        name = target.removeprefix(b"ref: ").decode("utf-8", "surrogateescape").strip()
+        if not name.startswith(_BRANCHES):
+            raise ForgeError("No branch is checked out: HEAD is detached.", advice="Name the branch.")
+        return name.removeprefix(_BRANCHES)
+
+    def ref(self, name: str) -> str | None:
+        try:
+            return self._repo.refs[Ref(name.encode("utf-8"))].decode("ascii")
+        except KeyError:
+            return None
+
+    def commit(self, identity: str) -> Commit:
+        return _commit_in(self._repo.object_store, identity)
+
+    def trees(self, commit: str) -> Trees:
+        return Trees(self._repo.object_store, self.commit(commit), self.prefix)
+
+    def revision(self, text: str) -> str:
+        name, steps = _steps(text)
+        try:
+            commit = parse_commit(self._repo, name)
+            for step in steps:
+                commit = self.commit(commit.parents[step].decode("ascii"))
+            return commit.id.decode("ascii")
+        except (KeyError, ValueError, IndexError, UnicodeError) as error:
+            raise ForgeError(
+                f"{text[:100]!a} names no commit here.",
+                advice="Fetch it first; a shallow clone may not hold it.",
+            ) from error
+
+    def merge_base(self, one: str, other: str) -> str:
+        ends = [ObjectID(self.revision(text).encode("ascii")) for text in (one, other)]
+        try:
+            found = find_merge_base(self._repo, ends)
+        except (KeyError, MissingCommitError):
+            found = []
+        if not found:
+            raise ForgeError(
+                f"{one[:100]!a} and {other[:100]!a} have no common ancestor here.",
+                advice="A shallow clone does not hold it: fetch more history (`git fetch --unshallow`).",
+            )
+        return found[0].decode("ascii")
+
+    def require_free(self, branch: str, base: str) -> None:
+        if branch == base or _full(branch) in self._checked_out():
+            raise ForgeError(
+                f"{branch!a} is the base branch or is checked out, and is never written to.",
+                advice="Choose another branch name.",
+            )
+        # A symbolic branch would carry the write to the branch that it stands for.
+        if (self._repo.refs.read_ref(Ref(_full(branch).encode("utf-8"))) or b"").startswith(b"ref:"):
+            raise ForgeError(f"{branch!a} stands for another branch.", advice="Remove it.")
+
+    def _checked_out(self) -> set[str]:
+        common = Path(self._repo.commondir())
+        heads = (common / "HEAD", Path(self._repo.controldir()) / "HEAD", *common.glob("worktrees/*/HEAD"))
+        found: set[str] = set()
+        for head in heads:
+            if head.is_file():
+                text = head.read_bytes()[:1000].decode("utf-8", "surrogateescape")
+                found.add(text.removeprefix("ref:").strip())
+        return found
+
+    def move(
+        self,
+        name: str,
+        expected: str | None,
+        commit: Commit | None,
+        objects: Sequence[Blob | Tree],
+        identity: bytes,
+    ) -> None:
+        refs, ref = self._repo.refs, Ref(name.encode("utf-8"))
+        old = ObjectID(expected.encode("ascii")) if expected is not None else None
+        log = {"committer": identity, "timestamp": int(time.time()), "timezone": 0, "message": b"moorline"}
+        if commit is None:
+            done = refs.remove_if_equals(ref, old, **log)  # type: ignore[arg-type]  # keywords of one kind each
+        else:
+            for made in (*objects, commit):
+                self._repo.object_store.add_object(made)
+            if old is None:
+                done = refs.add_if_new(ref, commit.id, **log)  # type: ignore[arg-type]  # the same
+            else:
+                done = refs.set_if_equals(ref, old, commit.id, **log)  # type: ignore[arg-type]  # the same
+        if not done:
+            raise _superseded(name.removeprefix(_BRANCHES))
+
+
+class _RemotePlace(_Place):
+    def __init__(self, remote: Remote, store: DiskObjectStore | MemoryObjectStore) -> None:
+        self._remote = remote
+        self._store = store
+
+    def default(self) -> str:
+        refs, symbolic = self._remote.refs()
+        target = symbolic.get(b"HEAD")
+        if target is None:
+            # The oldest servers do not say which branch HEAD is.
+            same = sorted(name for name, at in refs.items() if at == refs.get(b"HEAD") and name != b"HEAD")
+            target = next((name for name in (b"refs/heads/main", b"refs/heads/master") if name in same), None)
+            target = target or (same[0] if same else None)
+        if target is None:
+            raise ForgeError(f"{self._remote.place} has no default branch.", advice="Name the branch.")
+        return target.decode("utf-8", "surrogateescape").removeprefix(_BRANCHES)
+
+    def ref(self, name: str) -> str | None:
+        refs, _ = self._remote.refs([name.encode("utf-8")])
+        found = refs.get(name.encode("utf-8"))
+        return found.decode("ascii") if found is not None else None
+
+    def commit(self, identity: str) -> Commit:
+        if not is_commit(identity):
+            raise ForgeError("That is no full commit id.")
+        if ObjectID(identity.encode("ascii")) not in self._store:
+            self._remote.fetch(self._store, identity.encode("ascii"))
+        return _commit_in(self._store, identity)
+
+    def trees(self, commit: str) -> Trees:
+        return Trees(self._store, self.commit(commit), partial=True)
+
+    def move(
+        self,
+        name: str,
+        expected: str | None,
+        commit: Commit | None,
+        objects: Sequence[Blob | Tree],
+        identity: bytes,  # noqa: ARG002  # a remote writes its own log
+    ) -> None:
+        new = [*objects, commit] if commit is not None else []
+        self._remote.push(
+            name.encode("utf-8"),
+            expected.encode("ascii") if expected is not None else None,
+            commit.id if commit is not None else None,
+            new,
+        )
+        for made in new:
+            self._store.add_object(made)
+
+
+def _commit_in(store: DiskObjectStore | MemoryObjectStore | object, identity: str) -> Commit:
+    if not is_commit(identity):
+        raise ForgeError("That is no full commit id.")
+    found = store[ObjectID(identity.encode("ascii"))]  # type: ignore[index]  # any of dulwich's stores
+    while isinstance(found, Tag):
+        found = store[found.object[1]]  # type: ignore[index]  # the same
+    if not isinstance(found, Commit):
+        raise ForgeError(f"{identity} is no commit.")
+    return found
+
+
+def _steps(revision: str) -> tuple[str, list[int]]:
+    """Return the name in a revision and which parent each step from it goes to (gitrevisions)."""
+    name = re.split(r"[~^]", revision, maxsplit=1)[0]
+    steps: list[int] = []
+    for sign, digits in re.findall(r"([~^])([0-9]{0,4})", revision[len(name) :]):
+        number = int(digits) if digits else 1
+        steps += [0] * number if sign == "~" else [number - 1] * (number > 0)
+    if not is_git_ref(name) or re.fullmatch(r"(?:[~^][0-9]{0,4})*", revision[len(name) :]) is None:
+        raise ForgeError(f"{revision[:100]!a} is no revision that is understood.")
+    return name, steps
+
+
+def _is_repository(path: Path) -> bool:
+    return (path / ".git").exists() or ((path / "objects").is_dir() and (path / "refs").is_dir())
+
+
+def _branch(name: str) -> str:
+    """Return a branch's short name, vetted.  Raises `ForgeError`."""
+    short = name.removeprefix(_BRANCHES)
+    if not is_git_ref(short) or not check_ref_format(Ref(_full(short).encode("utf-8", "replace"))):
+        raise ForgeError(f"{name[:100]!a} is no name of a branch.")
+    return short
+
+
+def _full(name: str) -> str:
+    return _BRANCHES + name
+
+
+def _trailers(commit: Commit) -> dict[str, str]:
+    """Return the trailers of ours in the message's last paragraph (git-interpret-trailers)."""
+    text = commit.message[-_MAX_MESSAGE:].decode("utf-8", "replace").rstrip()
+    last = text.rpartition("\n\n")[2]
+    return {found[1]: found[2] for line in last.splitlines() if (found := _TRAILER.fullmatch(line))}
+
+
+def _superseded(branch: str) -> SupersededError:
+    return SupersededError(f"The branch {branch!a} is not where it should be.", advice="Nothing was written.")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except NotGitRepository as error:
+        raise ForgeError("There is no git repository.", advice="Name the folder of one.") from error
+    except _UNSUPPORTED as error:
+        raise ForgeError(
+            f"The repository uses what is not supported: {str(error)[:100]!a}.",
+            advice="Scan a checkout of it without --branch and --base, or clone it in full.",
+        ) from error
+    except FileLocked as error:
+        raise TransientError(
+            "Another process is writing to the repository.", advice="Try again; remove a stale .lock file."
+        ) from error
+    except (NotADirectoryError, IsADirectoryError) as error:
+        raise ForgeError(
+            "A branch stands in the way, such as `moorline` before `moorline/pins`.",
+            advice="Remove or rename it.",
+        ) from error
+    except OSError as error:
+        raise ForgeError(
+            "The repository cannot be read or written.", advice="Check its permissions."
+        ) from error
+    except _DAMAGE as error:
+        raise ForgeError(
+            "The repository is damaged, or does not hold that commit.", advice="Run `git fsck`, or fetch it."
+        ) from error

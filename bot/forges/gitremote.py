@@ -1,0 +1,344 @@
+"""A remote repository by dulwich: https and http through the given pool, ssh where it is allowed.
+
+Only the objects of one commit are fetched, without history and, where the server can, without the
+blobs that are too large to be read anyway.  A push names the commit that the branch must be at.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import urllib3
+from dulwich.client import (
+    FetchPackResult,
+    GitClient,
+    HTTPProxyUnauthorized,
+    HTTPUnauthorized,
+    InvalidWants,
+    SSHGitClient,
+    StrangeHostname,
+    SubprocessSSHVendor,
+    Urllib3HttpGitClient,
+)
+from dulwich.config import ConfigFile
+from dulwich.errors import GitProtocolError, HangupException, NotGitRepository, SendPackError
+from dulwich.object_store import DiskObjectStore, MemoryObjectStore, ObjectStoreGraphWalker
+from dulwich.objects import ZERO_SHA, Blob, Commit, ObjectID, Tree
+from dulwich.pack import UnpackedObject, pack_objects_to_data
+from dulwich.refs import Ref
+
+from bot.errors import ForgeError, SupersededError, TransientError
+from bot.forges.directory import MAX_FILE
+
+if TYPE_CHECKING:
+    from dulwich.client import DetermineWantsFunc
+
+MAX_RECEIVED = 512 * 1024 * 1024
+_SPOOLED = 16 * 1024 * 1024
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+_PATH = re.compile(r"/?~?[A-Za-z0-9_.][A-Za-z0-9_.~+@-]*(?:/[A-Za-z0-9_.~+@][A-Za-z0-9_.~+@-]*)*/?")
+_SCP = re.compile(r"(?:([^@/:]+)@)?([^@/:]+|\[[^\]/]+\]):(?!//)(.+)")
+_SSH = "ssh -oBatchMode=yes"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a remote repository is, its parts vetted; the password is not shown."""
+
+    scheme: str
+    host: str
+    port: int | None
+    path: str
+    user: str = ""
+    password: str = ""
+
+    def __repr__(self) -> str:
+        return f"Address({self})"
+
+    def __str__(self) -> str:
+        port = f":{self.port}" if self.port else ""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}{port}/{self.path.lstrip('/')}"
+
+
+def is_remote(repository: str) -> bool:
+    """Return whether a repository's name is a URL or scp-like rather than a path."""
+    if "://" in repository:
+        return not repository.startswith("file://")
+    return not repository.startswith(("/", ".", "~")) and _SCP.fullmatch(repository) is not None
+
+
+def address(repository: str) -> Address:
+    """Return the vetted parts of a URL or an scp-like name.  Raises `ForgeError`."""
+    scp = _SCP.fullmatch(repository) if "://" not in repository else None
+    try:
+        if scp is not None:
+            found = Address("ssh", scp[2].strip("[]"), None, scp[3], scp[1] or "")
+        else:
+            parts = urlsplit(repository)
+            found = Address(
+                parts.scheme,
+                parts.hostname or "",
+                parts.port,
+                parts.path,
+                unquote(parts.username or ""),
+                unquote(parts.password or ""),
+            )
+            if parts.query or parts.fragment:
+                raise ValueError("more than a path")  # noqa: TRY301  # one place for every bad address
+    except ValueError as error:
+        raise _bad_address() from error
+    path = found.path.strip("/")
+    if (
+        found.scheme not in ("http", "https", "ssh")
+        or not _HOST.fullmatch(found.host)
+        or not _PATH.fullmatch(found.path)
+        or any(part in ("", ".", "..") for part in path.split("/"))
+        or (found.scheme == "ssh" and (found.password or (found.user and not _USER.fullmatch(found.user))))
+    ):
+        raise _bad_address()
+    return found
+
+
+def _bad_address() -> ForgeError:
+    return ForgeError(
+        "That is no address of a git repository that can be used.",
+        advice="Use https://host/path, ssh://user@host/path or user@host:path, with plain names.",
+    )
+
+
+class _HttpClient(Urllib3HttpGitClient):
+    """Dulwich's client, which leaves answers open that it does not like."""
+
+    answers: list[Callable[[], None]]
+    """What closes each answer that came."""
+
+    def _http_request(
+        self,
+        url: str,
+        headers: dict[str, str] | None = None,
+        data: bytes | Iterator[bytes] | None = None,
+        raise_for_status: bool = True,
+    ) -> tuple[Any, Callable[[int], bytes]]:
+        answer, read = super()._http_request(url, headers, data, raise_for_status=False)
+        self.answers.append(answer.close)
+        if raise_for_status and answer.status != 200:
+            if answer.status == 404:
+                raise NotGitRepository
+            if answer.status == 401:
+                raise HTTPUnauthorized(answer.headers.get("WWW-Authenticate"), url)
+            raise _StatusError(answer.status)
+        return answer, read
+
+
+class _StatusError(GitProtocolError):
+    def __init__(self, status: int) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+
+
+class Remote:
+    """One remote repository; raises `ForgeError` and its children only."""
+
+    def __init__(
+        self, place: Address, *, pool: urllib3.PoolManager | None, login: tuple[str, str] | None, ssh: bool
+    ) -> None:
+        self.place = place
+        self._path = place.path
+        self._answers: list[Callable[[], None]] = []
+        self._client = self._connected(place, pool, login, ssh=ssh)
+
+    def _connected(
+        self,
+        place: Address,
+        pool: urllib3.PoolManager | None,
+        login: tuple[str, str] | None,
+        *,
+        ssh: bool,
+    ) -> GitClient:
+        # An empty configuration: nothing of a user's or a repository's own speaks here.
+        config = ConfigFile()
+        if place.scheme == "ssh":
+            if not ssh:
+                raise ForgeError(
+                    "ssh is not enabled for this installation.",
+                    advice="Use an https address, which the egress guard can look at.",
+                )
+            return SSHGitClient(
+                place.host,
+                place.port,
+                place.user or None,
+                vendor=SubprocessSSHVendor(),
+                config=config,
+                ssh_command=_SSH,
+                quiet=True,
+            )
+        if pool is None:
+            raise ForgeError("This installation has no way to remote repositories.")
+        user, password = login or (place.user, place.password)
+        base = str(Address(place.scheme, place.host, place.port, ""))
+        self._path = "/" + place.path.strip("/")
+        client = _HttpClient(
+            base,
+            pool_manager=pool,
+            config=config,
+            username=user or None,
+            password=password or None,
+            quiet=True,
+        )
+        client.answers = self._answers
+        return client
+
+    def refs(
+        self, prefixes: Sequence[bytes] = (b"HEAD", b"refs/heads/")
+    ) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
+        """Return the refs that begin with one of the prefixes, and which refs are symbolic."""
+        with self._asking():
+            found = self._client.get_refs(self._path.encode(), ref_prefix=list(prefixes))
+        refs = {bytes(name): bytes(value) for name, value in found.refs.items() if value is not None}
+        return refs, {bytes(name): bytes(value) for name, value in found.symrefs.items() if value}
+
+    def fetch(self, store: DiskObjectStore | MemoryObjectStore, commit: bytes) -> None:
+        """Put a commit's objects into the store, without history; raises `SupersededError` if no ref is there."""
+
+        def wants(refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:  # noqa: ARG001  # dulwich's
+            return [ObjectID(commit)]
+
+        walker = ObjectStoreGraphWalker(
+            [], lambda _: [], shallow=set(), update_shallow=lambda _new, _old: None
+        )
+        with tempfile.SpooledTemporaryFile(max_size=_SPOOLED) as received:
+            with self._asking():
+                self._fetched(received, wants, walker)
+            if not received.tell():
+                raise ForgeError(f"{self.place} sent no objects.")
+            received.seek(0)
+            store.add_thin_pack(received.read, None)
+
+    def _fetched(
+        self, received: IO[bytes], wants: DetermineWantsFunc, walker: ObjectStoreGraphWalker
+    ) -> FetchPackResult:
+        def take(data: bytes) -> int:
+            if received.tell() + len(data) > MAX_RECEIVED:
+                raise ForgeError(
+                    f"{self.place} sends more than {MAX_RECEIVED // 2**20} MiB for one commit.",
+                    advice="Scan a checkout of it instead.",
+                )
+            return received.write(data)
+
+        return self._client.fetch_pack(
+            self._path.encode(),
+            wants,
+            walker,
+            take,
+            depth=1,
+            ref_prefix=[b"HEAD", b"refs/heads/"],
+            filter_spec=b"blob:limit=%d" % (MAX_FILE + 1),
+        )
+
+    def push(
+        self,
+        branch: bytes,
+        expected: bytes | None,
+        commit: bytes | None,
+        objects: Sequence[Blob | Tree | Commit],
+    ) -> None:
+        """Move a branch from `expected` to a commit, with the objects that are new by it; None removes it.
+
+        The server moves it only from where we saw it.  Raises `SupersededError` where it is elsewhere.
+        """
+        target = ObjectID(commit) if commit is not None else ZERO_SHA
+
+        def update(refs: Mapping[Ref, ObjectID]) -> dict[Ref, ObjectID]:
+            if refs.get(Ref(branch)) != expected:
+                raise _superseded(branch)
+            return {Ref(branch): target}
+
+        def pack(*_: object, **__: object) -> tuple[int, Iterator[UnpackedObject]]:
+            return pack_objects_to_data([(one, None) for one in objects])
+
+        with self._asking():
+            done = self._client.send_pack(self._path.encode(), update, pack)
+        trouble = next(filter(None, (done.ref_status or {}).values()), None)
+        if trouble is None:
+            return
+        there, _ = self.refs([branch])
+        if there.get(branch) != expected:
+            raise _superseded(branch)
+        raise ForgeError(
+            f"{self.place} refuses the branch: {_plain(str(trouble))!r}.",
+            advice="Let the bot's account create, replace and delete branches that begin with `moorline/`.",
+        )
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        try:
+            with self._translated():
+                yield
+        finally:
+            while self._answers:
+                self._answers.pop()()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        place = self.place
+        try:
+            yield
+        except (HTTPUnauthorized, HTTPProxyUnauthorized) as error:
+            raise ForgeError(
+                f"{place} wants credentials, or others than it was given.",
+                advice="Give the bot's account access, and check its token.",
+            ) from error
+        except NotGitRepository as error:
+            raise ForgeError(
+                f"There is no git repository at {place}, or it is private.", advice="Check its address."
+            ) from error
+        except InvalidWants as error:
+            raise SupersededError(f"{place} moved on while it was looked at.", advice="Run again.") from error
+        except StrangeHostname as error:
+            raise _bad_address() from error
+        except HangupException as error:
+            raise TransientError(
+                f"{place} broke the connection off.", advice="Check that it is up and lets the bot in."
+            ) from error
+        except SendPackError as error:
+            raise ForgeError(f"{place} refuses the push: {_plain(str(error))!r}.") from error
+        except GitProtocolError as error:
+            raise self._from_protocol(error) from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise TransientError(f"{place} cannot be reached.", advice="A later run tries again.") from error
+        except (ValueError, KeyError, AssertionError, IndexError) as error:
+            raise ForgeError(f"{place} does not speak git's protocol as it should.") from error
+
+    def _from_protocol(self, error: GitProtocolError) -> ForgeError:
+        if not isinstance(error, _StatusError):
+            if isinstance(error.__cause__, urllib3.exceptions.HTTPError):
+                return TransientError(f"{self.place} cannot be reached.", advice="A later run tries again.")
+            return ForgeError(f"{self.place} breaks git's protocol.", advice="Check that it is a git server.")
+        code = error.status
+        if code == 403:
+            return ForgeError(
+                f"{self.place} forbids it.",
+                advice="Let the bot's account read, and push to its own branches.",
+            )
+        if code == 429 or code >= 500:
+            return TransientError(f"{self.place} answers {code}.", advice="A later run tries again.")
+        return ForgeError(
+            f"{self.place} answers {code}, which no git server should.", advice="Check its address."
+        )
+
+
+def _superseded(branch: bytes) -> SupersededError:
+    name = ascii(branch.decode("utf-8", "replace").removeprefix("refs/heads/"))
+    return SupersededError(f"The branch {name} is not where it should be.", advice="Nothing was written.")
+
+
+def _plain(text: str) -> str:
+    return "".join(character for character in text[:200] if character.isprintable())

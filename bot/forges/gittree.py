@@ -1,0 +1,265 @@
+"""Trees of a git repository, read and rewritten in an object store.
+
+Everything in a tree may have been made by hand: names are vetted, sizes are looked at before a
+blob is read, and the number of entries is bounded, since a few kilobytes can name the same folder
+a billion times.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from dulwich.objects import Blob, Commit, ObjectID, Tree
+
+from bot.errors import ForgeError
+from bot.forges.directory import HEAD, MAX_FILE, too_large
+from bot.forges.gitsize import object_size
+from bot.forges.guard import is_git_folder
+from bot.model import Edit, Snapshot, Unread, UnreadReason
+from bot.source import splice
+
+if TYPE_CHECKING:
+    from dulwich.object_store import BaseObjectStore
+
+_BINARY_HEAD = 8192
+_MAX_ENTRIES = 1_000_000
+_MAX_DEPTH = 200
+_MAX_LINK = 4096
+_LINK, _SUBMODULE = 0o120000, 0o160000
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    path: str
+    mode: int
+    identity: ObjectID
+
+
+class Trees:
+    """The tree of one commit, or of a folder in it whose paths are then relative to that folder."""
+
+    def __init__(
+        self, store: BaseObjectStore, commit: Commit, prefix: str = "", *, partial: bool = False
+    ) -> None:
+        self._store = store
+        self.commit = commit
+        self._prefix = prefix
+        self._partial = partial
+        """Whether blobs may be missing because they are too large to have been fetched."""
+
+    # --- reading --------------------------------------------------------------------------
+
+    def snapshot(self, claims: Callable[[str, bytes], bool], *, limit: int = MAX_FILE) -> Snapshot:
+        """Return the files that `claims` says yes to, asked by path alone before a blob is read."""
+        files: dict[str, bytes] = {}
+        unread: list[Unread] = []
+        for entry in self._entries(unread):
+            if entry.mode == _SUBMODULE:
+                unread.append(_unread(entry.path, UnreadReason.SUBMODULE, "another repository"))
+            elif claims(entry.path, b""):
+                loaded = self._load(entry, claims, limit)
+                if isinstance(loaded, bytes):
+                    files[entry.path] = loaded
+                elif loaded is not None:
+                    unread.append(loaded)
+        return Snapshot(
+            commit=self.commit.id.decode("ascii"),
+            files=dict(sorted(files.items())),
+            unread=tuple(sorted(unread, key=lambda one: (one.path, one.reason))),
+        )
+
+    def read(self, paths: Iterable[str], *, limit: int = MAX_FILE) -> dict[str, bytes]:
+        """Return those of `paths` that are regular files within the size limit."""
+        found: dict[str, bytes] = {}
+        for path in paths:
+            entry = self._at(path)
+            if entry is not None and _is_regular(entry.mode):
+                size = self._size(entry.identity)
+                if size is not None and size <= limit:
+                    found[path] = self._blob(entry.identity)
+        return found
+
+    def _load(self, entry: _Entry, claims: Callable[[str, bytes], bool], limit: int) -> bytes | Unread | None:
+        if entry.mode == _LINK:
+            return self._link(entry, claims)
+        if not _is_regular(entry.mode):
+            return _unread(entry.path, UnreadReason.UNREADABLE, "not a regular file")
+        size = self._size(entry.identity)
+        if size is None:
+            if self._partial:
+                return _unread(entry.path, UnreadReason.TOO_LARGE, f"more than {limit:,} bytes")
+            return _unread(entry.path, UnreadReason.UNREADABLE, "missing from the repository")
+        if size > limit:
+            return _unread(entry.path, UnreadReason.TOO_LARGE, too_large(size, limit))
+        data = self._blob(entry.identity)
+        if b"\0" in data[:_BINARY_HEAD]:
+            return _unread(entry.path, UnreadReason.BINARY, "holds a NUL byte near its beginning")
+        return data if claims(entry.path, data[:HEAD]) else None
+
+    def _link(self, entry: _Entry, claims: Callable[[str, bytes], bool]) -> Unread | None:
+        size = self._size(entry.identity)
+        text = self._blob(entry.identity) if size is not None and size <= _MAX_LINK else b"/"
+        target = _joined(PurePosixPath(entry.path).parent, text.decode("utf-8", "surrogateescape"))
+        if target is None:
+            return _unread(entry.path, UnreadReason.SYMLINK, "leads out of the tree")
+        led = self._at(target)
+        if led is None or not _is_regular(led.mode):
+            return _unread(entry.path, UnreadReason.SYMLINK, "leads to no regular file")
+        if claims(target, b""):
+            return None  # it is found where it really is
+        return _unread(entry.path, UnreadReason.SYMLINK, "leads to a file that has another kind of name")
+
+    def _entries(self, unread: list[Unread]) -> Iterator[_Entry]:
+        left = _MAX_ENTRIES
+        root = self._root()
+        stack = [("", root, 0)] if root is not None else []
+        while stack:
+            prefix, identity, depth = stack.pop()
+            for name, mode, child in self._tree(identity).iteritems():
+                left -= 1
+                if left < 0:
+                    raise ForgeError(
+                        f"The commit {self.commit.id.decode()} holds more than {_MAX_ENTRIES:,} entries.",
+                        advice="Scan a checkout of it instead.",
+                    )
+                path = prefix + name.decode("utf-8", "surrogateescape")
+                if not _is_name(name):
+                    unread.append(_unread(path, UnreadReason.UNREADABLE, "a name that no file may have"))
+                elif not stat.S_ISDIR(mode):
+                    yield _Entry(path, mode, child)
+                elif depth >= _MAX_DEPTH:
+                    unread.append(
+                        _unread(path, UnreadReason.UNREADABLE, f"more than {_MAX_DEPTH} folders deep")
+                    )
+                else:
+                    stack.append((f"{path}/", child, depth + 1))
+
+    def _root(self) -> ObjectID | None:
+        if not self._prefix:
+            return ObjectID(self.commit.tree)
+        found = self._find(ObjectID(self.commit.tree), self._prefix)
+        return found[1] if found is not None and stat.S_ISDIR(found[0]) else None
+
+    def _at(self, path: str) -> _Entry | None:
+        root = self._root()
+        found = self._find(root, path) if root is not None else None
+        return _Entry(path, *found) if found is not None else None
+
+    def _find(self, tree: ObjectID, path: str) -> tuple[int, ObjectID] | None:
+        mode, identity = stat.S_IFDIR, tree
+        for part in path.encode("utf-8", "surrogateescape").split(b"/"):
+            if not stat.S_ISDIR(mode) or not _is_name(part):
+                return None
+            try:
+                mode, identity = self._tree(identity)[part]
+            except KeyError:
+                return None
+        return mode, identity
+
+    def _tree(self, identity: ObjectID) -> Tree:
+        found = self._store[identity]
+        if not isinstance(found, Tree):
+            raise ForgeError(f"The repository is damaged: {identity.decode()} should be a tree.")
+        return found
+
+    def _blob(self, identity: ObjectID) -> bytes:
+        found = self._store[identity]
+        if not isinstance(found, Blob):
+            raise ForgeError(f"The repository is damaged: {identity.decode()} should be a file.")
+        return found.data
+
+    def _size(self, identity: ObjectID) -> int | None:
+        """Return a blob's size, learnt from its header where the store has one; None if it is missing."""
+        size = object_size(self._store, identity)
+        if size is not None:
+            return size
+        try:
+            return len(self._blob(identity))
+        except KeyError:
+            return None
+
+    # --- rewriting ------------------------------------------------------------------------
+
+    def edited(self, edits: Iterable[Edit]) -> tuple[ObjectID, list[Blob | Tree]]:
+        """Return the tree with these edits made, and the objects it is new by.  Modes are kept.
+
+        Raises `ForgeError` where an edit does not fit.
+        """
+        by_path: dict[str, list[Edit]] = {}
+        for edit in edits:
+            by_path.setdefault(edit.path, []).append(edit)
+        old = self.read(by_path)
+        changes: dict[tuple[bytes, ...], bytes] = {}
+        for path, wanted in by_path.items():
+            full = f"{self._prefix}/{path}" if self._prefix else path
+            try:
+                data = splice(old.get(path, b""), wanted)
+            except ValueError as error:
+                raise ForgeError(f"An edit does not fit {path[:200]!a}.") from error
+            changes[tuple(full.encode("utf-8", "surrogateescape").split(b"/"))] = data
+        made: list[Blob | Tree] = []
+        return self._replaced(ObjectID(self.commit.tree), changes, made), made
+
+    def _replaced(
+        self, identity: ObjectID, changes: Mapping[tuple[bytes, ...], bytes], made: list[Blob | Tree]
+    ) -> ObjectID:
+        tree = Tree()
+        for name, mode, child in self._tree(identity).iteritems():
+            tree[name] = (mode, child)
+        below: dict[bytes, dict[tuple[bytes, ...], bytes]] = {}
+        for (name, *rest), data in changes.items():
+            below.setdefault(name, {})[tuple(rest)] = data
+        for name, inner in below.items():
+            mode, child = tree[name] if name in tree else (0, ObjectID(b""))
+            if () in inner:
+                if mode == 0:
+                    mode = 0o100644
+                elif not _is_regular(mode):
+                    raise ForgeError(f"{name!r} is no regular file.", advice="Nothing was written.")
+                blob = Blob.from_string(inner[()])
+                made.append(blob)
+                tree[name] = (mode, blob.id)
+            elif mode == 0:
+                raise ForgeError(f"There is no folder {name!r}.", advice="Nothing was written.")
+            elif not stat.S_ISDIR(mode):
+                raise ForgeError(f"{name!r} is no folder.", advice="Nothing was written.")
+            else:
+                tree[name] = (mode, self._replaced(child, inner, made))
+        made.append(tree)
+        return tree.id
+
+
+def _joined(folder: PurePosixPath, text: str) -> str | None:
+    """Return where a link leads from a folder, None where that is out of the tree."""
+    if text.startswith("/"):
+        return None
+    parts = list(folder.parts)
+    for part in text.split("/"):
+        if part == "..":
+            if not parts:
+                return None
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)
+
+
+def _is_name(name: bytes) -> bool:
+    return (
+        name not in (b"", b".", b"..")
+        and b"/" not in name
+        and b"\0" not in name
+        and not is_git_folder(name.decode("utf-8", "surrogateescape"))
+    )
+
+
+def _is_regular(mode: int) -> bool:
+    return stat.S_ISREG(mode)
+
+
+def _unread(path: str, reason: UnreadReason, detail: str) -> Unread:
+    return Unread(path=path, reason=reason, detail=detail)

@@ -1,0 +1,816 @@
+"""The git forge: local and remote repositories, their writes, and repositories made to mislead."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import urllib3
+from dulwich.objects import Blob, Commit, ObjectID, Tree
+from dulwich.pack import pack_objects_to_data
+from dulwich.repo import Repo
+from git_server import GitServer, commit_files, git, make_repository, require_git
+
+from bot.errors import ForgeError, GuardError, SupersededError, TransientError
+from bot.forges import FORGES, forge_class, gitremote, gittree
+from bot.forges.base import Change, Forge
+from bot.forges.git import GitForge
+from bot.forges.gitremote import address, is_remote
+from bot.model import Edit, Snapshot, Span, UnreadReason
+
+pytestmark = pytest.mark.servers
+
+DIGEST = "@sha256:" + "0123456789abcdef" * 4
+OLD = b"FROM node:18\n"
+NEW = f"FROM node:18{DIGEST}\n".encode()
+FILES = {"Dockerfile": OLD, "svc/Dockerfile": OLD, "svc/deep/maybe": OLD, "README.md": b"# x\n"}
+
+
+def claims(path: str, head: bytes) -> bool:
+    name = path.rpartition("/")[2]
+    return name == "Dockerfile" or (name == "maybe" and (not head or head.startswith(b"FROM")))
+
+
+def edit(path: str, expected: bytes = b"node:18", start: int = 5) -> Edit:
+    return Edit(
+        path=path,
+        span=Span(start, start + len(expected)),
+        expected=expected,
+        replacement=expected + DIGEST.encode(),
+    )
+
+
+def change(repository: str, parent: str, **other: object) -> Change:
+    made = Change(
+        repository=repository,
+        base="main",
+        parent=parent,
+        branch="moorline/pins",
+        expected=None,
+        message="Pin\n\nWhy.\n\nMoorline-Digest: abc\n",
+        edits=(edit("svc/Dockerfile"),),
+    )
+    return replace(made, **other)  # type: ignore[arg-type]  # the fields' own types
+
+
+def reasons(snapshot: Snapshot) -> dict[str, UnreadReason]:
+    return {one.path: one.reason for one in snapshot.unread}
+
+
+class Place:
+    """A repository with one commit, and the forge that reaches it."""
+
+    def __init__(self, forge: GitForge, name: str, folder: Path, commit: str) -> None:
+        self.forge = forge
+        self.name = name
+        self.folder = folder
+        self.commit = commit
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[GitServer]:
+    with GitServer(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def pool() -> Iterator[urllib3.PoolManager]:
+    with urllib3.PoolManager(retries=False, timeout=10) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Make the repository once, bare and not; tests copy it."""
+    require_git()
+    root = tmp_path_factory.mktemp("templates")
+    commit = make_repository(root / "work", FILES, bare=False)
+    git("clone", "-q", "--bare", "work", "bare", cwd=root)
+    git("config", "http.receivepack", "true", cwd=root / "bare")
+    return root, commit
+
+
+@pytest.fixture(params=["working-tree", "bare", "remote", "remote-cached", "remote-oldest"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, templates: tuple[Path, str]) -> Place:
+    kind: str = request.param
+    folder = tmp_path / "app.git"
+    root, commit = templates
+    shutil.copytree(root / ("work" if kind == "working-tree" else "bare"), folder)
+    if not kind.startswith("remote"):
+        return Place(GitForge(roots=[str(tmp_path)]), str(folder), folder, commit)
+    server = request.getfixturevalue("server")
+    server.protocol = kind != "remote-oldest"
+    cache = str(tmp_path / "cache") if kind == "remote-cached" else None
+    forge = GitForge(pool=request.getfixturevalue("pool"), cache=cache)
+    return Place(forge, f"{server.url}/app.git", folder, commit)
+
+
+# --- reading ------------------------------------------------------------------------------
+
+
+def test_head_and_branch(place: Place) -> None:
+    assert place.forge.head(place.name, "") == ("main", place.commit)
+    assert place.forge.head(place.name, "main") == ("main", place.commit)
+    assert place.forge.head(place.name, "refs/heads/main") == ("main", place.commit)
+    assert place.forge.branch(place.name, "main") == place.commit
+    assert place.forge.branch(place.name, "moorline/pins") is None
+    with pytest.raises(ForgeError, match="no branch"):
+        place.forge.head(place.name, "absent")
+
+
+def test_snapshot_and_read(place: Place) -> None:
+    found = place.forge.snapshot(place.name, place.commit, claims)
+    assert found.commit == place.commit
+    assert found.files == {name: data for name, data in FILES.items() if name != "README.md"}
+    assert list(found.files) == sorted(found.files)
+    assert found.unread == ()
+    paths = ["README.md", "absent", "svc", "svc/Dockerfile", "../x", "", "/etc/passwd", "svc//Dockerfile"]
+    read = place.forge.read(place.name, place.commit, paths)
+    assert read == {"README.md": b"# x\n", "svc/Dockerfile": OLD}
+
+
+def test_the_protocol_is_satisfied() -> None:
+    forge: Forge = GitForge()
+    assert forge.name == "git"
+    assert isinstance(forge_class("git")(), GitForge)
+    assert all(callable(forge_class(name)) for name in FORGES)
+
+
+# --- writing ------------------------------------------------------------------------------
+
+
+def test_a_change_becomes_a_commit(place: Place) -> None:
+    wanted = change(place.name, place.commit)
+    commit = place.forge.write(wanted)
+    assert place.forge.branch(place.name, "moorline/pins") == commit
+    assert git("rev-parse", "refs/heads/moorline/pins", cwd=place.folder) == commit
+    assert git("rev-parse", "main", cwd=place.folder) == place.commit
+    assert git("rev-parse", f"{commit}^", cwd=place.folder) == place.commit
+    assert git("diff", "--name-status", place.commit, commit, cwd=place.folder) == "M\tsvc/Dockerfile"
+    assert git("show", f"{commit}:svc/Dockerfile", cwd=place.folder) == NEW.decode().strip()
+    shown = git("log", "-1", "--format=%an <%ae>|%cn <%ce>|%B", commit, cwd=place.folder)
+    me = "Moorline <moorline@localhost>"
+    assert shown == f"{me}|{me}|Pin\n\nWhy.\n\nMoorline-Digest: abc"
+    git("fsck", "--strict", cwd=place.folder)
+    assert place.forge.made(wanted, commit)
+    assert place.forge.ours(place.name, "moorline/pins") == {commit}
+    assert place.forge.trailer(place.name, commit) == {"Moorline-Digest": "abc"}
+    assert place.forge.read(place.name, commit, ["svc/Dockerfile"]) == {"svc/Dockerfile": NEW}
+
+
+def test_a_rerun_replaces_its_own_commit(place: Place) -> None:
+    first = place.forge.write(change(place.name, place.commit))
+    both = change(
+        place.name, place.commit, expected=first, edits=(edit("svc/Dockerfile"), edit("Dockerfile"))
+    )
+    second = place.forge.write(both)
+    assert git("rev-list", "--count", "moorline/pins", cwd=place.folder) == "2"
+    assert place.forge.branch(place.name, "moorline/pins") == second
+    assert not place.forge.made(both, first)
+    assert place.forge.made(both, second)
+
+
+def test_only_the_expected_branch_is_moved(place: Place) -> None:
+    first = place.forge.write(change(place.name, place.commit))
+    for expected in (None, place.commit, "1" * 40):
+        with pytest.raises(SupersededError, match="Nothing was written"):
+            place.forge.write(change(place.name, place.commit, expected=expected))
+        if expected is not None:
+            with pytest.raises(SupersededError):
+                place.forge.delete(place.name, "moorline/pins", expected)
+    with pytest.raises(SupersededError):
+        place.forge.write(change(place.name, place.commit, branch="moorline/other", expected=first))
+    assert place.forge.branch(place.name, "moorline/pins") == first
+    place.forge.delete(place.name, "moorline/pins", first)
+    assert place.forge.branch(place.name, "moorline/pins") is None
+    with pytest.raises(SupersededError):
+        place.forge.delete(place.name, "moorline/pins", first)
+
+
+def test_one_of_many_at_once_wins(place: Place) -> None:
+    def write(number: int) -> str | None:
+        try:
+            return place.forge.write(change(place.name, place.commit, message=f"Pin {number}\n"))
+        except (SupersededError, TransientError):
+            return None
+
+    with ThreadPoolExecutor(4) as threads:
+        made = [one for one in threads.map(write, range(4)) if one]
+    assert len(made) == 1
+    assert place.forge.branch(place.name, "moorline/pins") == made[0]
+
+
+def test_the_guard_stands_before_every_write(place: Place) -> None:
+    good = edit("svc/Dockerfile")
+    refused: list[tuple[Edit, ...]] = [
+        (),
+        (replace(good, replacement=b"evil:1" + DIGEST.encode()),),
+        (good, replace(edit("Dockerfile"), replacement=b"node:18\nRUN id")),
+        (replace(good, path="../svc/Dockerfile"),),
+        (replace(good, path=".git/config"),),
+        (replace(good, path="absent"),),
+        (replace(good, expected=b"node:19"),),
+        (good, good),
+    ]
+    for edits in refused:
+        with pytest.raises(GuardError):
+            place.forge.write(change(place.name, place.commit, edits=edits))
+    with pytest.raises(GuardError):
+        place.forge.write(change(place.name, place.commit, message="a\0b"))
+    assert place.forge.branch(place.name, "moorline/pins") is None
+
+
+def test_the_base_and_the_default_branch_are_never_written(place: Place) -> None:
+    for branch in ("main", "refs/heads/main"):
+        with pytest.raises(ForgeError):
+            place.forge.write(change(place.name, place.commit, branch=branch, expected=place.commit))
+        with pytest.raises(ForgeError):
+            place.forge.write(
+                change(place.name, place.commit, branch=branch, base="x", expected=place.commit)
+            )
+        with pytest.raises(ForgeError):
+            place.forge.delete(place.name, branch, place.commit)
+    assert place.forge.head(place.name, "") == ("main", place.commit)
+
+
+@pytest.mark.parametrize(
+    "branch", ["", "-x", "a..b", "a b", "a\nb", "../x", "x.lock", "/x", "a//b", ".x", "a@{b"]
+)
+def test_a_branch_has_a_plain_name(local: Place, branch: str) -> None:
+    with pytest.raises(ForgeError):
+        local.forge.write(change(local.name, local.commit, branch=branch))
+    with pytest.raises(ForgeError):
+        local.forge.branch(local.name, branch)
+
+
+def test_what_others_made_is_not_ours(place: Place) -> None:
+    work = place.folder.parent / "other"
+    git("clone", "-q", str(place.folder), str(work), cwd=place.folder.parent)
+    git("checkout", "-q", "-b", "moorline/pins", cwd=work)
+    commit = commit_files(work, {"svc/Dockerfile": NEW}, "Pin\n\nMoorline-Digest: abc")
+    git("push", "-q", "origin", "moorline/pins", cwd=work)
+    assert place.forge.branch(place.name, "moorline/pins") == commit
+    assert not place.forge.made(change(place.name, place.commit), commit)
+    assert place.forge.ours(place.name, "moorline/pins") == frozenset()
+    assert place.forge.trailer(place.name, commit) == {}
+    assert place.forge.ours(place.name, "absent") == frozenset()
+
+
+def test_modes_are_kept(place: Place) -> None:
+    work = place.folder.parent / "other"
+    git("clone", "-q", str(place.folder), str(work), cwd=place.folder.parent)
+    (work / "svc/Dockerfile").chmod(0o755)
+    git("checkout", "-q", "-b", "next", cwd=work)
+    parent = commit_files(work, {}, "executable")
+    git("push", "-q", "origin", "next", cwd=work)
+    commit = place.forge.write(change(place.name, parent, base="next"))
+    assert git("ls-tree", commit, "svc/Dockerfile", cwd=place.folder).startswith("100755 blob")
+
+
+# --- local repositories -------------------------------------------------------------------
+
+
+@pytest.fixture
+def local(tmp_path: Path, templates: tuple[Path, str]) -> Place:
+    folder = tmp_path / "app"
+    root, commit = templates
+    shutil.copytree(root / "work", folder)
+    git("update-index", "--refresh", cwd=folder)
+    return Place(GitForge(roots=[str(tmp_path)]), str(folder), folder, commit)
+
+
+def test_neither_hooks_nor_the_working_tree_are_touched(local: Place) -> None:
+    mark = local.folder.parent / "mark"
+    for name in ("pre-commit", "commit-msg", "post-commit", "reference-transaction", "update", "pre-push"):
+        hook = local.folder / ".git/hooks" / name
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(f"#!/bin/sh\ntouch {mark}\n")
+        hook.chmod(0o755)
+    (local.folder / "Dockerfile").write_bytes(b"FROM mine\n")
+    before = git("status", "--porcelain", cwd=local.folder)
+    index = (local.folder / ".git/index").read_bytes()
+    local.forge.write(change(local.name, local.commit))
+    assert (local.folder / ".git/index").read_bytes() == index
+    assert git("status", "--porcelain", cwd=local.folder) == before
+    assert not mark.exists()
+
+
+def test_a_branch_that_is_checked_out_in_another_work_tree(local: Place) -> None:
+    git("worktree", "add", "-q", "-b", "moorline/pins", str(local.folder.parent / "w"), cwd=local.folder)
+    with pytest.raises(ForgeError, match="checked out"):
+        local.forge.write(change(local.name, local.commit, expected=local.commit))
+    tree = str(local.folder.parent / "w")
+    assert local.forge.head(tree, "") == ("moorline/pins", local.commit)
+    assert local.forge.write(change(tree, local.commit, branch="moorline/x"))
+
+
+def test_a_symbolic_branch_does_not_carry_the_write_elsewhere(local: Place) -> None:
+    git("branch", "precious", cwd=local.folder)
+    git("symbolic-ref", "refs/heads/moorline/pins", "refs/heads/precious", cwd=local.folder)
+    with pytest.raises(ForgeError, match="stands for another"):
+        local.forge.write(change(local.name, local.commit, expected=local.commit))
+    with pytest.raises(ForgeError, match="stands for another"):
+        local.forge.delete(local.name, "moorline/pins", local.commit)
+    assert git("rev-parse", "precious", cwd=local.folder) == local.commit
+
+
+def test_a_branch_in_the_way(local: Place) -> None:
+    git("branch", "moorline", cwd=local.folder)
+    with pytest.raises(ForgeError, match="in the way"):
+        local.forge.write(change(local.name, local.commit))
+    git("pack-refs", "--all", cwd=local.folder)
+    with pytest.raises(ForgeError, match="in the way"):
+        local.forge.write(change(local.name, local.commit, expected=None))
+
+
+def test_a_lock_left_behind(local: Place) -> None:
+    (local.folder / ".git/refs/heads/moorline").mkdir()
+    (local.folder / ".git/refs/heads/moorline/pins.lock").write_bytes(b"")
+    with pytest.raises(TransientError, match=r"\.lock"):
+        local.forge.write(change(local.name, local.commit))
+
+
+def test_packed_refs(local: Place) -> None:
+    first = local.forge.write(change(local.name, local.commit))
+    git("pack-refs", "--all", cwd=local.folder)
+    git("gc", "-q", cwd=local.folder)
+    with pytest.raises(SupersededError):
+        local.forge.write(change(local.name, local.commit))
+    second = local.forge.write(change(local.name, local.commit, expected=first, message="again\n"))
+    git("pack-refs", "--all", cwd=local.folder)
+    local.forge.delete(local.name, "moorline/pins", second)
+    assert local.forge.branch(local.name, "moorline/pins") is None
+
+
+def test_only_what_is_below_the_roots_is_served(tmp_path: Path) -> None:
+    require_git()
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    make_repository(outside / "a", FILES, bare=False)
+    make_repository(inside / "b", FILES, bare=False)
+    (inside / "link").symlink_to(outside / "a")
+    (inside / "empty").mkdir()
+    forge = GitForge(roots=[str(inside)])
+    assert forge.head(str(inside / "b"), "")[0] == "main"
+    assert forge.head(f"file://{inside / 'b'}", "")[0] == "main"
+    for name in (
+        outside / "a",
+        inside / "link",
+        inside / "../out/a",
+        "/",
+        tmp_path,
+        f"{inside}x",
+        inside / "empty",
+    ):
+        with pytest.raises(ForgeError):
+            forge.head(str(name), "")
+    with pytest.raises(ForgeError):
+        forge.head(str(inside / "b/svc"), "")
+    with pytest.raises(ForgeError):
+        GitForge().head(str(inside / "b"), "")
+
+
+def test_a_root_may_be_a_folder_of_a_repository(local: Place) -> None:
+    folder = local.folder / "svc"
+    forge = GitForge(roots=[str(folder)])
+    found = forge.snapshot(str(folder), local.commit, claims)
+    assert found.files == {"Dockerfile": OLD, "deep/maybe": OLD}
+    assert forge.read(str(folder), local.commit, ["Dockerfile", "../Dockerfile"]) == {"Dockerfile": OLD}
+    wanted = change(str(folder), local.commit, edits=(edit("Dockerfile"),))
+    commit = forge.write(wanted)
+    assert forge.made(wanted, commit)
+    assert git("diff", "--name-only", local.commit, commit, cwd=local.folder) == "svc/Dockerfile"
+
+
+def test_revisions_and_their_common_ancestor(local: Place) -> None:
+    git("checkout", "-q", "-b", "topic", cwd=local.folder)
+    topic = commit_files(local.folder, {"a": b"a"}, "topic")
+    git("checkout", "-q", "main", cwd=local.folder)
+    second = commit_files(local.folder, {"b": b"b"}, "second")
+    git("tag", "-a", "-m", "x", "v1", local.commit, cwd=local.folder)
+    git("update-ref", "refs/remotes/origin/main", second, cwd=local.folder)
+    for text, expected in {
+        "HEAD": second,
+        "main": second,
+        "topic": topic,
+        "v1": local.commit,
+        "HEAD~1": local.commit,
+        "main^": local.commit,
+        "origin/main": second,
+        second: second,
+        second[:10]: second,
+    }.items():
+        assert local.forge.revision(local.name, text) == expected, text
+    assert local.forge.merge_base(local.name, "HEAD", "topic") == local.commit
+    for text in ("absent", "", "--all", "1" * 40, "HEAD~9", "\0"):
+        with pytest.raises(ForgeError):
+            local.forge.revision(local.name, text)
+
+
+def test_a_shallow_clone_says_what_to_do(local: Place) -> None:
+    git("checkout", "-q", "-b", "topic", cwd=local.folder)
+    commit_files(local.folder, {"a": b"a"}, "topic")
+    git("checkout", "-q", "main", cwd=local.folder)
+    commit_files(local.folder, {"b": b"b"}, "second")
+    shallow = local.folder.parent / "shallow"
+    git(
+        "clone",
+        "-q",
+        "--depth=1",
+        "--no-single-branch",
+        f"file://{local.folder}",
+        str(shallow),
+        cwd=local.folder,
+    )
+    with pytest.raises(ForgeError, match="fetch more history"):
+        local.forge.merge_base(str(shallow), "HEAD", "origin/topic")
+    assert local.forge.head(str(shallow), "")[0] == "main"
+
+
+def test_a_detached_head_and_an_empty_repository(local: Place) -> None:
+    git("checkout", "-q", "--detach", cwd=local.folder)
+    with pytest.raises(ForgeError, match="Name the branch"):
+        local.forge.head(local.name, "")
+    assert local.forge.head(local.name, "main") == ("main", local.commit)
+    assert local.forge.revision(local.name, "HEAD") == local.commit
+    empty = local.folder.parent / "empty"
+    empty.mkdir()
+    git("init", "-q", cwd=empty)
+    with pytest.raises(ForgeError, match="no branch"):
+        local.forge.head(str(empty), "")
+
+
+def test_links_submodules_and_odd_files(local: Place) -> None:
+    work = local.folder
+    (work / "links").mkdir()
+    for name, target in {
+        "same": "../svc/Dockerfile",
+        "out": "../../etc/passwd",
+        "absolute": "/etc/passwd",
+        "other": "../README.md",
+        "dangling": "nowhere",
+        "folder": "../svc",
+    }.items():
+        (work / "links" / name).mkdir()
+        (work / "links" / name / "Dockerfile").symlink_to(f"../{target}" if target[0] != "/" else target)
+    (work / "README.lnk").symlink_to("/etc/passwd")
+    files = {
+        "binary/Dockerfile": b"FROM x\0",
+        "large/Dockerfile": b"#" * (2 * 1024 * 1024 + 1),
+        "other/maybe": b"no",
+        "\udcff/Dockerfile": OLD,
+    }
+    git("update-index", "--add", "--cacheinfo", f"160000,{local.commit},sub", cwd=work)
+    commit = commit_files(work, files, "odd")
+    git("update-index", "--add", "--cacheinfo", f"160000,{local.commit},sub", cwd=work)
+    git("commit", "-q", "-m", "sub", cwd=work)
+    commit = git("rev-parse", "HEAD", cwd=work)
+    for packed in (False, True):
+        if packed:
+            git("gc", "-q", cwd=work)
+        found = local.forge.snapshot(local.name, commit, claims)
+        assert reasons(found) == {
+            "binary/Dockerfile": UnreadReason.BINARY,
+            "large/Dockerfile": UnreadReason.TOO_LARGE,
+            "sub": UnreadReason.SUBMODULE,
+            **{
+                f"links/{name}/Dockerfile": UnreadReason.SYMLINK
+                for name in ("out", "absolute", "other", "dangling", "folder")
+            },
+        }
+        assert "\udcff/Dockerfile" in found.files
+        assert "other/maybe" not in found.files
+        assert (
+            local.forge.read(local.name, commit, ["links/same/Dockerfile", "large/Dockerfile", "sub"]) == {}
+        )
+        with pytest.raises(GuardError):
+            local.forge.write(change(local.name, commit, edits=(edit("links/same/Dockerfile"),)))
+
+
+def test_the_size_is_known_before_a_blob_is_unfolded(local: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = os.urandom(3_000_000)
+    commit_files(local.folder, {"large/Dockerfile": base}, "large")
+    commit = commit_files(local.folder, {"delta/Dockerfile": base + b"x"}, "and one like it")
+    read = Blob.data.fget  # type: ignore[attr-defined]  # a property
+    read_sizes: list[int] = []
+
+    def watched(self: Blob) -> bytes:
+        data: bytes = read(self)
+        read_sizes.append(len(data))
+        return data
+
+    for packed in (False, True):
+        if packed:
+            git("repack", "-adfq", cwd=local.folder)
+        with monkeypatch.context() as patch:
+            patch.setattr(Blob, "data", property(watched))
+            found = local.forge.snapshot(local.name, commit, claims)
+        assert reasons(found) == {
+            "large/Dockerfile": UnreadReason.TOO_LARGE,
+            "delta/Dockerfile": UnreadReason.TOO_LARGE,
+        }
+        assert {one.detail for one in found.unread} == {
+            "3,000,000 bytes, the limit is 2,097,152",
+            "3,000,001 bytes, the limit is 2,097,152",
+        }
+        assert max(read_sizes) < 1000
+
+
+def hand_made(repo: Repo, tree: Tree) -> str:
+    commit = Commit()
+    commit.tree = tree.id
+    commit.author = commit.committer = b"A <a@example.com>"
+    commit.author_time = commit.commit_time = 0
+    commit.author_timezone = commit.commit_timezone = 0
+    commit.message = b"x"
+    repo.object_store.add_object(tree)
+    repo.object_store.add_object(commit)
+    return commit.id.decode()
+
+
+def test_trees_made_by_hand(local: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gittree, "_MAX_ENTRIES", 5000)
+    with Repo(local.name) as repo:
+        blob = Blob.from_string(OLD)
+        repo.object_store.add_object(blob)
+        inner = Tree()
+        inner.add(b"Dockerfile", 0o100644, blob.id)
+        repo.object_store.add_object(inner)
+        tree = Tree()
+        for name in (b"..", b".", b".git", b".GIT", b"a/b", b"good"):
+            tree.add(name, 0o040000, inner.id)
+        tree.add(b"missing", 0o040000, ObjectID(b"1" * 40))
+        mean = hand_made(repo, tree)
+        # A tree of a few hundred bytes that holds 10 to the power of 12 files.
+        bomb = inner
+        for _ in range(12):
+            wider = Tree()
+            for letter in "abcdefghij":
+                wider.add(letter.encode(), 0o040000, bomb.id)
+            repo.object_store.add_object(wider)
+            bomb = wider
+        many = hand_made(repo, bomb)
+        deep = inner
+        for _ in range(300):
+            outer = Tree()
+            outer.add(b"a", 0o040000, deep.id)
+            repo.object_store.add_object(outer)
+            deep = outer
+        well = hand_made(repo, deep)
+    with pytest.raises(ForgeError, match="damaged"):
+        local.forge.snapshot(local.name, mean, claims)
+    for path in ("../Dockerfile", ".git/Dockerfile", "a/b/Dockerfile"):
+        assert local.forge.read(local.name, mean, [path]) == {}
+    assert local.forge.read(local.name, mean, ["good/Dockerfile"]) == {"good/Dockerfile": OLD}
+    with pytest.raises(ForgeError, match="5,000 entries"):
+        local.forge.snapshot(local.name, many, claims)
+    found = local.forge.snapshot(local.name, well, claims)
+    assert [one.reason for one in found.unread] == [UnreadReason.UNREADABLE]
+
+
+def test_names_that_no_file_may_have_are_reported(local: Place) -> None:
+    with Repo(local.name) as repo:
+        blob = Blob.from_string(OLD)
+        repo.object_store.add_object(blob)
+        tree = Tree()
+        tree.add(b"..", 0o100644, blob.id)
+        tree.add(b"Dockerfile", 0o100644, blob.id)
+        commit = hand_made(repo, tree)
+    found = local.forge.snapshot(local.name, commit, claims)
+    assert (found.files, reasons(found)) == ({"Dockerfile": OLD}, {"..": UnreadReason.UNREADABLE})
+
+
+def test_damage_is_a_forge_error(local: Place) -> None:
+    name = git("rev-parse", "HEAD:svc", cwd=local.folder)
+    loose = local.folder / ".git/objects" / name[:2] / name[2:]
+    loose.chmod(0o644)
+    loose.write_bytes(b"rubbish")
+    with pytest.raises(ForgeError, match="damaged"):
+        local.forge.snapshot(local.name, local.commit, claims)
+    for commit in ("1" * 40, "main", "", "../x", git("rev-parse", "HEAD:README.md", cwd=local.folder)):
+        with pytest.raises(ForgeError):
+            local.forge.snapshot(local.name, commit, claims)
+    (local.folder / ".git/config").write_text(
+        "[extensions]\n\tpartialclone = origin\n[core]\nrepositoryformatversion = 1\n"
+    )
+    with pytest.raises(ForgeError, match="not supported"):
+        local.forge.head(local.name, "")
+
+
+def test_a_user_without_a_name_and_without_git(local: Place) -> None:
+    code = (
+        "import sys; from bot.forges.git import GitForge; from bot.forges.base import Change;"
+        "from bot.model import Edit, Span; root, parent = sys.argv[1:];"
+        "edit = Edit(path='Dockerfile', span=Span(5, 12), expected=b'node:18',"
+        f" replacement=b'node:18{DIGEST}');"
+        "print(GitForge(roots=[root]).write(Change(repository=root, base='main', parent=parent,"
+        " branch='moorline/x', expected=None, message='x', edits=(edit,))))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, local.name, local.commit],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parent.parent,
+        env={"PATH": "/nonexistent", "HOME": "/nonexistent"},
+    )
+    assert git("rev-parse", "moorline/x", cwd=local.folder) == done.stdout.strip()
+
+
+# --- remotes ------------------------------------------------------------------------------
+
+
+def test_one_commit_is_fetched_once_and_without_history(
+    server: GitServer, pool: urllib3.PoolManager, tmp_path: Path
+) -> None:
+    work = tmp_path / "work"
+    make_repository(work, FILES, bare=False)
+    commit = commit_files(work, {"large/Dockerfile": os.urandom(3_000_000)}, "second")
+    git("clone", "-q", "--bare", str(work), str(tmp_path / "app.git"), cwd=tmp_path)
+    git("config", "uploadpack.allowFilter", "true", cwd=tmp_path / "app.git")
+    url = f"{server.url}/app.git"
+    cache = tmp_path / "cache"
+    forge = GitForge(pool=pool, cache=str(cache))
+    found = forge.snapshot(url, commit, claims)
+    assert reasons(found) == {"large/Dockerfile": UnreadReason.TOO_LARGE}
+    assert sum(one.stat().st_size for one in cache.rglob("*") if one.is_file()) < 100_000
+    before = len(server.requests)
+    for again in (forge, GitForge(pool=pool, cache=str(cache))):
+        assert again.snapshot(url, commit, claims) == found
+    assert len(server.requests) == before, "a commit never changes"
+    (folder,) = cache.iterdir()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_credentials(server: GitServer, pool: urllib3.PoolManager, tmp_path: Path) -> None:
+    commit = make_repository(tmp_path / "app.git", FILES)
+    server.password = "s3cret"
+    plain = f"{server.url}/app.git"
+    with pytest.raises(ForgeError, match="credentials") as caught:
+        GitForge(pool=pool).head(plain, "")
+    wrong = plain.replace("http://", "http://bot:wr0ng@")
+    with pytest.raises(ForgeError, match="credentials") as caught:
+        GitForge(pool=pool).head(wrong, "")
+    assert "wr0ng" not in str(caught.value)
+    assert "wr0ng" not in repr(address(wrong))
+    right = plain.replace("http://", "http://bot:s3cret@")
+    assert GitForge(pool=pool).head(right, "") == ("main", commit)
+    asked: list[str] = []
+
+    def login(url: str) -> tuple[str, str]:
+        asked.append(url)
+        return "bot", "s3cret"
+
+    forge = GitForge(pool=pool, login=login)
+    assert forge.write(change(plain, commit))
+    assert set(asked) == {plain}
+
+
+def test_credentials_do_not_follow_a_redirect(server: GitServer, tmp_path: Path) -> None:
+    make_repository(tmp_path / "app.git", FILES)
+    with GitServer(tmp_path) as elsewhere, urllib3.PoolManager() as pool:
+        server.redirects["/app.git"] = f"{elsewhere.url}/app.git"
+        GitForge(pool=pool).head(f"{server.url}/app.git".replace("://", "://bot:s3cret@"), "main")
+        assert elsewhere.requests
+        assert {authorization for _, _, authorization in elsewhere.requests} == {""}
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(401, ForgeError), (403, ForgeError), (404, ForgeError), (429, TransientError), (502, TransientError)],
+)
+def test_statuses(server: GitServer, pool: urllib3.PoolManager, status: int, kind: type[ForgeError]) -> None:
+    server.statuses["/"] = (status, {})
+    with pytest.raises(ForgeError) as caught:
+        GitForge(pool=pool).head(f"{server.url}/app.git", "")
+    assert type(caught.value) is kind
+    assert caught.value.advice
+
+
+def test_a_server_that_is_down(pool: urllib3.PoolManager, tmp_path: Path) -> None:
+    with GitServer(tmp_path) as server:
+        url = f"{server.url}/app.git"
+    with pytest.raises(TransientError):
+        GitForge(pool=pool).head(url, "")
+
+
+def test_a_push_that_the_server_refuses(server: GitServer, pool: urllib3.PoolManager, tmp_path: Path) -> None:
+    commit = make_repository(tmp_path / "app.git", FILES)
+    hook = tmp_path / "app.git/hooks/update"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    with pytest.raises(ForgeError, match="refuses the branch"):
+        GitForge(pool=pool).write(change(f"{server.url}/app.git", commit))
+    git("config", "http.receivepack", "false", cwd=tmp_path / "app.git")
+    with pytest.raises(ForgeError, match="forbids"):
+        GitForge(pool=pool).write(change(f"{server.url}/app.git", commit))
+
+
+def test_a_branch_that_moves_in_the_last_moment(
+    server: GitServer, pool: urllib3.PoolManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = make_repository(tmp_path / "app.git", FILES)
+    forge = GitForge(pool=pool)
+    url = f"{server.url}/app.git"
+    first = forge.write(change(url, commit))
+    pack = pack_objects_to_data
+    moved = threading.Event()
+
+    def meddling(objects: object) -> object:
+        git("update-ref", "refs/heads/moorline/pins", commit, cwd=tmp_path / "app.git")
+        moved.set()
+        return pack(objects)  # type: ignore[arg-type]  # handed through
+
+    monkeypatch.setattr(gitremote, "pack_objects_to_data", meddling)
+    with pytest.raises(SupersededError):
+        forge.write(change(url, commit, expected=first, message="again\n"))
+    assert moved.is_set()
+    assert forge.branch(url, "moorline/pins") == commit
+
+
+@pytest.mark.parametrize(
+    ("name", "remote"),
+    [
+        ("https://h/a", True),
+        ("git@h.example:a/b.git", True),
+        ("h.example:a/b", True),
+        ("ssh://h/a", True),
+        ("ext::sh -c id", True),
+        ("/srv/git/a", False),
+        ("./a:b", False),
+        ("~/a", False),
+        ("a/b", False),
+        ("file:///srv/a", False),
+    ],
+)
+def test_which_names_are_remote(name: str, remote: bool) -> None:
+    assert is_remote(name) is remote
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ssh://-oProxyCommand=id/a",
+        "-oProxyCommand=id:a",
+        "git@-oProxyCommand=id:a",
+        "ssh://-l@h/a",
+        "-l@h:a",
+        "ssh://h/-upload",
+        "h:-upload",
+        "ssh://h/a'b",
+        "h:a b",
+        "h:a;id",
+        "h:$(id)",
+        "ssh://user:password@h/a",
+        "ext::sh -c id",
+        "git://h/a",
+        "ftp://h/a",
+        "https://h//evil/a",
+        "https://h/../a",
+        "https://h/a/../b",
+        "https://h/a?x=y",
+        "https://h/a#x",
+        "https:///a",
+        "https://h",
+        "https://h:99999/a",
+        "https://[h/a",
+        "https://h/a\nb",
+        "https://h/%2e%2e/a",
+    ],
+)
+def test_addresses_that_are_refused(name: str) -> None:
+    forge = GitForge(pool=urllib3.PoolManager(), ssh=True)
+    with pytest.raises(ForgeError):
+        forge.head(name, "")
+
+
+def test_ssh_is_off_until_it_is_let_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ForgeError, match="not enabled"):
+        GitForge().head("git@h.example:a", "")
+    require_git()
+    commit = make_repository(tmp_path / "app.git", FILES)
+    # Stands in for ssh: writes its arguments down and runs the last one here.
+    fake = tmp_path / "bin/ssh"
+    fake.parent.mkdir()
+    fake.write_text(
+        f'#!/bin/sh\nprintf "%s\\n" "$@" >> {tmp_path}/arguments\nfor last; do :; done\nexec sh -c "$last"\n'
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    forge = GitForge(ssh=True)
+    url = f"ssh://git@h.example:2222{tmp_path}/app.git"
+    assert forge.head(url, "") == ("main", commit)
+    assert forge.snapshot(url, commit, claims).files["Dockerfile"] == OLD
+    made = forge.write(change(url, commit))
+    assert git("rev-parse", "moorline/pins", cwd=tmp_path / "app.git") == made
+    arguments = (tmp_path / "arguments").read_text().splitlines()
+    assert {"-oBatchMode=yes", "git@h.example", "2222"} <= set(arguments)
