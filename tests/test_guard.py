@@ -89,6 +89,15 @@ ACCEPTED = [
     (f"- {{uses: a/b@{OTHER}, id: x}} # v1", f"- {{uses: a/b@{COMMIT}, id: x}} # v2"),
     ("- component: $CI_SERVER_FQDN/a/b/c@1.0", f"- component: $CI_SERVER_FQDN/a/b/c@{COMMIT}"),
     ("- component: gitlab.com/a/b/c@~latest", f"- component: gitlab.com/a/b/c@{COMMIT}"),
+    ("- remote: 'https://h/a/b/-/raw/main/x.yml'", f"- remote: 'https://h/a/b/-/raw/{COMMIT}/x.yml' # main"),
+    ("- https://h/a/b/refs/heads/main/x.yml", f"- https://h/a/b/{COMMIT}/x.yml"),
+    (
+        "- remote: $CI_SERVER_URL/a/b/-/raw/v1/x.yml?a=b",
+        f"- remote: $CI_SERVER_URL/a/b/-/raw/{COMMIT}/x.yml?a=b",
+    ),
+    (f"- remote: https://h/a/raw/{OTHER}/x # v1", f"- remote: https://h/a/raw/{COMMIT}/x # v2"),
+    ("- {project: a/b, ref: v5}", f"- {{project: a/b, ref: {COMMIT}}} # v5"),
+    ("   rev: main", f"   rev: {COMMIT} # main"),
     ("- uses: a/b@überzweig", f"- uses: a/b@{COMMIT}"),
     ("    ref: main", f"    ref: {COMMIT} # main"),
     ("    'ref': \"main\"", f"    'ref': \"{COMMIT}\""),
@@ -141,6 +150,13 @@ REFUSED = [
     (f"- uses: a/b@{OTHER} # v4 x", f"- uses: a/b@{COMMIT} # v5 y z"),
     ("# uses: a/b@v4", f"# uses: a/b@{COMMIT}"),
     ("# FROM node:18", f"# FROM node:18@{DIGEST}"),
+    ("- remote: https://h/a/raw/main/x", f"- remote: https://evil/a/raw/{COMMIT}/x"),
+    ("- remote: https://h/a/raw/main/x", f"- remote: https://h/a/raw/{COMMIT}/y"),
+    ("- remote: https://h/a/raw/main/x", f"- remote: https://h/b/raw/{COMMIT}/x"),
+    ("- remote: https://h/a/raw/main/x", "- remote: https://h/a/raw/v1/x"),
+    ("- remote: https://h/x", f"- remote: https://h/{COMMIT}/x"),
+    ("cp a/main/x b", f"cp a/{COMMIT}/x b"),
+    (f"FROM a@sha256:{HEX}", f"FROM a@sha256:{HEX} # v1"),
     ("run: make", f"run: {COMMIT}"),
     ("image: node", f"image: {COMMIT}"),
     ("ref: main", "ref: other"),
@@ -408,6 +424,14 @@ def test_hostile_lines_take_linear_time(old: bytes, new: bytes) -> None:
     with pytest.raises(GuardError):
         guard.compare({"f": (old, new)})
     assert time.process_time() - start < 3
+
+
+@pytest.mark.parametrize(
+    "case", [*goldens.cases("finders"), *goldens.cases("repositories")], ids=goldens.name
+)
+def test_what_the_finders_lead_to_passes(case: Path) -> None:
+    before, after = goldens.read_tree(case / "repo"), goldens.read_tree(case / "pinned")
+    guard.compare({path: (before[path], data) for path, data in after.items()})
 
 
 def test_golden_cases_exist() -> None:

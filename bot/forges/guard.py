@@ -6,7 +6,8 @@ after, line by line and token by token, and knows only the closed grammar of a p
 - an image's tag, digest or both replaced by a tag and `@sha256:` with 64 hex digits, behind the
   same name;
 - the ref behind `owner/repo/path@` replaced by a commit of 40 or 64 hex digits;
-- the bare value of a `ref:` key replaced by a commit;
+- the ref in a file's URL, between slashes, replaced by a commit;
+- the bare value of a `ref:` or `rev:` key replaced by a commit;
 - behind a commit, a plain version comment inserted, or the version in an existing comment replaced.
 
 Moorline's own configuration file travels alone and may hold any plain text.
@@ -44,14 +45,15 @@ _OLD_DIGEST = re.compile(rb"@(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})\Z")
 _TAG = re.compile(rb":[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")
 _NAME = re.compile(rb"[^\x00-\x20\x7f@]*[A-Za-z0-9}]")
 _PREFIX = re.compile(rb"[^\x00-\x20\x7f@]*/[^\x00-\x20\x7f@]+@")
-_INSERTED = re.compile(rb"(?<![0-9a-f:])" + _COMMIT + rb"[\"']?( # " + _VERSION + rb")(?=\s|\Z)")
+_INSERTED = re.compile(rb" # " + _VERSION + rb"(?=\s|\Z)")
+_HELD_COMMIT = re.compile(rb"(?<![0-9a-f:])" + _COMMIT + rb"(?![0-9a-f])")
+_URL_COMMIT = re.compile(rb"(?:https?://|\$)[^\x00-\x20\x7f]*?/(" + _COMMIT + rb")/")
 _AFTER_COMMENT = re.compile(rb"\s*(?:\s#.*)?", re.DOTALL)
-_ENDS_PINNED = re.compile(rb"(?:\A|[^0-9a-f:])" + _COMMIT + rb"[})\]]*\Z")
 _VERSION_PART = re.compile(rb"[A-Za-z0-9._+/-]*")
 _VERSION_PART_END = re.compile(rb"[A-Za-z0-9._+/-]*\Z")
 _SYNTAX = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:#|//)\s*syntax\s*=", re.IGNORECASE)
 _PROPERTY = re.compile(rb"[&!]")
-_REF_KEY = re.compile(rb"(?:.*[{\[])?ref:", re.DOTALL)
+_REF_KEY = re.compile(rb"(?:.*[{\[])?re[fv]:", re.DOTALL)
 
 
 def judge(edits: Iterable[Edit], files: Mapping[str, bytes]) -> None:
@@ -134,7 +136,9 @@ def _is_pinned_line(was: bytes, now: bytes, lines: list[bytes], index: int) -> b
     if _is_pinned_plainly(was, now, lines, index):
         return True
     for found in islice(_INSERTED.finditer(now), _MAX_COMMENTS):
-        start, end = found.span(1)
+        start, end = found.span()
+        if _HELD_COMMIT.search(now, 0, start) is None:
+            continue
         if _AFTER_COMMENT.fullmatch(now, end) and _is_pinned_plainly(
             was, now[:start] + now[end:], lines, index
         ):
@@ -163,12 +167,13 @@ def _is_pinned_plainly(was: bytes, now: bytes, lines: list[bytes], index: int) -
         if max(len(old), len(new)) > _MAX_TOKEN:
             return False
         if comment is not None and place >= comment:
-            pinned = any(_ENDS_PINNED.search(value) for value in line.now[:comment:2])
+            pinned = any(_HELD_COMMIT.search(value) for value in line.now[:comment:2])
             allowed = pinned and _is_version_change(old, new)
         else:
             allowed = (
                 _is_image_pin(old, new)
                 or _is_git_pin(old, new)
+                or _is_url_pin(old, new)
                 or (_is_commit_value(old, new) and _is_ref_value(line.was, place, lines, index))
             )
         if not allowed:
@@ -222,6 +227,16 @@ def _is_git_pin(old: bytes, new: bytes) -> bool:
     )
 
 
+def _is_url_pin(old: bytes, new: bytes) -> bool:
+    """Tell whether a ref between slashes of a file's URL became a commit, all else kept."""
+    found = _URL_COMMIT.match(new)
+    if found is None:
+        return False
+    start, rest = found.start(1), new[found.end(1) :]
+    ref = old[start : len(old) - len(rest)]
+    return old == new[:start] + ref + rest and _is_ref_change(ref, found.group(1))
+
+
 def _is_commit_value(old: bytes, new: bytes) -> bool:
     tail = _tail(old, new)
     return tail is not None and _is_ref_change(old[: len(old) - len(tail)], new[: len(new) - len(tail)])
@@ -236,7 +251,7 @@ def _is_ref_change(old: bytes, new: bytes) -> bool:
 
 
 def _is_ref_value(tokens: list[bytes], place: int, lines: list[bytes], index: int) -> bool:
-    """Tell whether the token is the value of a `ref` key, on its line or the one above."""
+    """Tell whether the token is the value of a `ref` or `rev` key, on its line or the one above."""
     before = [token for token in tokens[:place:2] if token and not _PROPERTY.match(token)]
     while not before and index > 0:
         index -= 1
@@ -246,7 +261,7 @@ def _is_ref_value(tokens: list[bytes], place: int, lines: list[bytes], index: in
     if not before:
         return False
     if before[-1] == b":":
-        return before[-2:-1] != [] and re.fullmatch(rb"(?:.*[{\[])?ref", before[-2], re.DOTALL) is not None
+        return before[-2:-1] != [] and _REF_KEY.fullmatch(before[-2] + b":") is not None
     return _REF_KEY.fullmatch(before[-1]) is not None
 
 
