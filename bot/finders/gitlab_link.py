@@ -52,7 +52,7 @@ class _Pipeline:
         self._fed: dict[tuple[Key, str | None], bool] = {}
         self._by_job: dict[Key, dict[str | None, list[tuple[Facts, Definition]]]] = {}
         self._known: dict[tuple[Key, str | None], list[str] | None] = {}
-        self._met: set[Key] = set()
+        self._at: dict[tuple[str, Span], list[tuple[Key, Definition]]] = defaultdict(list)
         self._feeds: dict[tuple[str, Span], _Feed] = {}
         self._findings: dict[tuple[str, Span], Finding] = {}
         for file in files:
@@ -61,8 +61,10 @@ class _Pipeline:
             self.needed |= file.needed
             for one in file.definitions:
                 keys = list(_keys(file, one, targets))
+                location = one.text.place.location
                 for found in keys:
                     self.definitions[found].append((file, one))
+                    self._at[location.path, location.span].append((found, one))
                 if not keys and (part := whole(one.text.value or "")) is not None:
                     self.bad |= {("", part.text), (file.path, part.text)}  # handed to a file that is not here
         self.overridden = {
@@ -130,7 +132,6 @@ class _Pipeline:
         if (found, job) in self._fed:
             return self._fed[found, job]
         self._fed[found, job] = False  # a cycle ends here, without a value
-        self._met.add(found)
         applied = False
         for file, one in self._applying(found, job):
             text = one.text.value
@@ -283,8 +284,7 @@ class _Pipeline:
                 part = whole(one.text.value or "")
                 if part is not None and (behind := self._key(file, part)) is not None:
                     given[found].add(behind)
-        pending = [found for found in self.definitions if found in self.bad or found not in self._met]
-        self.bad |= set(pending)
+        pending = [found for found in self.definitions if found in self.bad]
         while pending:
             for behind in given[pending.pop()]:
                 if behind not in self.bad:
@@ -305,7 +305,8 @@ class _Pipeline:
         texts = [use.text for use in feed.direct] + [one.text for one in feed.definitions.values()]
         if any(text.foreign for text in texts):
             return SkipReason.SHARED_VARIABLE, "its anchor is used for something else too"
-        for (found, _), one in feed.definitions.items():
+        location = texts[0].place.location
+        for found, one in self._at.get((location.path, location.span), ()):
             name = found[1][:100]
             if found in self.bad:
                 return SkipReason.SHARED_VARIABLE, f"`{name}` is used for more than whole images"

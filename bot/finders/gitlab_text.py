@@ -147,7 +147,10 @@ def judge(text: str) -> Judgement:
         return Judgement(reference, State.PINNED, SkipReason.PINNED)
     if any(map(is_own, variables)):
         return Judgement(
-            None, State.UNKNOWN, SkipReason.BUILT_HERE, "an image of this project, by GitLab's own variables"
+            None,
+            State.UNKNOWN,
+            SkipReason.BUILT_HERE,
+            "named by GitLab's own variables for this project or its group",
         )
     if len(variables) == 1 and len(made) == 2 and made[0].piece is Piece.VARIABLE:
         reference = _prefixed(text, made)
