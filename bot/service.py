@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import structlog
 
 from bot import logs, wiring
 from bot.jobs.base import Pace, Work
-from bot.jobs.worker import Worker
 from bot.model import Job
 from bot.pipeline import Ground, Services
 from bot.runs import Runs
@@ -25,6 +24,9 @@ from bot.store.sql import Store
 from webhooks import create_app
 from webhooks.server import serve as serve_http
 from webhooks.site import Site
+
+if TYPE_CHECKING:
+    from bot.jobs.worker import Worker
 
 _log = structlog.get_logger(__name__)
 
@@ -48,7 +50,7 @@ def work(file: Path | None) -> int:
     """Work on what was received until a signal says stop; return the exit code."""
     settings, lookups = _read(file)
     with Service(settings, lookups) as service, stopping() as stop:
-        return 0 if service.worker.run(stop, drain=settings.drain_seconds) else 1
+        return 0 if service.worker().run(stop, drain=settings.drain_seconds) else 1
 
 
 def _read(file: Path | None) -> tuple[Settings, Lookups]:
@@ -101,9 +103,7 @@ class Service:
                 return network.services(base, ledger=self.store.ledger(wiring.scope(base)))
 
             forge = wiring.served_git(settings.git_roots, settings.git_repositories, network)
-            runs = Runs(self.store, forge, services)
-            pace = Pace(concurrency=settings.concurrency, retention=settings.retention_days * 86400)
-            self.worker = Worker(self.store, wrap(runs), pace)
+            self._work = wrap(Runs(self.store, forge, services))
             self._stack = opening.pop_all()
 
     def __enter__(self) -> Self:
@@ -111,6 +111,13 @@ class Service:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def worker(self) -> Worker:
+        """Return a worker; the engine comes with it, so that a process that only receives has none."""
+        from bot.jobs.worker import Worker
+
+        pace = Pace(concurrency=self.settings.concurrency, retention=self.settings.retention_days * 86400)
+        return Worker(self.store, self._work, pace)
 
     def receive(
         self,
@@ -125,15 +132,16 @@ class Service:
 
         Raises `UsageError` where the address cannot be listened on, and what the worker raised.
         """
+        working = self.worker() if worker else None
         app = create_app(
             inbox=self.store.inbox,
             proposals=self.store.proposals,
             backlog=self.store.backlog,
             site=Site.of(self.settings),
-            worker=self.worker.idle_seconds if worker else None,
-            stored=self.worker.wake if worker else lambda: None,
+            worker=working.idle_seconds if working else None,
+            stored=working.wake if working else lambda: None,
         )
-        with self._working(stop) if worker else ExitStack():
+        with self._working(working, stop) if working else ExitStack():
             serve_http(
                 app,
                 host or self.settings.host,
@@ -143,12 +151,12 @@ class Service:
             )
 
     @contextmanager
-    def _working(self, stop: threading.Event) -> Iterator[None]:
+    def _working(self, worker: Worker, stop: threading.Event) -> Iterator[None]:
         failed: list[BaseException] = []
 
         def work() -> None:
             try:
-                self.worker.run(stop, drain=self.settings.drain_seconds)
+                worker.run(stop, drain=self.settings.drain_seconds)
             except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
                 failed.append(error)
             finally:
