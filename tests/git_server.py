@@ -10,6 +10,7 @@ import gzip
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -78,6 +79,16 @@ def commit_files(work: Path, files: Mapping[str, bytes], message: str) -> str:
     return git("rev-parse", "HEAD", cwd=work)
 
 
+class QuietServer(ThreadingHTTPServer):
+    """A server for which a client that hangs up is nothing to speak of."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]  # handed through
+
+
 @dataclass(slots=True)
 class GitServer:
     """Serves the repositories below `root`; `protocol` off makes it one that knows only the oldest."""
@@ -104,8 +115,7 @@ class GitServer:
     def __enter__(self) -> Self:
         require_git()
         handler = type("Handler", (_Handler,), {"git_server": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._server = QuietServer(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
         return self

@@ -605,6 +605,20 @@ def test_damage_is_a_forge_error(local: Place) -> None:
         local.forge.head(local.name, "")
 
 
+def test_a_repository_with_long_ids_is_read_and_not_written(tmp_path: Path) -> None:
+    require_git()
+    folder = tmp_path / "long"
+    folder.mkdir()
+    git("init", "-q", "--object-format=sha256", cwd=folder)
+    commit = commit_files(folder, FILES, "first")
+    assert len(commit) == 64
+    forge = GitForge(roots=[str(folder)])
+    assert forge.head(str(folder), "") == ("main", commit)
+    assert forge.snapshot(str(folder), commit, claims).files["svc/Dockerfile"] == OLD
+    with pytest.raises(ForgeError, match="SHA-256"):
+        forge.write(change(str(folder), commit))
+
+
 def test_a_user_without_a_name_and_without_git(local: Place) -> None:
     code = (
         "import sys; from bot.forges.git import GitForge; from bot.forges.base import Change;"
@@ -700,6 +714,20 @@ def test_a_server_that_is_down(pool: urllib3.PoolManager, tmp_path: Path) -> Non
         url = f"{server.url}/app.git"
     with pytest.raises(TransientError):
         GitForge(pool=pool).head(url, "")
+
+
+def test_what_the_pool_refuses(tmp_path: Path) -> None:
+    class RefusedError(urllib3.exceptions.HTTPError):
+        pass
+
+    class Guarded(urllib3.PoolManager):
+        def request(self, *_: object, **__: object) -> urllib3.BaseHTTPResponse:
+            raise RefusedError("The guard refuses 169.254.169.254.")
+
+    forge = GitForge(pool=Guarded(), blocked=(RefusedError,), cache=str(tmp_path))
+    with pytest.raises(ForgeError, match="may not be reached") as caught:
+        forge.head("http://169.254.169.254/a", "")
+    assert not isinstance(caught.value, TransientError)
 
 
 def test_a_push_that_the_server_refuses(server: GitServer, pool: urllib3.PoolManager, tmp_path: Path) -> None:

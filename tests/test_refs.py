@@ -17,7 +17,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 import urllib3
-from git_server import GitServer, commit_files, git, require_git
+from git_server import GitServer, QuietServer, commit_files, git, require_git
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from urllib3.exceptions import HTTPError
@@ -251,6 +251,26 @@ def test_three_thousand_refs(tmp_path: Path, pool: urllib3.PoolManager) -> None:
             every = asked.advertised(about(commit, "work"))
             assert isinstance(every, Advertised)
             assert len(every.tags) == 3001
+
+
+def test_a_repository_with_long_ids(
+    commits: dict[str, str], pool: urllib3.PoolManager, tmp_path: Path
+) -> None:
+    work = tmp_path / "long"
+    work.mkdir()
+    git("init", "-q", "--object-format=sha256", cwd=work)
+    commit = commit_files(work, {"action.yml": b"runs: 1\n", "a/b": b"b"}, "first")
+    git("tag", "-a", "-m", "x", "v1", cwd=work)
+    git("clone", "-q", "--bare", str(work), str(Path(commits["root"]) / "long.git"), cwd=tmp_path)
+    with GitServer(Path(commits["root"])) as server:
+        fresh = at(server, pool)
+        known = at(server, pool)
+        assert isinstance(known.resolve(about("main")), Resolution)  # now it is known to speak protocol 2
+        for asked in (fresh, known):
+            found = asked.resolve(about("v1", "long"))
+            assert isinstance(found, Resolution)
+            assert (found.digest, found.annotated) == (commit, True)
+            assert asked.files(about("v1", "long"), commit, ["a/b"]) == {"a/b": b"b"}
 
 
 # --- where it is asked --------------------------------------------------------------------
@@ -531,8 +551,7 @@ def scripted(answer: Callable[[str, str], Answer]) -> Iterator[str]:
 
         do_POST = do_GET  # noqa: N815  # the base class names it
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.daemon_threads = True
+    with QuietServer(("127.0.0.1", 0), Handler) as running:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
@@ -646,8 +665,7 @@ def test_a_trickle_ends_in_time(pool: urllib3.PoolManager) -> None:
                 except OSError:
                     return
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.daemon_threads = True
+    with QuietServer(("127.0.0.1", 0), Handler) as running:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         with pytest.raises(TroubleError) as caught:

@@ -75,7 +75,8 @@ class GitForge:
     `roots` are the folders below which local repositories are served; a root itself may also be a
     folder within a repository, whose paths are then relative to it.  `pool` leads to http and https
     remotes, `login` gives a user and password for a URL without its own; `ssh` lets ssh addresses
-    be used, which go past the pool.  `cache` keeps fetched objects, else memory does.
+    be used, which go past the pool.  `blocked` are the pool's errors that mean that an address may
+    not be reached.  `cache` is a folder that keeps fetched objects; without one memory does, for good.
     """
 
     name = "git"
@@ -88,6 +89,7 @@ class GitForge:
         cache: str | None = None,
         login: Callable[[str], tuple[str, str] | None] = lambda _url: None,
         ssh: bool = False,
+        blocked: tuple[type[Exception], ...] = (),
         identity: str = "Moorline <moorline@localhost>",
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -96,6 +98,7 @@ class GitForge:
         self._cache = Path(cache) if cache is not None else None
         self._login = login
         self._ssh = ssh
+        self._blocked = blocked
         self._identity = identity.encode("utf-8")
         self._clock = clock
         self._memory: dict[str, MemoryObjectStore] = {}
@@ -229,7 +232,13 @@ class GitForge:
         with _translated():
             if is_remote(repository):
                 place = address(repository)
-                remote = Remote(place, pool=self._pool, login=self._login(str(place)), ssh=self._ssh)
+                remote = Remote(
+                    place,
+                    pool=self._pool,
+                    login=self._login(str(place)),
+                    ssh=self._ssh,
+                    blocked=self._blocked,
+                )
                 with self._store(str(place)) as store:
                     yield _RemotePlace(remote, store)
                 return
@@ -380,6 +389,8 @@ class _LocalPlace(_Place):
                 f"{branch!a} is the base branch or is checked out, and is never written to.",
                 advice="Choose another branch name.",
             )
+        if self._repo.object_store.object_format.oid_length != 20:
+            raise ForgeError("Repositories with SHA-256 ids are read and not written.")
         # A symbolic branch would carry the write to the branch that it stands for.
         if (self._repo.refs.read_ref(Ref(_full(branch).encode("utf-8"))) or b"").startswith(b"ref:"):
             raise ForgeError(f"{branch!a} stands for another branch.", advice="Remove it.")

@@ -148,8 +148,15 @@ class Remote:
     """One remote repository; raises `ForgeError` and its children only."""
 
     def __init__(
-        self, place: Address, *, pool: urllib3.PoolManager | None, login: tuple[str, str] | None, ssh: bool
+        self,
+        place: Address,
+        *,
+        pool: urllib3.PoolManager | None,
+        login: tuple[str, str] | None,
+        ssh: bool,
+        blocked: tuple[type[Exception], ...] = (),
     ) -> None:
+        self._blocked = blocked
         self.place = place
         self._path = place.path
         self._answers: list[Callable[[], None]] = []
@@ -319,6 +326,11 @@ class Remote:
 
     def _from_protocol(self, error: GitProtocolError) -> ForgeError:
         if not isinstance(error, _StatusError):
+            if isinstance(error.__cause__, self._blocked):
+                return ForgeError(
+                    f"{self.place} may not be reached: {error.__cause__}",
+                    advice="Add an exception for exactly that server if it is meant to be.",
+                )
             if isinstance(error.__cause__, urllib3.exceptions.HTTPError):
                 return TransientError(f"{self.place} cannot be reached.", advice="A later run tries again.")
             return ForgeError(f"{self.place} breaks git's protocol.", advice="Check that it is a git server.")
