@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.config import Config, Floating, Unreachable, merge, parse
+from bot.config import AllowRule, Config, Floating, Unreachable, merge, parse
 from bot.model import (
     Candidate,
     Cause,
@@ -225,6 +226,12 @@ def test_environments_take_the_place_of_what_is_general() -> None:
             "off",
         ),
         (
+            "{environments: [{name: all, paths: ['**'], checks: {typosquat: require}}], delegate: [environments]}",
+            "",
+            "environments: [{name: all, paths: ['**'], checks: {typosquat: off}}]",
+            "off",
+        ),
+        (
             "preset: strict",
             "",
             "environments: [{name: all, paths: ['**'], checks: {typosquat: off}}]",
@@ -426,6 +433,13 @@ def test_an_exception_from_one_check_is_none_from_another() -> None:
     allow = ALLOW % ("node", NEW, "2027-01-01")
     lies = evidence("digest-honesty", status=Status.INVALID)
     assert judged(candidate(cause=Cause.UPDATE), allow, age=YOUNG, digest_honesty=lies)[0] is R
+
+
+def test_an_exception_without_a_digest_is_for_names_alone() -> None:
+    rule = AllowRule(reference="node", check="age", because="x")  # which no file can say
+    loose = replace(config(""), allow=(rule,))
+    new = {**GOOD, "age": YOUNG}
+    assert policy.judge(candidate(cause=Cause.UPDATE), {}, new, loose, NOW)[0] is H
 
 
 def test_names_are_excepted_without_a_digest() -> None:

@@ -147,6 +147,7 @@ def test_inline_marks(text: str) -> None:
         "image: node:20\nother: x # moorline: ignore[on purpose]",
         "image: node:20 x# moorline: ignore[on purpose]",
         'name: "# moorline: ignore[x]", image: node:20',
+        '{name: "a # moorline: ignore[x]", image: node:20}',
     ],
 )
 def test_marks_elsewhere_do_not_count(text: str) -> None:
