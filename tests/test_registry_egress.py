@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import urllib3
 from certificates import Authority
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scripted import Reply, Scripted, scripted
 from sockets import raw_server, tunnel
 from urllib3.exceptions import HTTPError, NameResolutionError, ReadTimeoutError, SSLError
@@ -358,6 +360,20 @@ def test_no_server_sends_more_than_it_may(chunks: tuple[bytes, ...], endless: by
         assert not isinstance(caught.value, ReadTimeoutError)
 
 
+def test_a_read_waits_no_longer_than_the_whole_answer_may_take() -> None:
+    """One long silence after a first byte is not measured by the timeout of a single read."""
+    with raw_server(b"x") as server, really_connect(["127.0.0.1"], port_of(server), 5.0) as connection:
+        connection.settimeout(20.0)
+        connection.bound(seconds=0.2, size=1000)
+        connection.sendall(b"hello")
+        started = time.monotonic()
+        buffer = bytearray(10)
+        assert connection.recv_into(buffer) == 1
+        with pytest.raises(TimeoutError):
+            connection.recv_into(buffer)
+        assert time.monotonic() - started < 5.0
+
+
 def test_a_resolver_that_hangs_is_not_waited_for() -> None:
     over = threading.Event()
 
@@ -486,3 +502,32 @@ def test_a_proxy_that_refuses_is_no_registry() -> None:
         with pytest.raises(urllib3.exceptions.ProxyError):
             pool.request("GET", "https://registry.example/")
     assert len(heads) == 1
+
+
+# --- any text -----------------------------------------------------------------------------
+
+_PIECES = st.sampled_from(
+    [
+        *("127.0.0.1", "localhost", "[::1]", "0x7f.1", "a.example", "@", ":", "/", "\\", "#", "?", "%"),
+        *("%00", ".", "[", "]", "::", "http://", "https://", "//", " ", "\t", "\r\n", "443", "80"),
+        *("\u3002", "\u2460", "\u00df"),
+    ]
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(_PIECES | st.text(max_size=5), max_size=8).map("".join), st.booleans())
+def test_no_text_leads_to_this_machine(text: str, absolute: bool) -> None:
+    """Every name resolves to this machine, and nothing is ever dialled."""
+    dialled: list[object] = []
+
+    def dial(*asked: object) -> TimedSocket:
+        dialled.append(asked)
+        raise OSError("not to be reached")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(connections, "connect", dial)
+        pool = guarded_pool(environ={}, lookup=lambda _: ["127.0.0.1"])
+        with pytest.raises(HTTPError):
+            pool.request("GET", ("https://" if absolute else "") + text)
+    assert dialled == []
