@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import itertools
 import os
 import pwd
 import shutil
@@ -14,8 +13,6 @@ import tempfile
 from pathlib import Path
 
 import sqlalchemy
-
-_numbers = itertools.count()
 
 
 def _binaries() -> Path | None:
@@ -30,18 +27,23 @@ BACKENDS = ("sqlite", "postgres") if BINARIES and shutil.which("pg_ctl") else ("
 
 
 def url(backend: str, folder: Path) -> str:
-    """Return the URL of a fresh, empty database."""
+    """Return the URL of an empty database; Postgres has one for all, emptied now."""
     if backend == "sqlite":
         return f"sqlite:///{folder / 'moorline.db'}"
     server = _cluster()
-    name = f"test{next(_numbers)}"
-    engine = sqlalchemy.create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
+    engine = sqlalchemy.create_engine(server, isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:
-            connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+            # Emptying one database is ten times as fast as making another.
+            for statement in (
+                "DROP SCHEMA IF EXISTS dbos CASCADE",
+                "DROP SCHEMA public CASCADE",
+                "CREATE SCHEMA public",
+            ):
+                connection.execute(sqlalchemy.text(statement))
     finally:
         engine.dispose()
-    return f"{server}/{name}".replace("postgresql+psycopg", "postgresql")
+    return server.replace("postgresql+psycopg", "postgresql")
 
 
 @functools.cache
@@ -69,4 +71,4 @@ def _cluster() -> str:
         shutil.rmtree(folder)
 
     atexit.register(stop)
-    return f"postgresql+psycopg://moorline@127.0.0.1:{port}"
+    return f"postgresql+psycopg://moorline@127.0.0.1:{port}/postgres"
