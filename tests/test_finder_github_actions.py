@@ -14,7 +14,7 @@ from test_finders_golden import resolve
 from bot import candidates, edits
 from bot.finders import github_actions, github_builds, github_matrix
 from bot.finders.base import Finder
-from bot.finders.github_comments import _versions
+from bot.finders.version_comments import _versions
 from bot.forges import guard
 from bot.model import Finding, Findings, GitReference, SkipReason, State, UnreadReason
 from bot.source import Source

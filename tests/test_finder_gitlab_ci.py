@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot import candidates, edits, finders
-from bot.finders import gitlab_ci, gitlab_facts, gitlab_link, gitlab_scripts, gitlab_text
+from bot.finders import gitlab_ci, gitlab_facts, gitlab_link, gitlab_text, scripts
 from bot.model import (
     Finding,
     Findings,
@@ -443,15 +443,15 @@ def test_numbers_that_yaml_rewrites_have_no_value() -> None:
     ],
 )
 def test_what_scripts_build(script: str, built: list[str]) -> None:
-    found = list(gitlab_scripts.read(script).built)
+    found = list(scripts.read(script).built)
     assert [name for name in found if not name.startswith(("$", "cat")) or name in built] == built
 
 
 @settings(max_examples=200, deadline=None)
 @given(script=st.text(max_size=200))
 def test_any_script(script: str) -> None:
-    gitlab_scripts.read(script)
-    gitlab_scripts.read(f"docker build {script}")
+    scripts.read(script)
+    scripts.read(f"docker build {script}")
     gitlab_text.mentions(script)
     gitlab_text.judge(script)
 

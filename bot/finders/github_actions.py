@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from bot.finders import github_builds, github_matrix
 from bot.finders.github_anchors import elsewhere
-from bot.finders.github_comments import version_comment
+from bot.finders.version_comments import version_comment
 from bot.finders.yaml import Hit, Table, unread
 from bot.model import (
     Finding,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from bot.finders import gitlab_scripts
+from bot.finders import scripts
 from bot.model import BuildArgument, Built, Location
 from bot.yamltree import Mapping, Node, Scalar, Sequence, Tree, get, items, scalar
 
@@ -219,7 +219,7 @@ def _run(step: _Step, made: Facts) -> None:
     built: list[str] = []
     if any(name in script for name in _BUILDERS):
         masked = _Masked(script)
-        shell = gitlab_scripts.read(masked.text)
+        shell = scripts.read(masked.text)
         built += (_expand(masked.shown(name), step.env) for name in shell.built if len(name) <= MAX_NAME)
         for name, dockerfile in shell.arguments:
             place = None if dockerfile is None or step.folder is None else _join(step.folder, dockerfile)

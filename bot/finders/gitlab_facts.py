@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import partial
 from typing import TypeAlias
 
-from bot.finders import gitlab_scripts
+from bot.finders import scripts
 from bot.finders.gitlab_includes import includes, locals_of, steps
 from bot.finders.gitlab_place import Place, key, place
 from bot.finders.gitlab_text import mentions, whole
@@ -467,7 +467,7 @@ class _Reader:
         for one in self._scalars(node, "script"):
             if not _MAKES.search(one.value):
                 continue
-            shell = gitlab_scripts.read(one.value)
+            shell = scripts.read(one.value)
             span = self.tree.raw(one)
             location = self.tree.source.location(span.start, span.end)
             self.built += (Built(name=name, location=location) for name in shell.built)

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from bot.finders.github_comments import version_comment
 from bot.finders.gitlab_place import Place, place
+from bot.finders.version_comments import version_comment
 from bot.model import Comment, Finding, GitReference, Kind, SkipReason, State
 from bot.reference import is_commit, is_git_ref, parse_image
 from bot.yamltree import Mapping, Node, Scalar, Sequence, Tree, get, scalar

@@ -1,4 +1,4 @@
-"""What the shell lines of a GitLab job build, push and pass to Dockerfiles.
+"""What the shell lines of a pipeline build, push and pass to Dockerfiles.
 
 Lines are read word by word, not interpreted: what a variable or a command substitution hides
 stays as it is written.

@@ -1,4 +1,4 @@
-"""The version comment behind `uses: owner/repo@commit`: where it stands, or could stand.
+"""The version comment behind a git reference, as `uses: owner/repo@commit`: where it stands, or could stand.
 
 Moorline writes ` # v4.2.1`, one space before and one behind the `#`: the one form that
 Renovate, Dependabot, pinact, ratchet and zizmor all read.  What other tools and people have
@@ -49,7 +49,7 @@ _MUST_STAY_FIRST = re.compile(r"#+\s?yamllint ")
 
 
 def version_comment(tree: Tree, node: Scalar, ref: str) -> Comment | None:
-    """Return the place of the version comment behind a `uses:` value with this ref.
+    """Return the place of the version comment behind a value with this ref.
 
     None where there is no room for one: in flow collections (but one that stands behind the
     closing bracket is kept in step), behind block scalars, before a directive that must stay
