@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -9,7 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -42,21 +44,31 @@ def serve(file: Path | None, *, host: str | None = None, port: int | None = None
     if not settings.git_webhook_secret:
         _log.warning("no forge is configured: set MOORLINE_GIT_WEBHOOK_SECRET, or try `moorline demo`")
     with Service(settings, lookups) as service, stopping() as stop:
-        service.receive(stop, host=host, port=port, worker=worker)
-    return 0
+        drained = service.receive(stop, host=host, port=port, worker=worker)
+    return 0 if drained else _cut_off()
 
 
 def work(file: Path | None) -> int:
     """Work on what was received until a signal says stop; return the exit code."""
     settings, lookups = _read(file)
     with Service(settings, lookups) as service, stopping() as stop:
-        return 0 if service.worker().run(stop, drain=settings.drain_seconds) else 1
+        drained = service.worker().run(stop, drain=settings.drain_seconds)
+    return 0 if drained else _cut_off()
+
+
+def _cut_off() -> NoReturn:
+    """End at once: a step that did not end in time would keep the process; another start recovers it."""
+    _log.warning("stopped before everything ended; the next start goes on with it")
+    logging.shutdown()
+    os._exit(1)
 
 
 def _read(file: Path | None) -> tuple[Settings, Lookups]:
     said = variables(os.environ, file)
     settings = Settings.from_environ(said)
     secrets = [one.get_secret_value() for one in settings.git_webhook_secret]
+    password = urlsplit(settings.database_url.get_secret_value()).password
+    secrets += [password] if password else []
     logs.configure(settings.log_format, secrets=secrets)
     return settings, Lookups.from_environ(said)
 
@@ -127,8 +139,8 @@ class Service:
         port: int | None = None,
         worker: bool = True,
         started: Callable[[str], None] | None = None,
-    ) -> None:
-        """Serve until `stop` is set; with `worker`, work as well, and drain before returning.
+    ) -> bool:
+        """Serve until `stop` is set; with `worker`, work as well, and return whether all work ended.
 
         Raises `UsageError` where the address cannot be listened on, and what the worker raised.
         """
@@ -141,7 +153,8 @@ class Service:
             worker=working.idle_seconds if working else None,
             stored=working.wake if working else lambda: None,
         )
-        with self._working(working, stop) if working else ExitStack():
+        ended: list[bool] = []
+        with self._working(working, stop, ended) if working else ExitStack():
             serve_http(
                 app,
                 host or self.settings.host,
@@ -149,14 +162,16 @@ class Service:
                 stop,
                 started=started,
             )
+        return all(ended)
 
     @contextmanager
-    def _working(self, worker: Worker, stop: threading.Event) -> Iterator[None]:
+    def _working(self, worker: Worker, stop: threading.Event, ended: list[bool]) -> Iterator[None]:
+        """Work in a thread meanwhile; say at the end whether everything that was begun ended."""
         failed: list[BaseException] = []
 
         def work() -> None:
             try:
-                worker.run(stop, drain=self.settings.drain_seconds)
+                ended.append(worker.run(stop, drain=self.settings.drain_seconds))
             except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
                 failed.append(error)
             finally:

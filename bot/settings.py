@@ -19,6 +19,7 @@ KNOWN = frozenset(
     {
         "MOORLINE_CA_BUNDLE",
         "MOORLINE_CONCURRENCY",
+        "MOORLINE_CREDENTIAL_OWNERS",
         "MOORLINE_DATABASE_URL",
         "MOORLINE_DRAIN_SECONDS",
         "MOORLINE_EGRESS_ALLOW",
@@ -55,6 +56,8 @@ class Lookups:
     """Git host to the base URL that is asked instead."""
     registry_realms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """URL of a registry to the token servers elsewhere that may see its credentials."""
+    credential_owners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Key of a login in Docker's file, or `*`, to the owners (`host/owner`) it may be used for."""
     ca_bundle: str | None = None
     """File of PEM certificates that are trusted besides the system's."""
     allowed: tuple[str, ...] = ()
@@ -73,6 +76,7 @@ class Lookups:
             registry_mirrors=_mirrors(environ, "MOORLINE_REGISTRY_MIRRORS"),
             git_mirrors=_mirrors(environ, "MOORLINE_GIT_MIRRORS"),
             registry_realms=_realms(environ, "MOORLINE_REGISTRY_REALMS"),
+            credential_owners=_owners(environ, "MOORLINE_CREDENTIAL_OWNERS"),
             ca_bundle=environ.get("MOORLINE_CA_BUNDLE") or None,
             allowed=_allowed(environ, "MOORLINE_EGRESS_ALLOW"),
             github_host=_host(environ, "MOORLINE_GITHUB_URL", "github.com"),
@@ -204,6 +208,16 @@ def _realms(environ: Mapping[str, str], name: str) -> dict[str, tuple[str, ...]]
         if not _is_base(registry):
             raise ConfigurationError("has a registry that is no URL", key=name, expected=expected)
         found[registry.rstrip("/")] = tuple(urls)
+    return found
+
+
+def _owners(environ: Mapping[str, str], name: str) -> dict[str, tuple[str, ...]]:
+    expected = 'JSON such as {"ghcr.io": ["github.com/acme"], "*": []}'
+    found = {}
+    for key, owners in _json(environ, name, expected).items():
+        if not isinstance(owners, list) or not all(isinstance(owner, str) and owner for owner in owners):
+            raise ConfigurationError("has an entry that is no list of owners", key=name, expected=expected)
+        found[key] = tuple(owners)
     return found
 
 

@@ -82,7 +82,7 @@ def test_left_out_folders_are_reported_once_and_not_entered(tmp_path: Path) -> N
 
     def left_out(path: str) -> str | None:
         asked.append(path)
-        return "vendored" if path.endswith(("node_modules", "skipped/Dockerfile")) else None
+        return "vendored" if path.endswith(("node_modules/", "skipped/Dockerfile")) else None
 
     found = Directory(tmp_path).snapshot(claims, left_out)
     assert found.files == {}
@@ -90,7 +90,7 @@ def test_left_out_folders_are_reported_once_and_not_entered(tmp_path: Path) -> N
         ("web/node_modules", UnreadReason.LEFT_OUT, "vendored"),
         ("web/skipped/Dockerfile", UnreadReason.LEFT_OUT, "vendored"),
     ]
-    assert "web/node_modules/a" not in asked
+    assert "web/node_modules/a/" not in asked
 
 
 def test_links(tmp_path: Path) -> None:

@@ -78,7 +78,8 @@ class Directory:
     ) -> Snapshot:
         """Return the files that `claims` says yes to, asked by path alone before a file is opened.
 
-        `left_out` gives the reason why a folder is not looked into, or a claimed file not read.
+        `left_out` gives the reason why a claimed file is not read, or a folder, whose path ends in
+        `/`, is not looked into.
         """
         files: dict[str, bytes] = {}
         unread: list[Unread] = []
@@ -147,7 +148,7 @@ class Directory:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False) and entry.name not in _ADMINISTRATIVE:
                     path = prefix + entry.name
-                    reason = left_out(path)
+                    reason = left_out(f"{path}/")
                     if reason is None:
                         stack.append(f"{path}/")
                     else:

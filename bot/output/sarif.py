@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.metadata import version
 from urllib.parse import quote
 
 from bot.model import Report
@@ -16,6 +15,8 @@ _LIMIT = 5_000
 
 def dumps(report: Report) -> str:
     """Return the report's problems as a SARIF log."""
+    from importlib.metadata import version  # noqa: PLC0415 - reads packages, and a tenth of the start-up
+
     found = list(problems(report))
     run: dict[str, object] = {
         "tool": {
