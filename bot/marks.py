@@ -1,5 +1,6 @@
 """Inline marks: `# moorline: ignore[reason]` on a reference's line or in the comment above it.
 
+Flux has marks of its own, `# {"$imagepolicy": "namespace:name"}` behind the image that it keeps up to date.
 In a Dockerfile the comment may also stand above an instruction that goes on over several lines;
 the reference's own line cannot hold one there, unless it is a shell's.
 """
@@ -16,6 +17,7 @@ from bot.source import Source
 _MARK = re.compile(rb"(?<![^\s\xbf])#[ \t]*moorline:[ \t]*([^\r\n]{0,400})")
 _IGNORE = re.compile(rb"ignore\[([^\[\]]{1,300})\]")
 _COMMENT = re.compile(rb"[ \t]*(?:\xef\xbb\xbf)?#")
+_POLICY = re.compile(rb'#[^\r\n"]{0,40}"\$imagepolicy"[ \t]{0,20}:[ \t]{0,20}"([A-Za-z0-9._:-]{1,512})"')
 _LINES = 500
 """Lines that an instruction is followed upwards."""
 _FORM = "write `# moorline: ignore[reason]`"
@@ -41,11 +43,12 @@ class Mark:
 class Marks:
     """The marks of a snapshot's files, each file read once and only if asked for."""
 
-    __slots__ = ("_files", "_known")
+    __slots__ = ("_files", "_known", "_policies")
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         self._files = files
         self._known: dict[str, _Marked | None] = {}
+        self._policies: dict[str, dict[int, str]] = {}
 
     def of(self, finding: Finding) -> Mark | None:
         """Return the mark that speaks of a finding."""
@@ -55,6 +58,32 @@ class Marks:
             self._known[path] = _Marked(path, data) if b"moorline:" in data else None
         marked = self._known[path]
         return marked.of(finding) if marked is not None else None
+
+    def image_policy(self, finding: Finding) -> str | None:
+        """Return the Flux image policy that writes the tag of a finding, `namespace:name`, or None.
+
+        Flux reads its mark behind a value and in the comment line above.
+        """
+        path = finding.location.path
+        if path not in self._policies:
+            data = self._files.get(path, b"")
+            self._policies[path] = _policies(path, data) if b'"$imagepolicy"' in data else {}
+        return self._policies[path].get(finding.location.line)
+
+
+def _policies(path: str, data: bytes) -> dict[int, str]:
+    """Return the image policies that a file's marks name, by the line that each speaks of."""
+    source = Source(path, data)
+    behind: dict[int, str] = {}
+    above: dict[int, str] = {}
+    for found in _POLICY.finditer(data):
+        line = source.line_at(found.start())
+        name = ":".join(found[1].decode("ascii").split(":")[:2])
+        if _COMMENT.match(data, source.starts[line - 1]):
+            above[line + 1] = name
+        else:
+            behind[line] = name
+    return above | behind
 
 
 class _Marked:

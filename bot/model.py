@@ -239,6 +239,20 @@ class BuildArgument:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BuildContext:
+    """A named build context that something in this repository passes to a Dockerfile.
+
+    It masks the image of that name: `node=./base` makes `FROM node` build upon the folder.
+    """
+
+    name: str
+    """As written: `node`, `docker.io/library/node:20`."""
+    dockerfile: str | None
+    """Path of the Dockerfile; None where the file does not say, so that any may be meant."""
+    location: Location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
     """What one finder says of one file."""
 
@@ -246,6 +260,7 @@ class Findings:
     unread: tuple[Unread, ...] = ()
     built: tuple[Built, ...] = ()
     arguments: tuple[BuildArgument, ...] = ()
+    contexts: tuple[BuildContext, ...] = ()
 
 
 # --- what references point to -------------------------------------------------------------

@@ -20,6 +20,7 @@ from bot.errors import SupersededError, UsageError
 from bot.forges.base import Change, Forge
 from bot.model import (
     BuildArgument,
+    BuildContext,
     Built,
     Candidate,
     Cause,
@@ -256,16 +257,19 @@ def look(job: Job, ground: Ground, now: datetime) -> Survey:
     unread = list(snapshot.unread)
     built: list[Built] = []
     arguments: list[BuildArgument] = []
+    contexts: list[BuildContext] = []
     for path, _, findings in finders.find(snapshot.files):
         found[path] = found.get(path, ()) + findings.references
         unread += findings.unread
         built += findings.built
         arguments += findings.arguments
+        contexts += findings.contexts
     selected = selection.select(
         once(found),
         config=config,
         built=built,
         arguments=arguments,
+        contexts=contexts,
         files=snapshot.files,
         host=ground.host,
         owner=ground.owner,

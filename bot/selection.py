@@ -5,6 +5,7 @@ An ignore mutes "floating" and nothing else: what policy refuses is refused all 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import date, datetime
@@ -16,15 +17,18 @@ from bot.config import Config, IgnoreRule, Own
 from bot.marks import Marks
 from bot.model import (
     BuildArgument,
+    BuildContext,
     Built,
     Candidate,
     Decision,
     Finding,
     GitReference,
+    ImageReference,
     Kind,
     Reference,
     SkipReason,
 )
+from bot.reference import parse_image
 
 LEFT_OUT = frozenset(
     {
@@ -43,17 +47,30 @@ LEFT_OUT = frozenset(
 `build`, `dist` and `target` are not among them: many repositories keep Dockerfiles there.
 """
 
+_SOMETHING = "\uffff"
+"""Stands for any name; no pattern spells it."""
+_WILDCARD = re.compile(r"[*?\[]")
 _Why: TypeAlias = tuple[SkipReason, str] | None
+_Familiar: TypeAlias = tuple[str, str, str | None, str | None]
+_DOCKERFILE = "dockerfile"
+_SYNTAX = "# syntax"
+"""Where the image of a frontend stands, which is there before any context is."""
 _VARIABLES = frozenset({SkipReason.VARIABLE, SkipReason.PARTIAL_VARIABLE, SkipReason.SHARED_VARIABLE})
 
 
 def left_out(path: str, config: Config) -> str | None:
-    """Return why a file is not looked at, in one sentence, or None where it is."""
+    """Return why a file is not looked at, in one sentence, or None where it is.
+
+    A path that ends in `/` is a folder's: the answer is about everything below it, so that it need
+    not be looked into.
+    """
+    if path.endswith("/") and any(_leads_into(path, place.include) for place in config.places):
+        return None
     for place in config.places:
         if place.binding and _in(path, place.include) and not _in(path, place.exclude):
             return None
     for place in config.places:
-        if _in(path, place.exclude):
+        if _excluded(path, place.exclude):
             return "left out by `paths.exclude`"
         if _in(path, place.include):
             return None
@@ -61,6 +78,19 @@ def left_out(path: str, config: Config) -> str | None:
         if folder in LEFT_OUT:
             return f"below a `{folder}` folder, which is left out unless `paths.include` names it"
     return None
+
+
+def _excluded(path: str, patterns: Iterable[str]) -> bool:
+    if not path.endswith("/"):
+        return _in(path, patterns)
+    whole = (pattern for pattern in patterns if pattern.endswith("/**"))
+    return _in(f"{path}{_SOMETHING}", whole)
+
+
+def _leads_into(folder: str, patterns: Iterable[str]) -> bool:
+    """Return whether a pattern could match something below a folder: by what it says before a wildcard."""
+    starts = (_WILDCARD.split(pattern, maxsplit=1)[0] for pattern in patterns)
+    return any(start.startswith(folder) or folder.startswith(start) for start in starts)
 
 
 def _in(path: str, patterns: Iterable[str]) -> bool:
@@ -77,6 +107,7 @@ def select(
     host: str,
     owner: str,
     now: datetime,
+    contexts: Iterable[BuildContext] = (),
     decisions: Iterable[Decision] = (),
 ) -> tuple[Finding, ...]:
     """Return the findings in order, each with its final `skip` and the note that explains it.
@@ -87,7 +118,8 @@ def select(
     place = _Selection(
         config=config,
         built=BuiltNames(built),
-        arguments=tuple(arguments),
+        arguments=arguments,
+        contexts=contexts,
         marks=Marks(files),
         host=host.lower(),
         owner=_top(owner),
@@ -116,7 +148,8 @@ class _Selection:
         *,
         config: Config,
         built: BuiltNames,
-        arguments: tuple[BuildArgument, ...],
+        arguments: Iterable[BuildArgument],
+        contexts: Iterable[BuildContext],
         marks: Marks,
         host: str,
         owner: str,
@@ -128,6 +161,11 @@ class _Selection:
         self.arguments: dict[str, list[BuildArgument]] = {}
         for one in arguments:
             self.arguments.setdefault(one.name, []).append(one)
+        self.contexts: dict[_Familiar, list[BuildContext]] = {}
+        for context in contexts:
+            image = parse_image(context.name)
+            if image is not None:
+                self.contexts.setdefault(_familiar(image), []).append(context)
         self.marks = marks
         self.host = host
         self.owner = owner
@@ -160,6 +198,7 @@ class _Selection:
             self._built_here,
             self._own,
             self._overridden,
+            self._masked,
         )
 
     @staticmethod
@@ -192,6 +231,9 @@ class _Selection:
         return None
 
     def _stays_tag(self, finding: Finding) -> _Why:
+        policy = self.marks.image_policy(finding) if finding.kind is Kind.IMAGE else None
+        if policy is not None:
+            return SkipReason.MUST_STAY_TAG, f"Flux writes this tag, by its image policy {policy}"
         reference = finding.reference
         if reference is None:
             return None
@@ -226,13 +268,36 @@ class _Selection:
             return None
         path = finding.location.path
         for one in self.arguments.get(finding.argument, ()):
-            if one.dockerfile == path or (one.dockerfile is None and finding.format == "dockerfile"):
+            if one.dockerfile == path or (one.dockerfile is None and finding.format == _DOCKERFILE):
                 place = one.location
                 return (
                     SkipReason.OVERRIDDEN,
                     f"{place.path}:{place.line} passes {finding.argument}, so this default may not be used",
                 )
         return None
+
+    def _masked(self, finding: Finding) -> _Why:
+        """Return whether a named build context takes an image's place: a pin would break the match."""
+        reference = finding.reference
+        if (
+            finding.format != _DOCKERFILE
+            or finding.where == _SYNTAX
+            or not isinstance(reference, ImageReference)
+        ):
+            return None
+        for one in self.contexts.get(_familiar(reference), ()):
+            if one.dockerfile in (None, finding.location.path):
+                place = one.location
+                return (
+                    SkipReason.OVERRIDDEN,
+                    f"{place.path}:{place.line} passes a build context named {one.name} in its place",
+                )
+        return None
+
+
+def _familiar(image: ImageReference) -> _Familiar:
+    """Return what BuildKit compares of an image and a context's name: both completed, `latest` too."""
+    return image.registry, image.repository, image.followed_tag, image.digest
 
 
 def _top(repository: str) -> str:

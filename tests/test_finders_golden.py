@@ -34,6 +34,7 @@ def resolve(reference: ImageReference | GitReference) -> Resolution:
 
 def listed(found: list[tuple[str, str, Findings]]) -> dict[str, object]:
     """Return findings as the JSON of `findings.json`."""
+    contexts = [[one.name, one.dockerfile] for _, _, findings in found for one in findings.contexts]
     return {
         "references": [
             {
@@ -60,6 +61,7 @@ def listed(found: list[tuple[str, str, Findings]]) -> dict[str, object]:
         ],
         "built": [one.name for _, _, findings in found for one in findings.built],
         "arguments": [[one.name, one.dockerfile] for _, _, findings in found for one in findings.arguments],
+        **({"contexts": contexts} if contexts else {}),
     }
 
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from bot import finders, selection
 from bot.built import BuiltNames, without_tag
-from bot.config import Config, load, merge, parse
+from bot.config import Config, Places, load, merge, parse
 from bot.model import (
     BuildArgument,
+    BuildContext,
     Built,
     Candidate,
     Cause,
@@ -90,6 +91,7 @@ def settled(
     *,
     built: tuple[str, ...] = (),
     arguments: tuple[BuildArgument, ...] = (),
+    contexts: tuple[BuildContext, ...] = (),
     decisions: tuple[Decision, ...] = (),
     host: str = "github.com",
     owner: str = "acme/app",
@@ -101,6 +103,7 @@ def settled(
         config=config(text),
         built=[Built(name=name, location=NOWHERE) for name in built],
         arguments=arguments,
+        contexts=contexts,
         files=files,
         host=host,
         owner=owner,
@@ -507,6 +510,56 @@ def test_an_argument_for_any_dockerfile_is_none_for_compose() -> None:
     assert settled(image("node:20", argument="TAG"), arguments=(argument,)).skip is None
 
 
+@pytest.mark.parametrize(
+    ("value", "context", "dockerfile", "masked"),
+    [
+        ("node", "node", "app/Dockerfile", True),
+        ("node", "node", None, True),
+        ("node", "node", "other/Dockerfile", False),
+        ("node:latest", "node", None, True),
+        ("node", "docker.io/library/node:latest", None, True),
+        ("docker.io/library/node:20", "node:20", None, True),
+        ("node:20", "node", None, False),
+        ("node", "node:20", None, False),
+        ("ghcr.io/acme/node", "node", None, False),
+        ("node", "no de", None, False),
+    ],
+)
+def test_named_contexts_mask_images(value: str, context: str, dockerfile: str | None, masked: bool) -> None:
+    passed = BuildContext(name=context, dockerfile=dockerfile, location=NOWHERE)
+    made = settled(image(value, path="app/Dockerfile", kind="dockerfile"), contexts=(passed,))
+    assert (made.skip is SkipReason.OVERRIDDEN) is masked
+    assert (f"x:1 passes a build context named {context}" in made.note) is masked
+
+
+def test_contexts_mask_nothing_but_images_of_dockerfiles() -> None:
+    passed = BuildContext(name="node", dockerfile=None, location=NOWHERE)
+    assert settled(image("node", kind="compose"), contexts=(passed,)).skip is None
+    syntax = replace(image("node", kind="dockerfile")[0], where="# syntax")
+    assert settled((syntax, {}), contexts=(passed,)).skip is None
+
+
+@pytest.mark.parametrize(
+    ("text", "policy"),
+    [
+        ('image: x:1 # {"$imagepolicy": "flux-system:app"}', "flux-system:app"),
+        ('image: x:1 # {"$imagepolicy": "flux-system:app:tag"}', "flux-system:app"),
+        ('image: x:1\t#{"$imagepolicy":"flux-system:app:name"}', "flux-system:app"),
+        ('  # {"$imagepolicy": "a:b"}\nimage: x:1', "a:b"),
+        ('# {"$imagepolicy": "a:b"}\r\nimage: x:1 # {"$imagepolicy": "c:d"}', "c:d"),
+        ('image: y # {"$imagepolicy": "a:b"}\nimage: x:1', None),
+        ('image: x:1\n# {"$imagepolicy": "a:b"}', None),
+        ('# {"$imagepolicy": "a:b"}\n\nimage: x:1', None),
+        ('image: x:1 # {"$imagepolicy": 1}', None),
+        ('image: x:1 # the "$imagepolicy" mark', None),
+    ],
+)
+def test_flux_image_policies(text: str, policy: str | None) -> None:
+    made = settled(image("x:1", data=text.encode()))
+    assert (made.skip is SkipReason.MUST_STAY_TAG) is (policy is not None)
+    assert made.note == (f"Flux writes this tag, by its image policy {policy}" if policy else "")
+
+
 # --- folders ------------------------------------------------------------------------------
 
 
@@ -557,6 +610,7 @@ def test_golden(case: Path) -> None:
         config=settings_,
         built=[one for findings in found for one in findings.built],
         arguments=[one for findings in found for one in findings.arguments],
+        contexts=[one for findings in found for one in findings.contexts],
         files=files,
         host="github.com",
         owner="acme",
@@ -575,3 +629,30 @@ def test_golden(case: Path) -> None:
         ],
     }
     goldens.compare_json(case / "expected.json", made)
+
+
+@pytest.mark.parametrize(
+    ("folder", "include", "entered"),
+    [
+        ("vendor/", (), False),
+        ("a/node_modules/", (), False),
+        ("src/", (), True),
+        ("vendor/", ("vendor/ours/**",), True),
+        ("vendor/ours/", ("vendor/ours/**",), True),
+        ("vendor/theirs/", ("vendor/ours/**",), False),
+        ("a/vendor/", ("**/Dockerfile",), True),
+        ("vendor/", ("docs/**",), False),
+    ],
+)
+def test_folders_are_entered_only_where_something_below_could_be_looked_at(
+    folder: str, include: tuple[str, ...], entered: bool
+) -> None:
+    config = Config(places=(Places(include=include),))
+    assert (selection.left_out(folder, config) is None) is entered
+
+
+def test_an_excluded_folder_is_not_entered() -> None:
+    config = Config(places=(Places(exclude=("legacy/**",)),))
+    assert selection.left_out("legacy/", config) is not None
+    assert selection.left_out("legacy/a/", config) is not None
+    assert selection.left_out("lega/", config) is None

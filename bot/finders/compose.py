@@ -51,6 +51,7 @@ from bot.interpolation import (
 )
 from bot.model import (
     BuildArgument,
+    BuildContext,
     Built,
     Finding,
     Findings,
@@ -178,6 +179,7 @@ class _Finder:
         self._references: dict[tuple[str, Span], Finding] = {}
         self._built: list[Built] = []
         self._arguments: list[BuildArgument] = []
+        self._contexts: list[BuildContext] = []
         self._unread: list[Unread] = []
         self._surveys: dict[str, _Survey] = {}
         self._groups = Groups(world, path)
@@ -195,6 +197,7 @@ class _Finder:
             unread=tuple(self._unread),
             built=tuple(self._built),
             arguments=tuple(self._arguments),
+            contexts=tuple(self._contexts),
         )
 
     def _file(self, unit: Unit) -> None:
@@ -435,6 +438,12 @@ class _Finder:
                 ]
                 if path == unit.path and argument.value is not None:
                     self._argument(unit, name.text, argument.value, dockerfiles)
+            for context in part.contexts:
+                location = self._at(path, context.span or context.raw)
+                known = expanded(context.text, unit.settings) or context.text
+                self._contexts += [
+                    BuildContext(name=known, dockerfile=one, location=location) for one in dockerfiles
+                ]
 
     def _argument(self, unit: Unit, name: str, value: Value, dockerfiles: Iterable[str | None]) -> None:
         """Add the value of an argument that is an image in every Dockerfile it goes to."""
@@ -487,7 +496,7 @@ class _Finder:
         scan = dockerfile.scan(
             replaced.data,
             passed={argument.name.text for build in builds for argument in build.arguments},
-            contexts={context for build in builds for context in build.contexts},
+            contexts={context.text for build in builds for context in build.contexts},
         )
         lines = _Lines(inline)
         source = self._source(unit.path)

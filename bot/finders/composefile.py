@@ -72,7 +72,7 @@ class Build:
     inline: bool
     tags: tuple[Value, ...]
     arguments: tuple[Argument, ...]
-    contexts: frozenset[str]
+    contexts: tuple[Value, ...]
     """Names of its additional contexts."""
 
 
@@ -241,7 +241,7 @@ class _Reader:
                 inline=False,
                 tags=(),
                 arguments=(),
-                contexts=frozenset(),
+                contexts=(),
             )
         arguments = tuple(self._arguments(f"{where}.args", get(node, "args")))
         contexts = self._contexts(f"{where}.additional_contexts", get(node, "additional_contexts"))
@@ -282,24 +282,25 @@ class _Reader:
                 value = _cut(whole, len(name) + 1, len(whole.text), place) if equals else None
                 yield Argument(name=_cut(whole, 0, len(name), place), value=value)
 
-    def _contexts(self, where: str, node: Node | None) -> frozenset[str]:
+    def _contexts(self, where: str, node: Node | None) -> tuple[Value, ...]:
         """Take in the images that named contexts are; return the contexts' names."""
-        found: set[str] = set()
-        pairs: list[tuple[str, int, Node]] = []
+        found: dict[str, Value] = {}
+        pairs: list[tuple[Value, int, Node]] = []
         if isinstance(node, Mapping):
-            pairs = [(str(key.value), 0, value) for key, value in items(node)]
+            pairs = [(self._value(where, key), 0, value) for key, value in items(node)]
         for item in _listed(node):
-            name, equals, _ = str(item.value).partition("=")
+            whole = self._value(where, item)
+            name, equals, _ = whole.text.partition("=")
             if equals:
-                pairs.append((name, len(name) + 1, item))
-        for name, start, held in pairs:
-            found.add(name)
+                pairs.append((_cut(whole, 0, len(name), where), len(name) + 1, item))
+        for key, start, held in pairs:
+            found.setdefault(key.text, key)
             text = scalar(held) or ""
             if text.startswith(DOCKER_IMAGE, start):
-                value = self._value(f"{where}.{shown(name)}", held)
+                value = self._value(f"{where}.{shown(key.text)}", held)
                 cut = _cut(value, start + len(DOCKER_IMAGE), len(text), value.where)
                 self._slots.setdefault(id(held), Slot(value=cut, template=parse(cut.text), services=()))
-        return frozenset(found)
+        return tuple(found.values())
 
     # --- includes -------------------------------------------------------------------------
 

@@ -115,6 +115,7 @@ def find(source: Source, files: Files[str, bytes]) -> Findings:
         references=tuple(sorted(references, key=lambda one: (one.location.span, one.where))),
         built=tuple(facts.built.values()),
         arguments=tuple(facts.arguments.values()),
+        contexts=tuple(facts.contexts.values()),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from bot.finders import scripts
-from bot.model import BuildArgument, Built, Location
+from bot.model import BuildArgument, BuildContext, Built, Location
 from bot.yamltree import Mapping, Node, Scalar, Sequence, Tree, get, items, scalar
 
 MAX_NAME = 500
@@ -21,9 +21,7 @@ _MASK = re.compile(r"\$\{\{([0-9]{1,7})\}\}")
 _ENV = re.compile(r"\s*env\.([A-Za-z_]\w*)\s*", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 _ARGUMENT = re.compile(r"[A-Za-z_]\w*")
-_BAKE_SET = re.compile(
-    r"[^=.\s]{1,200}\.(?:(?P<tags>tags?)|args\.(?P<argument>[A-Za-z_]\w*))\+?=(?P<value>.*)"
-)
+_CONTEXT = re.compile(r"[\w./:-]{1,300}", re.ASCII)
 _KO = re.compile(r"(?<![\w-])ko\s+(?:build|publish|resolve|apply|create)\b")
 _KO_REPO = re.compile(r"(?<!\w)KO_DOCKER_REPO=([^\s;&|]{1,500})")
 _BUILDERS = ("docker", "podman", "nerdctl", "buildah", "kaniko", "crane", "skopeo", "buildctl", "ko ")
@@ -33,14 +31,15 @@ _DEFAULT_CONTEXT = "{{defaultContext}}"
 
 @dataclass(slots=True)
 class Facts:
-    """What `Findings.built` and `Findings.arguments` hold, each once."""
+    """What `Findings.built`, `arguments` and `contexts` hold, each once."""
 
     built: dict[str, Built] = field(default_factory=dict)
     arguments: dict[tuple[str, str | None], BuildArgument] = field(default_factory=dict)
+    contexts: dict[tuple[str, str | None], BuildContext] = field(default_factory=dict)
     seen: set[int] = field(default_factory=set)
     """Ids of the nodes that were read: aliases must not multiply the work."""
     passed: dict[str | None, set[int]] = field(default_factory=dict)
-    """The same of build arguments, which may be meant for several Dockerfiles."""
+    """The same of build arguments and contexts, which may be meant for several Dockerfiles."""
 
 
 @dataclass(slots=True)
@@ -156,10 +155,12 @@ def _uses(step: _Step, made: Facts) -> None:
         _add_built(step, get(inputs, "image"), made, [named])
     elif name == "bake-action":
         node = get(inputs, "set")
-        found = [_BAKE_SET.fullmatch(line) for line in _lines(step, inputs, "set")]
+        found = [scripts.BAKE_SET.fullmatch(line) for line in _lines(step, inputs, "set")]
         for match in filter(None, found if node is None or id(node) not in made.seen else []):
             if match["argument"]:
                 _add_argument(step, node, made, match["argument"], None)
+            elif match["context"]:
+                _add_context(step, node, made, match["context"], None)
         _add_built(step, node, made, [match["value"] for match in found if match and match["tags"]])
 
 
@@ -169,11 +170,12 @@ def _build(step: _Step, inputs: Mapping, made: Facts, *, files: tuple[str, ...])
     outputs = (_field(line, "name") for line in _lines(step, inputs, "outputs"))
     _add_built(step, get(inputs, "outputs"), made, outputs)
     dockerfile = _dockerfile(step, inputs, files)
-    node = get(inputs, "build-args")
-    if node is not None and id(node) not in made.passed.setdefault(dockerfile, set()):
-        made.passed[dockerfile].add(id(node))
-        for line in (scalar(node) or "").splitlines():
-            _add_argument(step, node, made, line.partition("=")[0], dockerfile)
+    for name, add in (("build-args", _add_argument), ("build-contexts", _add_context)):
+        node = get(inputs, name)
+        if node is not None and id(node) not in made.passed.setdefault(dockerfile, set()):
+            made.passed[dockerfile].add(id(node))
+            for line in (scalar(node) or "").splitlines():
+                add(step, node, made, line.partition("=")[0], dockerfile)
 
 
 def _dockerfile(step: _Step, inputs: Mapping, files: tuple[str, ...]) -> str | None:
@@ -221,9 +223,10 @@ def _run(step: _Step, made: Facts) -> None:
         masked = _Masked(script)
         shell = scripts.read(masked.text)
         built += (_expand(masked.shown(name), step.env) for name in shell.built if len(name) <= MAX_NAME)
-        for name, dockerfile in shell.arguments:
-            place = None if dockerfile is None or step.folder is None else _join(step.folder, dockerfile)
-            _add_argument(step, node, made, name, place)
+        for named, add in ((shell.arguments, _add_argument), (shell.contexts, _add_context)):
+            for name, dockerfile in named:
+                place = None if dockerfile is None or step.folder is None else _join(step.folder, dockerfile)
+                add(step, node, made, name, place)
     if _KO.search(script):
         built += [*_KO_REPO.findall(script), *_known("ko_docker_repo", step.env)]
     _add_built(step, node, made, built)
@@ -294,17 +297,24 @@ def _add_argument(step: _Step, node: Node | None, made: Facts, name: str, docker
     if node is None or len(name) > MAX_NAME or not _ARGUMENT.fullmatch(name):
         return
     if (name, dockerfile) not in made.arguments:
-        location = _place(step.tree, node, name)
+        location = _place(step.tree, node, f"{name}=", name)
         made.arguments[name, dockerfile] = BuildArgument(name=name, dockerfile=dockerfile, location=location)
 
 
-def _place(tree: Tree, node: Node, name: str) -> Location:
-    """Return where a name stands within a node, or else the node's start."""
+def _add_context(step: _Step, node: Node | None, made: Facts, name: str, dockerfile: str | None) -> None:
+    name = _expand(name.strip().strip("\"'"), step.env)
+    if node is not None and _CONTEXT.fullmatch(name) and (name, dockerfile) not in made.contexts:
+        location = _place(step.tree, node, f"{name}=", name)
+        made.contexts[name, dockerfile] = BuildContext(name=name, dockerfile=dockerfile, location=location)
+
+
+def _place(tree: Tree, node: Node, *texts: str) -> Location:
+    """Return where the first of some texts that a node holds stands in it, or else the node's start."""
     start, end = node.start_mark.index, node.end_mark.index
-    if end - start <= MAX_SEARCHED:
-        at = tree.text.text.find(name, start, end)
+    for text in texts if end - start <= MAX_SEARCHED else ():
+        at = tree.text.text.find(text, start, end)
         if at >= 0:
-            return tree.source.location(tree.text.offset(at), tree.text.offset(at + len(name)))
+            return tree.source.location(tree.text.offset(at), tree.text.offset(at + len(text)))
     return tree.source.location(tree.text.offset(start), tree.text.offset(start))
 
 

@@ -191,6 +191,7 @@ class _Repository:
                     dict.fromkeys((*(one for file in owned[path] for one in file.built), *built[path]))
                 ),
                 arguments=tuple(one for file in owned[path] for one in file.arguments),
+                contexts=tuple(one for file in owned[path] for one in file.contexts),
             )
             for path in self.claimed
         }

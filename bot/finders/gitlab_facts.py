@@ -18,7 +18,7 @@ from bot.finders.gitlab_includes import includes, locals_of, steps
 from bot.finders.gitlab_place import Place, key, place
 from bot.finders.gitlab_text import mentions, whole
 from bot.finders.yaml import unread
-from bot.model import BuildArgument, Built, Finding, Unread, UnreadReason
+from bot.model import BuildArgument, BuildContext, Built, Finding, Unread, UnreadReason
 from bot.source import Source
 from bot.yamltree import Mapping, Node, Scalar, Sequence, Tree, Unparsable, compose, get, items, scalar
 
@@ -121,6 +121,7 @@ class Facts:
     """Texts and keys under `needs`, which must go on naming the jobs of a matrix."""
     built: tuple[Built, ...] = ()
     arguments: tuple[BuildArgument, ...] = ()
+    contexts: tuple[BuildContext, ...] = ()
 
 
 def facts(source: Source) -> Facts:
@@ -166,6 +167,7 @@ class _Reader:
         self.needed: set[str] = set()
         self.built: list[Built] = []
         self.arguments: list[BuildArgument] = []
+        self.contexts: list[BuildContext] = []
         self._steps = 0
         self._once: dict[str, set[int]] = defaultdict(set)
         self._places: dict[int, Place] = {}
@@ -224,6 +226,7 @@ class _Reader:
             needed=frozenset(self.needed),
             built=tuple(self.built),
             arguments=tuple(self.arguments),
+            contexts=tuple(self.contexts),
         )
 
     def _distinct(self) -> Iterable[_Slot]:
@@ -473,6 +476,9 @@ class _Reader:
             self.built += (Built(name=name, location=location) for name in shell.built)
             self.arguments += (
                 BuildArgument(name=name, dockerfile=path, location=location) for name, path in shell.arguments
+            )
+            self.contexts += (
+                BuildContext(name=name, dockerfile=path, location=location) for name, path in shell.contexts
             )
 
     def _elsewhere(self, roles: dict[int, set[_Holder]]) -> tuple[set[str], set[str], set[int]]:

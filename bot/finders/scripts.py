@@ -26,22 +26,34 @@ _VALUED = frozenset({
 })  # fmt: skip
 _BUILD_WORDS = frozenset({"build", "bud", "build-using-dockerfile"})
 _ARGUMENT = re.compile(r"[A-Za-z_]\w*")
+_CONTEXT = re.compile(r"[\w./:-]{1,300}", re.ASCII)
+BAKE_SET = re.compile(
+    r"[^=.\s]{1,200}\.(?:(?P<tags>tags?)|args\.(?P<argument>[A-Za-z_]\w*)|contexts\.(?P<context>[\w./:-]{1,300}))"
+    r"\+?=(?P<value>.*)",
+    re.ASCII,
+)
+"""What follows bake's `--set`: a field of a target and what it is given."""
 MAX_WORDS = 20_000
 """Words of one script; what comes behind them is not looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shell:
-    """What one script makes: names of images as written, and arguments with their Dockerfile."""
+    """What one script makes and passes, as written, the latter with its Dockerfile if that is told."""
 
     built: tuple[str, ...]
+    """Names of images."""
     arguments: tuple[tuple[str, str | None], ...]
+    """Names of build arguments."""
+    contexts: tuple[tuple[str, str | None], ...]
+    """Names of named build contexts."""
 
 
 def read(script: str) -> Shell:
     """Return what the commands of a script build and push."""
     built: list[str] = []
     arguments: list[tuple[str, str | None]] = []
+    contexts: list[tuple[str, str | None]] = []
     moved = False
     for words in _commands(script):
         program = posixpath.basename(words[0])
@@ -49,13 +61,14 @@ def read(script: str) -> Shell:
         if program in ("cd", "pushd"):
             moved = True
         elif program in _ENGINES:
-            _engine(rest, built, arguments, moved=moved)
+            _engine(rest, built, arguments, contexts, moved=moved)
         elif program in ("executor", "warmer") or "kaniko" in program:
             built += _values(rest, "--destination", "-d")
             place = _dockerfile(rest, ("--dockerfile", "-f"), ("--context", "-c"), moved=moved)
             arguments += ((name, place) for name in _arguments(rest, "--build-arg"))
         elif program == "buildctl":
             arguments += ((name, None) for name in _arguments(rest, "--opt", prefix="build-arg:"))
+            contexts += ((name, None) for name in _contexts(rest, "--opt", prefix="context:"))
             built += (
                 part.removeprefix("name=")
                 for value in _values(rest, "--output", "-o")
@@ -70,6 +83,7 @@ def read(script: str) -> Shell:
     return Shell(
         built=tuple(dict.fromkeys(name for name in names if name and not name.startswith("-"))),
         arguments=tuple(dict.fromkeys(arguments)),
+        contexts=tuple(dict.fromkeys(contexts)),
     )
 
 
@@ -90,7 +104,12 @@ def _commands(script: str) -> Iterator[list[str]]:
 
 
 def _engine(
-    words: list[str], built: list[str], arguments: list[tuple[str, str | None]], *, moved: bool
+    words: list[str],
+    built: list[str],
+    arguments: list[tuple[str, str | None]],
+    contexts: list[tuple[str, str | None]],
+    *,
+    moved: bool,
 ) -> None:
     words = _behind_options(words)
     while words and words[0] in ("image", "buildx", "builder", "manifest"):
@@ -105,6 +124,15 @@ def _engine(
         built += _values(rest, "-t", "--tag")
         place = _dockerfile(rest, ("-f", "--file"), (), moved=moved)
         arguments += ((name, place) for name in _arguments(rest, "--build-arg"))
+        contexts += ((name, place) for name in _contexts(rest, "--build-context"))
+    elif words[0] == "bake":
+        for setting in filter(None, map(BAKE_SET.fullmatch, _values(words[1:], "--set"))):
+            if setting["tags"]:
+                built.append(setting["value"])
+            elif setting["argument"]:
+                arguments.append((setting["argument"], None))
+            else:
+                contexts.append((setting["context"], None))
 
 
 def _behind_options(words: list[str]) -> list[str]:
@@ -132,6 +160,13 @@ def _arguments(words: list[str], option: str, prefix: str = "") -> Iterator[str]
     for value in _values(words, option):
         name = value.partition("=")[0]
         if name.startswith(prefix) and _ARGUMENT.fullmatch(name.removeprefix(prefix)):
+            yield name.removeprefix(prefix)
+
+
+def _contexts(words: list[str], option: str, prefix: str = "") -> Iterator[str]:
+    for value in _values(words, option):
+        name, equals, _ = value.partition("=")
+        if equals and name.startswith(prefix) and _CONTEXT.fullmatch(name.removeprefix(prefix)):
             yield name.removeprefix(prefix)
 
 
