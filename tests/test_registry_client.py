@@ -375,7 +375,7 @@ def test_a_server_that_stumbles_once_is_asked_again(server: Scripted) -> None:
     [
         ("120", 120.0),
         ("3", 3.0),
-        (format_datetime(datetime.now(UTC) + timedelta(seconds=600), usegmt=True), 600.0),
+        ("in ten minutes", 600.0),
         ("99999999999999999999", 86400.0),
         ("Fri, 31 Dec 9999 23:59:59 GMT", 86400.0),
         ("soon", None),
@@ -386,6 +386,8 @@ def test_a_server_that_stumbles_once_is_asked_again(server: Scripted) -> None:
 def test_a_limit_is_passed_on_and_not_slept_through(
     server: Scripted, header: str, seconds: float | None
 ) -> None:
+    if header == "in ten minutes":
+        header = format_datetime(datetime.now(UTC) + timedelta(minutes=10), usegmt=True)
     encoded = header.encode().decode("latin-1")
     server.routes[f"HEAD {PATH}"] = Reply(status=429, headers=[("Retry-After", encoded)])
     client = client_for(server)
