@@ -18,7 +18,42 @@ _FILLER = (
     "tests/{a}/test_{b}.py",
     "assets/{a}/{b}.svg",
 )
-_WORDS = ["account", "billing", "cart", "catalog", "checkout", "delivery", "email", "export", "gateway", "identity", "import", "invoice", "ledger", "login", "mail", "order", "parcel", "payment", "profile", "queue", "refund", "report", "search", "session", "shipment", "stock", "store", "tax", "token", "upload", "user", "voucher", "warehouse", "worker"]
+_WORDS = [
+    "account",
+    "billing",
+    "cart",
+    "catalog",
+    "checkout",
+    "delivery",
+    "email",
+    "export",
+    "gateway",
+    "identity",
+    "import",
+    "invoice",
+    "ledger",
+    "login",
+    "mail",
+    "order",
+    "parcel",
+    "payment",
+    "profile",
+    "queue",
+    "refund",
+    "report",
+    "search",
+    "session",
+    "shipment",
+    "stock",
+    "store",
+    "tax",
+    "token",
+    "upload",
+    "user",
+    "voucher",
+    "warehouse",
+    "worker",
+]
 
 
 @dataclass(slots=True)

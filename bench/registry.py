@@ -48,10 +48,12 @@ class Registry:
         self._counts: Counter[str] = Counter()
         self._bodies: dict[str, bytes] = {}
         self._tags: dict[str, str] = {}
+        self._lists: dict[str, list[str]] = {}
         for name, body in images(count).items():
             repository, _, tag = name.rpartition(":")
             digest = "sha256:" + hashlib.sha256(body).hexdigest()
             self._bodies[digest] = body
+            self._lists.setdefault(f"/v2/{repository}/tags/list", []).append(tag)
             self._tags[f"/v2/{repository}/manifests/{tag}"] = digest
             self._tags[f"/v2/{repository}/manifests/{digest}"] = digest
 
@@ -74,6 +76,12 @@ class Registry:
             return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
         if path == "/v2/":
             return b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+        path = path.partition("?")[0]
+        if path in self._lists:
+            self._counts["tag list"] += 1
+            body = json.dumps({"name": path.split("/")[2], "tags": self._lists[path]}).encode()
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            return head.encode() + body
         kind = "by digest" if "/sha256:" in path else "by tag"
         self._counts[f"{method} {kind}" if "/manifests/" in path else "other"] += 1
         digest = self._tags.get(path)
