@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +16,8 @@ from bot.errors import MoorlineError
 F = TypeVar("F", bound=Callable[..., Any])
 
 _FORMATS = ("table", "json", "sarif", "codequality", "github")
+_BROKEN_PIPE, _INTERRUPTED = 141, 130
+"""Exit codes as shells give them: 128 and the signal's number."""
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -66,7 +70,24 @@ def _version(context: click.Context, _option: click.Parameter, wanted: bool) -> 
         context.exit()
 
 
+class _ReaderGoneError(Exception):
+    """Whoever read our output stopped: nothing more is to be said, and nothing went wrong."""
+
+
+class _Commands(click.Group):
+    """The commands; click would end a broken pipe with 1, which means findings here."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            done = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise _ReaderGoneError from None
+        return done
+
+
 @click.group(
+    cls=_Commands,
     context_settings=_HELP,
     epilog="Start with `moorline demo`, or `moorline scan .` in a repository of yours.",
 )
@@ -156,7 +177,8 @@ def pin(
 def guard(path: Path, *, base: str | None, **printing: Any) -> int:
     """Fail on references that the policy refuses. For pipelines; writes nothing.
 
-    Exit codes: 0 nothing refused, 1 something refused, 2 usage or configuration, 3 some look-ups failed.
+    Exit codes: 0 nothing refused, 1 something refused, 2 usage or configuration, 3 some look-ups
+    failed. A file that cannot be read is refused with --base, if it changed; without, it gives 3.
     """
     from bot import local
 
@@ -244,6 +266,8 @@ def worker(*, settings: Path | None) -> int:
 
 def main() -> None:
     """Run the command line; every expected failure ends with one sentence and an exit code."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that knows no "…" shows a "?"
     try:
         raise SystemExit(app(standalone_mode=False))
     except click.exceptions.Exit as done:
@@ -256,8 +280,10 @@ def main() -> None:
         if error.advice:
             click.echo(f"  {error.advice}", err=True)
         raise SystemExit(error.exit_code) from None
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader went away: nothing more to say
-        raise SystemExit(141) from None
+    except _ReaderGoneError:
+        # What is still buffered must go somewhere when Python flushes it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(_BROKEN_PIPE) from None
     except (KeyboardInterrupt, click.Abort):
-        raise SystemExit(130) from None
+        # Python would wait for look-ups that are under way; nobody else does.
+        os._exit(_INTERRUPTED)

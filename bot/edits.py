@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from bot.model import Edit, Finding, Location, Reference, State
 from bot.source import splice
+
+_MAX_PATH = 4096
 
 
 def apply(files: Mapping[str, bytes], edits: Iterable[Edit]) -> dict[str, bytes]:
@@ -18,6 +21,12 @@ def apply(files: Mapping[str, bytes], edits: Iterable[Edit]) -> dict[str, bytes]
     for edit in edits:
         by_path[edit.path].append(edit)
     return {path: splice(files[path], made) for path, made in by_path.items()}
+
+
+def is_plain(path: str) -> bool:
+    """Return whether a path is one that the publish guard lets be written."""
+    unseen = any(unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp") for character in path)
+    return not unseen and "\\" not in path and len(path) <= _MAX_PATH
 
 
 def confirm(

@@ -10,15 +10,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot import output, pipeline, wiring
+from bot import introduced, output, pipeline, wiring
+from bot.config import Mode
+from bot.errors import UsageError
 from bot.forges.directory import Directory
-from bot.model import Finding, Job, Outcome, Report, SkipReason, State, Trigger, Verdict
+from bot.model import Job, Outcome, Report, SkipReason, State, Trigger, UnreadReason, Verdict
 from bot.output import diff as diffs
 from bot.output import table
 from bot.progress import progress
+from bot.runs import remember
+from bot.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from bot.store.base import WritableLedger
 
 CLEAN, FOUND, INCOMPLETE = 0, 1, 3
 """Exit codes of a run that came to its end."""
@@ -53,11 +59,14 @@ def pin(
     now = _now()
     with (
         progress(quiet=printing.quiet) as shown,
-        wiring.looking(directory, ledger=ledger, progress=shown) as services,
+        wiring.remembering(ledger, directory) as memory,
+        wiring.looking(directory, ledger=memory, progress=shown) as services,
     ):
         if branch is not None:
-            return _pin_branch(directory.root, services, printing, branch, now)
+            return _pin_branch(directory.root, services, printing, branch, memory, now)
         report = pipeline.inspect(_job(path), services, now)
+        if memory is not None:
+            remember(report, memory, now)
     confirmed = pipeline.confirm(report)
     report = replace(report, unread=report.unread + confirmed.unread)
     old, new = report.snapshot.files, confirmed.files(report)
@@ -70,66 +79,69 @@ def pin(
     if not printing.quiet:
         _say(_pinned(report, confirmed.written, written=write))
         _say_trouble(report, printing)
-    return INCOMPLETE if _missing(report) or confirmed.unread else CLEAN
+    return _complete(report)
 
 
 def _pin_branch(
-    root: Path, services: pipeline.Services, printing: Printing, branch: str, now: datetime
+    root: Path,
+    services: pipeline.Services,
+    printing: Printing,
+    branch: str,
+    memory: WritableLedger | None,
+    now: datetime,
 ) -> int:
     forge = wiring.git_forge(root)
     repository = str(root)
     base, commit = forge.head(repository, "")
+    if branch.removeprefix("refs/heads/") == base:
+        raise UsageError(f"{base} is what is checked out.", advice="Name another branch.")
     job = Job(forge="git", repository=repository, ref=base, trigger=Trigger.COMMAND_LINE)
     at_head = replace(services, reading=lambda _job: pipeline.AtCommit(forge, repository, commit))
     report = pipeline.inspect(job, at_head, now)
+    if memory is not None:
+        remember(report, memory, now)
     config = pipeline.configuration(at_head.reading(job), at_head)
     proposal = pipeline.propose(report, config, base)
     left = False
-    if proposal is None:
+    if config.mode is not Mode.PROPOSE:
+        _say(f"nothing is written: the configuration's mode is {config.mode.value}")
+    elif proposal is None:
         _say("nothing to pin")
     else:
         proposal = replace(proposal, branch=branch)
         published = pipeline.publish(proposal, forge, forge.ours(repository, branch))
         left = published.action == "left-alone"
-        _say(f"{published.branch} {published.action}: {published.detail or published.commit}")
+        _say(visible(f"{published.branch} {published.action}: {published.detail or published.commit}"))
+    report = replace(report, unread=report.unread + pipeline.confirm(report).unread)
+    if printing.format_ != "table":
+        _print(report, printing)
     if not printing.quiet:
         _say_trouble(report, printing)
     if left:
         return FOUND
-    return INCOMPLETE if _missing(report) else CLEAN
+    return _complete(report)
 
 
 def guard(path: Path, printing: Printing, *, base: str | None) -> int:
-    """Print what the policy refuses in a folder, or in what came in since `base`; return the exit code."""
+    """Print what the policy refuses in a folder, or in what came in since `base`; return the exit code.
+
+    A file that cannot be read is no clean one: without `base` the look was incomplete, and with it
+    the change made the file unreadable.
+    """
     directory = Directory(path)
-    now = _now()
     job = _job(path)
     with progress(quiet=printing.quiet) as shown, wiring.looking(directory, progress=shown) as services:
-        known: Counter[tuple[str, str, str]] = Counter()
-        head = services
-        if base is not None:
-            before = wiring.at_merge_base(directory.root, base)
-            then = replace(services, reading=lambda _job: before)
-            known.update(_identity(one) for one in pipeline.look(job, then, now).selected)
-            head = replace(services, policy=lambda _job: before)
-        report = pipeline.inspect(job, head, now, only=lambda one: _introduced(one, known))
-        config = pipeline.configuration((head.policy or head.reading)(job), head)
+        since = None if base is None else wiring.at_merge_base(directory.root, base)
+        report = pipeline.inspect(job, services, _now(), since)
+        config = pipeline.configuration(since or directory, services)
     judged = pipeline.guard(report, config)
+    unread = introduced.unread(judged.unread)
     _print(judged, printing)
-    if any(one.outcome is Outcome.REFUSE for one in judged.verdicts):
+    if unread:
+        _say(f"nothing vouches for {_counted(len(unread), 'file')} that could not be read")
+    if (unread and since) or any(one.outcome is Outcome.REFUSE for one in judged.verdicts):
         return FOUND
-    return INCOMPLETE if _missing(judged) else CLEAN
-
-
-def _identity(finding: Finding) -> tuple[str, str, str]:
-    return finding.location.path, finding.format, finding.value
-
-
-def _introduced(finding: Finding, known: Counter[tuple[str, str, str]]) -> bool:
-    if known[_identity(finding)] > 0:
-        known[_identity(finding)] -= 1
-        return False
-    return True
+    return INCOMPLETE if unread or _missing(judged) else CLEAN
 
 
 def explain(reference: str, path: Path, *, as_json: bool) -> int:
@@ -159,6 +171,11 @@ def _job(path: Path) -> Job:
     return Job(forge="directory", repository=str(path), ref="", trigger=Trigger.COMMAND_LINE)
 
 
+def _complete(report: Report) -> int:
+    unconfirmed = any(one.reason is UnreadReason.UNCONFIRMED for one in report.unread)
+    return INCOMPLETE if unconfirmed or _missing(report) else CLEAN
+
+
 def _missing(report: Report) -> bool:
     return any(one.unresolved is not None for one in report.verdicts)
 
@@ -175,16 +192,23 @@ def _print(report: Report, printing: Printing) -> None:
     if printing.output is None:
         sys.stdout.write(text)
     else:
-        printing.output.write_text(text, encoding="utf-8", newline="\n")
+        _write(printing.output, text.encode())
         if not printing.quiet:
-            _say(f"{table.summary(report)}; written to {printing.output}")
+            _say(f"{table.summary(report)}; written to {visible(str(printing.output))}")
+
+
+def _write(file: Path, data: bytes) -> None:
+    try:
+        file.write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"{visible(str(file))} cannot be written: {error.strerror}.") from error
 
 
 def _print_table(report: Report, printing: Printing) -> None:
     rows = list(table.rows(report, everything=printing.everything))
     if printing.output is not None:
-        lines = [f"{row.place}\t{row.value}\t{row.state}\t{row.note}" for row in rows]
-        printing.output.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        lines = [f"{row.place}\t{row.value}\t{row.state}\t{row.note}\n" for row in rows]
+        _write(printing.output, "".join(lines).encode())
     elif sys.stdout.isatty():
         _console().print(_rich_table(rows))
     else:
@@ -231,25 +255,27 @@ _PARTS = {
 
 
 def _print_diff(old: Mapping[str, bytes], new: Mapping[str, bytes], printing: Printing) -> None:
-    lines = (line for name in sorted(new) for line in diffs.diff(name, old[name], new[name]))
-    if printing.output is not None:
-        text = "".join(f"{line.text}\n" for line in lines)
-        printing.output.write_text(text, encoding="utf-8", newline="\n")
-    elif sys.stdout.isatty():
-        from rich.text import Text
+    if printing.output is not None or not sys.stdout.isatty():
+        patch = b"".join(diffs.patch(name, old[name], new[name]) for name in sorted(new))
+        if printing.output is not None:
+            _write(printing.output, patch)
+        else:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(patch)
+        return
+    from rich.text import Text
 
-        console = _console()
-        for line in lines:
+    console = _console()
+    for name in sorted(new):
+        for line in diffs.diff(name, old[name], new[name]):
             console.print(Text(line.text, style=_PARTS[line.part]), soft_wrap=True)
-    else:
-        sys.stdout.writelines(f"{line.text}\n" for line in lines)
 
 
 def _pinned(report: Report, chosen: Iterable[Verdict], *, written: bool) -> str:
     count = len(tuple(chosen))
     done = "pinned" if written else "would be pinned"
     counts = Counter(one.outcome for one in report.verdicts)
-    parts = [f"{count} {'reference' if count == 1 else 'references'} {done}"]
+    parts = [f"{_counted(count, 'reference')} {done}"]
     already = sum(one.finding.skip is SkipReason.PINNED for one in report.verdicts)
     left = sum(one.finding.skip not in (None, SkipReason.PINNED) for one in report.verdicts)
     parts += [f"{already} pinned already"] if already else []
@@ -257,6 +283,10 @@ def _pinned(report: Report, chosen: Iterable[Verdict], *, written: bool) -> str:
     parts += [f"{counts[Outcome.REFUSE]} refused"] if counts[Outcome.REFUSE] else []
     parts += [f"{counts[Outcome.HOLD]} held"] if counts[Outcome.HOLD] else []
     return "; ".join(parts)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _say_trouble(report: Report, printing: Printing) -> None:

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import Protocol, TypeAlias, TypeVar
 
-from bot import candidates, edits, finders, proposals, selection
+from bot import candidates, edits, finders, introduced, proposals, selection
 from bot.config import CONFIG_PATHS, Config, Floating, Guard, Mode, Unreachable, load, merge
 from bot.errors import SupersededError, UsageError
 from bot.forges.base import Change, Forge
+from bot.marks import Marks
 from bot.model import (
     BuildArgument,
     BuildContext,
@@ -143,9 +144,13 @@ class Ground:
     """The forge's host, for references of its own: `github.com`."""
     owner: str = ""
     """The owner or group whose actions, workflows and includes are the repository's own."""
+    principal: str = ""
+    """On whose behalf logins are used and sightings remembered: `host/owner`; empty is a person here."""
     hosts: Mapping[str, str] = field(default_factory=dict)
     """What a forge's own variables stand for: `$CI_REGISTRY` to a registry's host."""
     decisions: tuple[Decision, ...] = ()
+    marks: bool = True
+    """Whether inline marks count; those that a change brings along do not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,17 +169,45 @@ class Services(Ground):
 # --- inspect ------------------------------------------------------------------------------
 
 
-def inspect(
-    job: Job, services: Services, now: datetime, only: Callable[[Finding], bool] | None = None
-) -> Report:
+def inspect(job: Job, services: Services, now: datetime, since: Reading | None = None) -> Report:
     """Return what is in a repository, where it should go and what is known about it.
 
-    `only` says which findings are of interest; the others are in no verdict.  Reads only.  Raises
-    `ConfigurationError` for a broken configuration and `ForgeError` where files cannot be read.
+    With `since`, a merge base, what came in after it, by the policy that stands there; an inline mark
+    does not count then, since whoever brings a reference in can bring its mark, too.  Reads only.
+    Raises `ConfigurationError` for a broken configuration and `ForgeError` where files cannot be read.
     """
-    survey = look(job, services, now)
-    chosen = [grounded(one, services) for one in survey.selected if only is None or only(one)]
+    if since is None:
+        survey = look(job, services, now)
+    else:
+        configuration(services.reading(job), services)  # a broken one would rule nothing once it is merged
+        services = replace(services, policy=lambda _job: since, marks=False)
+        base = look(job, replace(services, reading=lambda _job: since), now)
+        survey = _came_in(look(job, services, now), base, services.reading(job))
+    chosen = [grounded(one, services) for one in survey.selected]
     return survey.report(judge(chosen, survey.config, services, now), now)
+
+
+def _came_in(head: Survey, base: Survey, reading: Reading) -> Survey:
+    """Return the survey of a head without what its merge base has."""
+    before, after = base.snapshot.files, head.snapshot.files
+
+    @cache
+    def gone(path: str) -> bool:
+        return not reading.read([path])
+
+    def renamed(old: str, new: str) -> bool:
+        alike = policy.environments(old, head.config) == policy.environments(new, head.config)
+        return alike and new not in before and gone(old)
+
+    return replace(
+        head,
+        selected=introduced.findings(head.selected, base.selected, renamed=renamed),
+        unread=introduced.unread(
+            head.unread,
+            {(one.path, one.reason) for one in base.unread},
+            lambda path: before.get(path) == after.get(path),
+        ),
+    )
 
 
 def judge(
@@ -270,14 +303,26 @@ def look(job: Job, ground: Ground, now: datetime) -> Survey:
         built=built,
         arguments=arguments,
         contexts=contexts,
-        files=snapshot.files,
+        files=snapshot.files if ground.marks else {},
         host=ground.host,
         owner=ground.owner,
         now=now,
         decisions=ground.decisions,
     )
+    if not ground.marks:
+        selected = _unheeded(selected, Marks(snapshot.files))
     return Survey(
         job=job, config=config, snapshot=snapshot, found=found, selected=selected, unread=tuple(unread)
+    )
+
+
+def _unheeded(selected: Iterable[Finding], marks: Marks) -> tuple[Finding, ...]:
+    """Return findings with a note where a mark would let them float, and does not yet."""
+    return tuple(
+        replace(one, note=f"the mark in line {mark.line} does not count before it is merged")
+        if one.skip is None and not one.note and (mark := marks.of(one)) is not None and mark.reason
+        else one
+        for one in selected
     )
 
 
@@ -312,8 +357,9 @@ def grounded(finding: Finding, ground: Ground) -> Finding:
     """Return the finding with the forge's own variables replaced by its hosts, as far as they are known."""
     match finding.reference:
         case ImageReference(registry=registry) as image if registry.startswith("$"):
-            host = ground.hosts.get(registry)
-            reference: Reference = replace(image, registry=host) if host else image
+            name, colon, port = registry.partition(":")
+            host = ground.hosts.get(name)
+            reference: Reference = replace(image, registry=f"{host}{colon}{port}") if host else image
         case GitReference(host=name) as git if not name or name.startswith("$"):
             host = ground.hosts.get(name) or ground.host
             reference = replace(git, host=host) if host else git
@@ -477,13 +523,18 @@ def confirm(report: Report) -> Confirmed:
     for verdict in report.verdicts:
         if verdict.writes:
             by_path.setdefault(verdict.finding.location.path, []).append(verdict)
+    # One such name must not keep the guard from letting everything else through.
+    odd = [path for path in by_path if not edits.is_plain(path)]
+    unread = [
+        Unread(path=path, reason=UnreadReason.UNCONFIRMED, detail="its name is not one that is written to")
+        for path in odd
+    ]
+    for path in odd:
+        del by_path[path]
     chosen = [verdict for verdicts in by_path.values() for verdict in verdicts]
-    if not chosen:
-        return Confirmed(edits=(), written=())
-    if _trouble(report, chosen) is None:
-        return Confirmed(edits=_edits(chosen), written=tuple(chosen))
+    if not chosen or _trouble(report, chosen) is None:
+        return Confirmed(edits=_edits(chosen), written=tuple(chosen), unread=tuple(unread))
     good: list[Verdict] = []
-    unread: list[Unread] = []
     for path, verdicts in by_path.items():
         trouble = _trouble(report, verdicts)
         if trouble is None and _trouble(report, [*good, *verdicts]) is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -21,7 +21,7 @@ from bot.trust.base import Ledger, Sources
 if TYPE_CHECKING:
     from bot.forges.git import GitForge
     from bot.registries.egress import GuardedPool
-    from bot.store.sql import Store
+    from bot.store.base import WritableLedger
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -38,8 +38,15 @@ def spread(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
         return [work(item) for item in items]
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(min(AT_ONCE, len(items)), thread_name_prefix="look-up") as pool:
+    pool = ThreadPoolExecutor(min(AT_ONCE, len(items)), thread_name_prefix="look-up")
+    waits = True
+    try:
         return list(pool.map(work, items))
+    except KeyboardInterrupt:
+        waits = False  # nobody wants to wait for servers now
+        raise
+    finally:
+        pool.shutdown(wait=waits, cancel_futures=True)
 
 
 def ground(directory: Directory, lookups: Lookups | None = None) -> Ground:
@@ -67,26 +74,26 @@ def own_hosts(host: str, lookups: Lookups | None = None) -> dict[str, str]:
 
 @contextmanager
 def looking(
-    directory: Directory, *, ledger: Path | None = None, progress: Progress | None = None
+    directory: Directory, *, ledger: Ledger | None = None, progress: Progress | None = None
 ) -> Iterator[Services]:
     """Yield what look-ups for a folder need; connections are closed at the end."""
-    with ExitStack() as stack:
-        network = stack.enter_context(Network(Lookups.from_environ(os.environ)))
-        base = ground(directory, network.lookups)
-        memory = stack.enter_context(_opened(ledger)) if ledger else None
-        yield network.services(
-            base,
-            ledger=memory.ledger("command-line") if memory else None,
-            progress=progress,
-        )
+    with Network(Lookups.from_environ(os.environ)) as network:
+        yield network.services(ground(directory, network.lookups), ledger=ledger, progress=progress)
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[Store]:
+def remembering(file: Path | None, directory: Directory) -> Iterator[WritableLedger | None]:
+    """Yield the ledger for a folder in a SQLite file, which is made where it is missing; None without one.
+
+    Raises `StoreError` where the file cannot be used.
+    """
+    if file is None:
+        yield None
+        return
     from bot.store.sql import Store
 
     with Store(f"sqlite:///{file}") as store:
-        yield store
+        yield store.ledger(scope(ground(directory)))
 
 
 class Network:
@@ -94,6 +101,7 @@ class Network:
 
     def __init__(self, lookups: Lookups) -> None:
         """Raise `ConfigurationError` for settings that cannot be used."""
+        from bot.registries.budget import Budget
         from bot.registries.credentials import Credentials
         from bot.registries.egress import Allowed, guarded_pool
         from bot.registries.memos import Memos
@@ -104,8 +112,11 @@ class Network:
             ca_bundle=lookups.ca_bundle,
             maxsize=AT_ONCE,
         )
-        self._credentials = Credentials.from_docker_config(lookups.docker_config, os.environ)
+        self._credentials = Credentials.from_docker_config(
+            lookups.docker_config, os.environ, owners=lookups.credential_owners
+        )
         self._memo = Memos.shared()
+        self._budget = Budget()
 
     def reaching(self, addresses: Iterable[str]) -> GuardedPool:
         """Return a pool that also reaches what the operator named: http and https addresses."""
@@ -140,8 +151,9 @@ class Network:
             mirrors=self.lookups.registry_mirrors,
             realms=self.lookups.registry_realms,
             credentials=self._credentials,
-            scope=Scope(owner=base.owner, trusted=trusted),
+            scope=Scope(owner=base.principal, trusted=trusted),
             memo=self._memo,
+            budget=self._budget,
         )
         refs = GitHosts(
             self._pool,
@@ -164,7 +176,7 @@ class Network:
 
 def scope(base: Ground, *, trusted: bool = True) -> str:
     """Return the name under which look-ups on behalf of an owner are remembered."""
-    return f"{base.host}/{base.owner}{'' if trusted else ' untrusted'}"
+    return f"{base.principal}{'' if trusted else ' untrusted'}"
 
 
 # --- git ----------------------------------------------------------------------------------
@@ -189,12 +201,14 @@ def at_merge_base(root: Path, revision: str) -> AtCommit:
 def served_git(roots: Iterable[str], repositories: Mapping[str, str], network: Network) -> GitForge:
     """Return the forge that serves the operator's repositories, and no others."""
     from bot.forges.git import GitForge
+    from bot.registries.egress import BlockedError
 
     addresses = tuple(repositories.values())
     local = [address for address in addresses if address.startswith("/")]
     return GitForge(
         roots=[*roots, *local],
         pool=network.reaching(addresses),
+        blocked=(BlockedError,),
         ssh=any(address.startswith("ssh://") for address in addresses),
     )
 
@@ -209,6 +223,7 @@ def git_ground(job: Job, lookups: Lookups) -> Ground:
         server=Config(),
         host=host,
         owner=owner,
+        principal=f"{host}/{owner}" if host else job.repository,
         hosts=own_hosts(host if host != GITHUB else "", lookups),
     )
 

@@ -154,6 +154,7 @@ def _tree(repository: MemoryRepo, files: Mapping[str, bytes]) -> bytes:
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    request_queue_size = 128  # look-ups come at once; the default of 5 makes some wait a second
 
 
 class _Quiet(WSGIRequestHandler):
@@ -178,7 +179,7 @@ class Hosts:
 
         self._server = make_server("127.0.0.1", 0, application, server_class=_Server, handler_class=_Quiet)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, name="demo-hosts")
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="demo-hosts")
         self._thread.start()
 
     def close(self) -> None:

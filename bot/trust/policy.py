@@ -75,6 +75,16 @@ def rule(check: str, path: str, cause: Cause, config: Config) -> Rule:
     return made
 
 
+def environments(path: str, config: Config) -> frozenset[str]:
+    """Return the names of the environments that a file belongs to, those of floors included."""
+    return frozenset(
+        one.name
+        for each in (config, *config.floors)
+        for one in each.environments
+        if any(globs.matches(glob, path) for glob in one.paths)
+    )
+
+
 def _stated(check: str, path: str, cause: Cause, config: Config, *, preset: bool) -> Rule:
     """Return what one configuration says by itself; without `preset` only what is written down."""
     row = ROWS[check]

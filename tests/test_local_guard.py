@@ -1,0 +1,324 @@
+"""`moorline guard` on real histories: what came in since the common ancestor, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import commands
+import pytest
+from commands import World
+from git_server import commit_files, git, make_repository, require_git
+
+from bot import local
+from bot.errors import ConfigurationError, ForgeError
+from bot.local import Printing
+
+Captured = pytest.CaptureFixture[str]
+PINNED = f"@sha256:{'a' * 64}"
+
+
+@pytest.fixture(scope="module")
+def shared_world() -> Iterator[World]:
+    with commands.world() as made:
+        for tag in ("20", "22", "24"):
+            made.images.add("docker.io/library/node", tag)
+        made.images.lie("lying.example/app", "1")
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def world(
+    shared_world: World, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> World:
+    require_git()
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    for name, value in shared_world.settings().items():
+        monkeypatch.setenv(name, value)
+    return shared_world
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Callable[..., Path]:
+    """Make a repository whose `main` holds some files and whose branch `topic` changes some of them."""
+
+    def make(base: dict[str, str], head: dict[str, str | None]) -> Path:
+        folder = tmp_path / "repository"
+        make_repository(folder, {name: text.encode() for name, text in base.items()}, bare=False)
+        git("switch", "-q", "-c", "topic", cwd=folder)
+        for name, text in head.items():
+            if text is None:
+                (folder / name).unlink()
+        commit_files(
+            folder, {name: text.encode() for name, text in head.items() if text is not None}, "topic"
+        )
+        return folder
+
+    return make
+
+
+def guard(folder: Path, base: str | None = "main", format_: str = "json") -> int:
+    shown = Printing(format_=format_, output=None, everything=False, quiet=False)
+    return local.guard(folder, shown, base=base)
+
+
+def judged(capsys: Captured) -> list[tuple[str, int, str]]:
+    document = json.loads(capsys.readouterr().out)
+    return [
+        (one["path"], one["line"], one["value"])
+        for one in document["references"]
+        if one["skip"] is None and one["state"] == "floating"
+    ]
+
+
+def test_without_a_base_everything_counts(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM node:22\n")
+    assert guard(tmp_path, None) == 1
+    assert judged(capsys) == [("Dockerfile", 1, "node:22")]
+    (tmp_path / "Dockerfile").write_text("# moorline: ignore[because]\nFROM node:22\n")
+    assert guard(tmp_path, None) == 0
+
+
+def test_only_what_came_in_counts(history: Callable[..., Path], capsys: Captured) -> None:
+    folder = history(
+        {"Dockerfile": "FROM node:20\nFROM node:22\n"},
+        {"Dockerfile": "# moved down\n\nFROM node:22\nFROM node:24\nFROM node:20\n"},
+    )
+    assert guard(folder) == 1
+    assert judged(capsys) == [("Dockerfile", 4, "node:24")]
+
+
+def test_nothing_came_in(history: Callable[..., Path], capsys: Captured) -> None:
+    folder = history({"Dockerfile": "FROM node:20\n"}, {"notes": "x\n", "Dockerfile": "\n\nFROM node:20\n"})
+    assert guard(folder) == 0
+    assert judged(capsys) == []
+
+
+def test_a_further_one_of_the_same_counts(history: Callable[..., Path], capsys: Captured) -> None:
+    folder = history({"Dockerfile": "FROM node:20\n"}, {"Dockerfile": "FROM node:20 AS a\nFROM node:20\n"})
+    assert guard(folder) == 1
+    assert len(judged(capsys)) == 1
+
+
+def test_the_base_may_have_gone_on(history: Callable[..., Path], capsys: Captured) -> None:
+    folder = history({"Dockerfile": "FROM node:20\n"}, {"notes": "x\n"})
+    git("switch", "-q", "main", cwd=folder)
+    commit_files(folder, {"Dockerfile": f"FROM node:20{PINNED}\n".encode()}, "pinned meanwhile")
+    git("switch", "-q", "topic", cwd=folder)
+    assert guard(folder) == 0
+    assert judged(capsys) == []
+
+
+def test_the_same_text_of_another_reference_counts(history: Callable[..., Path], capsys: Captured) -> None:
+    """The text that an edit replaces is the ref alone here; the project before it is what changed."""
+    before = "include:\n  - project: platform/pipelines\n    file: a.yml\n    ref: v3\n"
+    folder = history({".gitlab-ci.yml": before}, {".gitlab-ci.yml": before.replace("platform", "evil")})
+    assert guard(folder) != 0
+    document = json.loads(capsys.readouterr().out)
+    assert [one["reference"]["repository"] for one in document["references"]] == ["evil/pipelines"]
+
+
+def test_a_mark_that_the_change_brings_along_does_not_count(
+    history: Callable[..., Path], capsys: Captured
+) -> None:
+    folder = history(
+        {"Dockerfile": "FROM node:20\n"},
+        {"Dockerfile": "FROM node:20\nFROM node:24 # x\n# moorline: ignore[trust me]\nFROM node:22\n"},
+    )
+    assert guard(folder) == 1
+    document = json.loads(capsys.readouterr().out)
+    notes = {one["value"]: one["note"] for one in document["references"]}
+    assert notes["node:22"] == "the mark in line 3 does not count before it is merged"
+    assert judged_values(document) == {"node:22", "node:24"}
+
+
+def judged_values(document: dict[str, list[dict[str, object]]]) -> set[object]:
+    return {one["value"] for one in document["references"] if one["skip"] is None}
+
+
+def test_a_mark_that_was_there_stays_one(history: Callable[..., Path], capsys: Captured) -> None:
+    marked = "# moorline: ignore[since ever]\nFROM node:20\n"
+    folder = history({"Dockerfile": marked}, {"Dockerfile": f"# new\n\n{marked}"})
+    assert guard(folder) == 0
+    assert judged(capsys) == []
+
+
+def test_a_change_cannot_loosen_the_policy(history: Callable[..., Path], capsys: Captured) -> None:
+    loose = 'guard:\n  floating: off\nignore:\n  - paths: ["**"]\n    because: trust me\npaths:\n  exclude: ["**"]\n'
+    folder = history(
+        {".moorline.yml": "preset: default\n", "Dockerfile": "FROM node:20\n"},
+        {".moorline.yml": loose, "Dockerfile": "FROM node:22\n"},
+    )
+    assert guard(folder) == 1
+    assert judged(capsys) == [("Dockerfile", 1, "node:22")]
+
+
+def test_the_policy_at_the_common_ancestor_counts(history: Callable[..., Path]) -> None:
+    folder = history(
+        {".moorline.yml": "guard:\n  floating: warn\n", "Dockerfile": "FROM node:20\n"},
+        {".moorline.yml": "guard:\n  floating: fail\n", "Dockerfile": "FROM node:22\n"},
+    )
+    assert guard(folder) == 0
+    assert guard(folder, None) == 1
+
+
+def test_a_change_that_breaks_the_configuration_is_told_so(history: Callable[..., Path]) -> None:
+    folder = history({"Dockerfile": "FROM node:20\n"}, {".moorline.yml": "presets: strict\n"})
+    with pytest.raises(ConfigurationError, match=r"\.moorline\.yml:1: unknown key .presets."):
+        guard(folder)
+
+
+def test_what_is_refused_cannot_be_muted(history: Callable[..., Path]) -> None:
+    folder = history(
+        {".moorline.yml": "guard:\n  floating: off\n", "Dockerfile": "FROM node:20\n"},
+        {"Dockerfile": "FROM lying.example/app:1\n"},
+    )
+    assert guard(folder) == 1
+
+
+def test_a_renamed_file_brings_nothing_in(history: Callable[..., Path], capsys: Captured) -> None:
+    text = "FROM node:20\nFROM node:22\n"
+    folder = history({"Dockerfile": text}, {"Dockerfile": None, "app/Dockerfile": f"{text}FROM node:24\n"})
+    assert guard(folder) == 1
+    assert judged(capsys) == [("app/Dockerfile", 3, "node:24")]
+
+
+def test_a_copied_file_brings_its_references_in(history: Callable[..., Path], capsys: Captured) -> None:
+    folder = history({"Dockerfile": "FROM node:20\n"}, {"app/Dockerfile": "FROM node:20\n"})
+    assert guard(folder) == 1
+    assert judged(capsys) == [("app/Dockerfile", 1, "node:20")]
+
+
+def test_a_file_that_is_renamed_into_an_environment_brings_its_references_in(
+    history: Callable[..., Path], capsys: Captured
+) -> None:
+    config = 'environments:\n  - name: production\n    paths: ["production/**"]\n    registries:\n      allow: ["x.example"]\n'
+    folder = history(
+        {".moorline.yml": config, "staging/Dockerfile": "FROM node:20\n"},
+        {"staging/Dockerfile": None, "production/Dockerfile": "FROM node:20\n"},
+    )
+    assert guard(folder) == 1
+    assert judged(capsys) == [("production/Dockerfile", 1, "node:20")]
+
+
+def test_what_loses_the_reason_to_float_comes_in(history: Callable[..., Path], capsys: Captured) -> None:
+    built = "services:\n  app:\n    image: node:20\n    build: .\n"
+    folder = history({"compose.yaml": built}, {"compose.yaml": built.replace("    build: .\n", "")})
+    assert guard(folder) == 1
+    assert judged(capsys) == [("compose.yaml", 3, "node:20")]
+
+
+@pytest.mark.parametrize(
+    "broken", ["services: [\n", "services: &a [*b\n", "services:\n  app:\n    image: node:20\n  app\n", "\0"]
+)
+def test_a_file_that_the_change_made_unreadable_is_not_clean(
+    history: Callable[..., Path], capsys: Captured, broken: str
+) -> None:
+    folder = history({"compose.yaml": "services: {}\n"}, {"compose.yaml": broken})
+    assert guard(folder) == 1
+    out, err = capsys.readouterr()
+    assert [one["path"] for one in json.loads(out)["unread"]] == ["compose.yaml"]
+    assert "nothing vouches for 1 file" in err
+
+
+def test_a_file_that_was_unreadable_before_is_no_news(history: Callable[..., Path], capsys: Captured) -> None:
+    folder = history({"compose.yaml": "services: [\n"}, {"notes": "x\n"})
+    assert guard(folder) == 0
+    assert json.loads(capsys.readouterr().out)["unread"] == []
+    commit_files(folder, {"compose.yaml": b"services: [ #\n"}, "still unreadable, and changed")
+    assert guard(folder) == 1
+
+
+def test_without_a_base_an_unreadable_file_is_incomplete(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text("services: [\n")
+    assert guard(tmp_path, None) == 3
+    (tmp_path / "Dockerfile").write_text("FROM node:20\n")
+    assert guard(tmp_path, None) == 1
+
+
+def test_look_ups_that_fail_come_after_findings(history: Callable[..., Path]) -> None:
+    config = {".moorline.yml": "guard:\n  floating: warn\n"}
+    folder = history(config, {"Dockerfile": "FROM nobody/knows:1\n"})
+    assert guard(folder) == 3
+    commit_files(folder, {"a/Dockerfile": b"FROM lying.example/app:1\n"}, "and a lie")
+    assert guard(folder) == 1
+
+
+def test_the_table_says_what_is_wrong(history: Callable[..., Path], capsys: Captured) -> None:
+    folder = history({}, {"Dockerfile": "FROM node:20\n"})
+    assert guard(folder, format_="table") == 1
+    out = capsys.readouterr().out
+    assert out.startswith("Dockerfile:1  node:20  refused ")
+    assert "it can be moved; pin it to a digest: sha256:" in out
+
+
+def test_a_base_that_is_not_there(history: Callable[..., Path]) -> None:
+    folder = history({}, {})
+    for revision in ("origin/main", "0" * 40, "main~7", "--upload-pack=x", ""):
+        with pytest.raises(ForgeError):
+            guard(folder, revision)
+
+
+def test_a_folder_that_is_no_repository(tmp_path: Path) -> None:
+    with pytest.raises(ForgeError, match="no git repository"):
+        guard(tmp_path)
+
+
+def test_no_common_ancestor(history: Callable[..., Path]) -> None:
+    folder = history({}, {})
+    git("switch", "-q", "--orphan", "alone", cwd=folder)
+    commit_files(folder, {"Dockerfile": b"FROM node:20\n"}, "alone")
+    with pytest.raises(ForgeError, match="no common ancestor"):
+        guard(folder)
+
+
+def test_a_shallow_clone(history: Callable[..., Path], tmp_path: Path) -> None:
+    folder = history({"Dockerfile": "FROM node:20\n"}, {"Dockerfile": "FROM node:20\nFROM node:22\n"})
+    commit_files(folder, {"notes": b"x\n"}, "one more")
+    git("switch", "-q", "main", cwd=folder)
+    commit_files(folder, {"more": b"x\n"}, "main goes on")
+    git("switch", "-q", "topic", cwd=folder)
+    shallow = tmp_path / "shallow"
+    url = folder.as_uri()
+    git(
+        "clone",
+        "-q",
+        "--depth",
+        "1",
+        "--no-single-branch",
+        "--branch",
+        "topic",
+        url,
+        str(shallow),
+        cwd=tmp_path,
+    )
+    with pytest.raises(ForgeError) as caught:
+        guard(shallow, "origin/main")
+    assert "fetch" in caught.value.advice
+    git("fetch", "-q", "--unshallow", cwd=shallow)
+    assert guard(shallow, "origin/main") == 1
+
+
+def test_what_is_not_committed_counts(history: Callable[..., Path], capsys: Captured) -> None:
+    folder = history({"Dockerfile": "FROM node:20\n"}, {})
+    (folder / "Dockerfile").write_text("FROM node:20\nFROM node:22\n")
+    assert guard(folder, "HEAD") == 1
+    assert judged(capsys) == [("Dockerfile", 2, "node:22")]
+
+
+def test_one_file_of_a_repository(history: Callable[..., Path], capsys: Captured) -> None:
+    base = {"a/Dockerfile": "FROM node:20\n", "b/Dockerfile": "FROM node:22\n"}
+    folder = history(base, {"a/Dockerfile": "FROM node:24\n", "c/Dockerfile": "FROM node:22\n"})
+    assert guard(folder / "a" / "Dockerfile") == 1
+    assert judged(capsys) == [("a/Dockerfile", 1, "node:24")]
+    assert guard(folder / "c" / "Dockerfile") == 1, "its text stands in a file that still exists"
+
+
+def test_writes_nothing(history: Callable[..., Path], tmp_path: Path) -> None:
+    folder = history({"Dockerfile": "FROM node:20\n"}, {"Dockerfile": "FROM node:22\n"})
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    guard(folder)
+    names = {one.relative_to(folder): one.read_bytes() for one in folder.rglob("*") if one.is_file()}
+    assert names == {one.relative_to(copy): one.read_bytes() for one in copy.rglob("*") if one.is_file()}
