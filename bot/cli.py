@@ -18,6 +18,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 _FORMATS = ("table", "json", "sarif", "codequality", "github")
 _BROKEN_PIPE, _INTERRUPTED = 141, 130
 """Exit codes as shells give them: 128 and the signal's number."""
+_DEFECT = 70
+"""`EX_SOFTWARE` of sysexits.h: Python's own 1 would mean findings."""
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -75,13 +77,17 @@ class _ReaderGoneError(Exception):
 
 
 class _Commands(click.Group):
-    """The commands; click would end a broken pipe with 1, which means findings here."""
+    """The commands in the order in which one comes to need them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             done = super().invoke(ctx)
             sys.stdout.flush()
-        except BrokenPipeError:
+        except BrokenPipeError:  # click would end it with 1, which means findings here
             raise _ReaderGoneError from None
         return done
 
@@ -89,7 +95,8 @@ class _Commands(click.Group):
 @click.group(
     cls=_Commands,
     context_settings=_HELP,
-    epilog="Start with `moorline demo`, or `moorline scan .` in a repository of yours.",
+    epilog="Start with `moorline demo`, or `moorline scan .` in a repository of yours. "
+    "Exit codes: 0 clean, 1 findings, 2 usage or configuration, 3 some look-ups failed.",
 )
 @click.option(
     "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Print the version."
@@ -103,12 +110,13 @@ def app() -> None:
 
 
 @app.command(
+    short_help="Find every reference and say which ones float.",
     epilog=_examples(
         "moorline scan .                        what floats in this repository",
         "moorline scan --fail .                 the same; exit code 1 if anything does",
         "moorline scan -f json . | jq .files    for programs",
         "moorline scan -f sarif -o moorline.sarif .",
-    )
+    ),
 )
 @_path
 @_printing
@@ -124,12 +132,13 @@ def scan(path: Path, *, fail: bool, **printing: Any) -> int:
 
 
 @app.command(
+    short_help="Resolve, check, and show or write the pins.",
     epilog=_examples(
         "moorline pin .                         show what would be written, as a diff",
         "moorline pin --write .                 edit the files",
         "moorline pin --branch moorline/pins .  commit to a branch; the working tree stays as it is",
         "moorline pin --ledger ~/moorline.db .  update what is pinned already, too",
-    )
+    ),
 )
 @_path
 @_printing
@@ -160,11 +169,12 @@ def pin(
 
 
 @app.command(
+    short_help="Fail on references that the policy refuses.",
     epilog=_examples(
         "moorline guard . --base origin/main    only what came in since the common ancestor",
         "moorline guard .                       everything",
         "moorline guard . --base origin/main -f github",
-    )
+    ),
 )
 @_path
 @_printing
@@ -186,11 +196,13 @@ def guard(path: Path, *, base: str | None, **printing: Any) -> int:
 
 
 @app.command(
+    short_help="Show where one reference leads, and how it is judged.",
     epilog=_examples(
         "moorline explain node:22",
-        "moorline explain ghcr.io/acme/app:1.4@sha256:...",
         "moorline explain actions/checkout@v4",
-    )
+        "moorline explain ghcr.io/acme/app:1.4 --path ../app    by that repository's policy",
+        "moorline explain node:22 -f json",
+    ),
 )
 @click.argument("reference")
 @click.option(
@@ -213,7 +225,13 @@ def explain(reference: str, *, path: Path, format_: str) -> int:
     return local.explain(reference, path, as_json=format_ == "json")
 
 
-@app.command()
+@app.command(
+    short_help="Watch a push become a proposal, offline.",
+    epilog=_examples(
+        "moorline demo                          once, on the terminal",
+        "moorline serve --demo                  the same, and leave it on a page",
+    ),
+)
 def demo() -> int:
     """Watch a push become a proposal, with a sample repository.
 
@@ -225,11 +243,12 @@ def demo() -> int:
 
 
 @app.command(
+    short_help="Receive webhooks and work on them.",
     epilog=_examples(
         "moorline serve                         web and worker in one process",
         "moorline serve --demo                  the demo, if no forge is configured",
         "moorline serve --settings moorline.toml",
-    )
+    ),
 )
 @_listening
 @_serving
@@ -245,7 +264,13 @@ def serve(*, host: str | None, port: int | None, settings: Path | None, demo: bo
     return service.serve(settings, host=host, port=port)
 
 
-@app.command()
+@app.command(
+    short_help="Receive webhooks only.",
+    epilog=_examples(
+        "moorline web --host 0.0.0.0 --port 8000",
+        "moorline web --settings moorline.toml",
+    ),
+)
 @_listening
 @_serving
 def web(*, host: str | None, port: int | None, settings: Path | None) -> int:
@@ -255,7 +280,13 @@ def web(*, host: str | None, port: int | None, settings: Path | None) -> int:
     return service.serve(settings, host=host, port=port, worker=False)
 
 
-@app.command()
+@app.command(
+    short_help="Work on what `web` has received.",
+    epilog=_examples(
+        "moorline worker                        as many as you like, on one database",
+        "moorline worker --settings moorline.toml",
+    ),
+)
 @_serving
 def worker(*, settings: Path | None) -> int:
     """Work on what `web` has received. SIGTERM drains."""
@@ -287,3 +318,9 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         # Python would wait for look-ups that are under way; nobody else does.
         os._exit(_INTERRUPTED)
+    except Exception:  # noqa: BLE001 - an edge: a defect must not look like findings
+        import traceback
+
+        traceback.print_exc()
+        click.echo("moorline: This is a defect of Moorline. Please report it with these lines.", err=True)
+        raise SystemExit(_DEFECT) from None
