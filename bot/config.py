@@ -48,7 +48,7 @@ CONFIG_PATHS = (*PLACES, *MISNAMED)
 """What `load` wants to see of a repository."""
 MAX_BYTES = 64 * 1024
 
-FORMATS = ("dockerfile", "compose", "gitlab-ci", "github-actions")
+FORMATS = ("dockerfile", "compose", "gitlab-ci", "github-actions", "bake")
 """Names of the finders, as `finders.FINDERS` has them."""
 KEEP_TAGS = ("slsa-framework/slsa-github-generator/.github/workflows/*",)
 """References whose tools verify the tag and refuse a commit, wherever they are used."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping
 from functools import cache
 
-from bot.finders import compose, dockerfile, github_actions, gitlab_ci
+from bot.finders import bake, compose, dockerfile, github_actions, gitlab_ci
 from bot.finders.base import Finder
 from bot.model import Findings, Unread, UnreadReason
 from bot.source import Source
@@ -19,6 +19,7 @@ FINDERS: Mapping[str, Finder] = {
     "compose": compose,
     "gitlab-ci": gitlab_ci,
     "github-actions": github_actions,
+    "bake": bake,
 }
 
 HEAD = 4096

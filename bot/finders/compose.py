@@ -12,7 +12,6 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from bot import dockerfile
 from bot.finders.composefile import (
@@ -37,6 +36,7 @@ from bot.finders.composeproject import (
     is_stack,
     join,
 )
+from bot.finders.passed import takes_image
 from bot.finders.yaml import unread
 from bot.interpolation import (
     UNKNOWN,
@@ -476,15 +476,7 @@ class _Finder:
     def _is_image(self, path: str, name: str) -> bool:
         """Return whether a Dockerfile takes an argument for images alone, and whole."""
         data = self._world.files.get(path)
-        if data is None or not name.isidentifier():
-            return False
-        uses = _uses(data)
-        defaults = [use for use in uses if use.argument == name]
-        if defaults:
-            return all(use.skip in (None, SkipReason.PINNED) for use in defaults)
-        exact = sum(use.value in (f"${name}", f"${{{name}}}") for use in uses)
-        mentions = re.findall(rb"\$\{?" + name.encode() + rb"\b", data)
-        return 0 < exact == len(mentions)
+        return data is not None and takes_image(data, name)
 
     def _inline(self, unit: Unit, inline: Inline) -> None:
         replaced = _Replaced(inline.value.text, unit.settings)
@@ -608,12 +600,6 @@ def _ends_in_digest(template: Template) -> bool:
 
 def _undigested(text: str) -> str:
     return text.partition("@")[0]
-
-
-@lru_cache(maxsize=64)
-def _uses(data: bytes) -> tuple[dockerfile.Use, ...]:
-    """Return what a Dockerfile refers to with nothing passed to it; nothing of a large one."""
-    return dockerfile.scan(data).uses if len(data) <= MAX_CACHED else ()
 
 
 def _state(reference: Reference | None) -> State:

@@ -1,0 +1,1 @@
+FROM python:3.13@sha256:57b5b9aef43c7efac07f802ecf6ae320f57fe12e44581f34b234871a82cdbd3c

@@ -1,0 +1,24 @@
+variable "GO_IMAGE" { default = "golang:1.25" }
+variable "UNSET" { default = null }
+
+target "web" {
+  context = "web"
+  args = {
+    BASE    = "node:22"
+    VERSION = "1.2"
+    UNSET   = UNSET
+    GONE    = null
+    SUFFIX  = "alpine"
+  }
+}
+
+target "api" {
+  context    = "./api"
+  dockerfile = "Containerfile"
+  args       = { GO = GO_IMAGE, RUNTIME = "gcr.io/distroless/static:${VARIANT}" }
+}
+
+target "elsewhere" {
+  context = "https://github.com/acme/other.git"
+  args    = { BASE = "node:18" }
+}

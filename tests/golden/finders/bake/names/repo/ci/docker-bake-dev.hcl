@@ -1,0 +1,1 @@
+target "a" { contexts = { x = "docker-image://node:20" } }

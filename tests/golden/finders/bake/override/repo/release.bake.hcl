@@ -1,0 +1,4 @@
+target "release" {
+  inherits = ["app"]
+  contexts = { c = "docker-image://alpine:3" }
+}

@@ -1,0 +1,3 @@
+target "a" {
+  contexts = { a = "docker-image://node:20" }
+  args = {
