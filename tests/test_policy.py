@@ -491,3 +491,14 @@ def test_an_exception_leaves_a_pass_alone() -> None:
     outcome, reasons = judged(candidate(), decisions=(decision,))
     assert outcome is P
     assert not any("allowed" in one.text for one in reasons if one.check != "registries")
+
+
+def test_a_rulebook_says_what_the_rules_say() -> None:
+    made = config(ENVIRONMENTS)
+    book = policy.Rulebook(made)
+    for path in ("Dockerfile", "deploy/Dockerfile", "deploy/prod/Dockerfile", "x/y.yml"):
+        for cause in Cause:
+            for _ in range(2):
+                one = finding(path=path)
+                assert book.rules(one, cause) == policy.rules(one, cause, made)
+                assert book.wanted(one, cause) == policy.wanted(one, cause, made)

@@ -55,6 +55,28 @@ def wanted(finding: Finding, cause: Cause, config: Config) -> tuple[Check, ...]:
     return tuple(CHECKS[name] for name in rules(finding, cause, config))
 
 
+class Rulebook:
+    """The rules of one configuration, worked out once for findings that are alike."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._places = tuple(one for each in (config, *config.floors) for one in each.environments)
+        self._made: dict[tuple[object, ...], Mapping[str, Rule]] = {}
+
+    def rules(self, finding: Finding, cause: Cause) -> Mapping[str, Rule]:
+        """Return what `rules` returns for a finding."""
+        path = finding.location.path
+        here = tuple(any(globs.matches(glob, path) for glob in one.paths) for one in self._places)
+        key = (finding.kind, cause, here)
+        if key not in self._made:
+            self._made[key] = rules(finding, cause, self._config)
+        return self._made[key]
+
+    def wanted(self, finding: Finding, cause: Cause) -> tuple[Check, ...]:
+        """Return what `wanted` returns for a finding."""
+        return tuple(CHECKS[name] for name in self.rules(finding, cause))
+
+
 def rules(finding: Finding, cause: Cause, config: Config) -> Mapping[str, Rule]:
     """Return by name the rule of each check that is asked for."""
     made: dict[str, Rule] = {}
@@ -183,9 +205,13 @@ def judge(
     config: Config,
     now: datetime,
     decisions: Iterable[Decision] = (),
+    asked: Mapping[str, Rule] | None = None,
 ) -> tuple[Outcome, tuple[Reason, ...]]:
-    """Return the outcome for a candidate, and a reason for each check that was asked."""
-    asked = rules(candidate.finding, candidate.cause, config)
+    """Return the outcome for a candidate, and a reason for each check that was asked.
+
+    `asked` are the candidate's rules, where they are worked out already.
+    """
+    asked = rules(candidate.finding, candidate.cause, config) if asked is None else asked
     settled = tuple(decisions)
     worst = Outcome.PASS
     reasons: list[Reason] = []
