@@ -104,7 +104,7 @@ def test_blocks_and_their_attributes() -> None:
         '# c\r\nvariable "A" {\r\n  default = "x"\r\n  validation { condition = A != "" }\r\n}\r\n'
         'target "a" { tags = ["y"] }\nplain {\n}\nA = "1"\nA = "2"\n'
     )
-    assert [(one.kind, one.labels, dict(one.body).keys()) for one in document.blocks] == [
+    assert [(one.kind, one.labels, set(one.body)) for one in document.blocks] == [
         ("variable", ("A",), {"default"}),
         ("target", ("a",), {"tags"}),
         ("plain", (), set()),

@@ -40,14 +40,26 @@ def claims(path: str, head: bytes) -> bool:
 def needs(files: Mapping[str, bytes]) -> set[str]:
     """Return the paths that the finders want beside the files they claim.
 
-    A file that none claims is here because one wanted it, and may want others in its turn.
+    A finder is asked again of each file that it wanted, whoever else claims it: includes and bases
+    form chains.
     """
     wanted: set[str] = set()
-    for path, data in files.items():
-        takers = [finder for finder in FINDERS.values() if finder.claims(path, data[:HEAD])]
-        for finder in takers or FINDERS.values():
-            wanted.update(finder.needs(Source(path, data)))
-    return wanted - files.keys()
+    pending = [
+        (path, name)
+        for path, data in files.items()
+        for name, finder in FINDERS.items()
+        if finder.claims(path, data[:HEAD])
+    ]
+    asked = set(pending)
+    while pending:
+        path, name = pending.pop()
+        for other in FINDERS[name].needs(Source(path, files[path])):
+            if other not in files:
+                wanted.add(other)
+            elif (other, name) not in asked:
+                asked.add((other, name))
+                pending.append((other, name))
+    return wanted
 
 
 def find(
