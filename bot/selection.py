@@ -170,6 +170,7 @@ class _Selection:
         self.host = host
         self.owner = owner
         self.now = now
+        self.aside: dict[str, str | None] = {}
         self.decisions: dict[str, Decision] = {}
         for decision in decisions:
             if decision.what == "ignore" and decision.digest is None and _lasts(decision, now):
@@ -192,6 +193,7 @@ class _Selection:
         return self._by(
             finding,
             self._disabled,
+            self._left_out,
             self._ignored,
             self._decided,
             self._stays_tag,
@@ -213,6 +215,14 @@ class _Selection:
         if self.config.formats.get(finding.format, True):
             return None
         return SkipReason.DISABLED, f"`formats.{finding.format}` is switched off"
+
+    def _left_out(self, finding: Finding) -> _Why:
+        """Return why a file is left alone that another one led to, as an include or a base."""
+        path = finding.location.path
+        if path not in self.aside:
+            self.aside[path] = left_out(path, self.config)
+        reason = self.aside[path]
+        return (SkipReason.IGNORED, f"its file is {reason}") if reason is not None else None
 
     def _ignored(self, finding: Finding) -> _Why:
         for rule in self.config.ignore:

@@ -585,6 +585,21 @@ def test_folders_left_out(path: str, text: str, out: bool) -> None:
     assert (reason is not None) is out
 
 
+@pytest.mark.parametrize(
+    ("path", "text", "note"),
+    [
+        ("vendor/a/base.yml", "", "its file is below a `vendor` folder, which is left out unless `paths.inc"),
+        ("legacy/ci.yml", "paths: {exclude: [legacy/]}", "its file is left out by `paths.exclude`"),
+        ("vendor/a/base.yml", "paths: {include: [vendor/**]}", ""),
+        ("base.yml", "", ""),
+    ],
+)
+def test_files_left_out_that_others_lead_to_are_left_alone(path: str, text: str, note: str) -> None:
+    made = settled(image("node:20", path=path), text)
+    assert made.skip is (SkipReason.IGNORED if note else None)
+    assert made.note.startswith(note)
+
+
 def test_whose_folders_count() -> None:
     upper = parse("owner.yml", b"paths: {include: [deploy/**], exclude: [old/]}", policy=True)
     loose = parse("owner.yml", b"{paths: {include: [deploy/**]}, delegate: [paths]}", policy=True)
