@@ -300,7 +300,7 @@ def main() -> None:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that knows no "…" shows a "?"
     try:
-        raise SystemExit(app(standalone_mode=False))
+        code = app(standalone_mode=False)
     except click.exceptions.Exit as done:
         raise SystemExit(done.exit_code) from None
     except click.ClickException as error:
@@ -324,3 +324,4 @@ def main() -> None:
         traceback.print_exc()
         click.echo("moorline: This is a defect of Moorline. Please report it with these lines.", err=True)
         raise SystemExit(_DEFECT) from None
+    raise SystemExit(code)

@@ -46,6 +46,7 @@ from bot.model import (
     Snapshot,
     Span,
     State,
+    Status,
     Subject,
     Trigger,
     Unread,
@@ -64,6 +65,16 @@ R = TypeVar("R")
 
 _ROUNDS = 4
 """How deep files may ask for further files."""
+_PASSING = frozenset(
+    {
+        UnresolvedReason.TIMEOUT,
+        UnresolvedReason.UNREACHABLE,
+        UnresolvedReason.SERVER_ERROR,
+        UnresolvedReason.RATE_LIMITED,
+        UnresolvedReason.DEFERRED,
+    }
+)
+"""Trouble that another time may be over."""
 _NEEDED = 200
 """How many further files a run reads."""
 
@@ -216,9 +227,10 @@ def judge(
     """Return the verdicts on findings: looked up, checked, and weighed by the policy."""
     resolved = _resolve(chosen, services)
     paired = [_candidate(finding, resolved) for finding in chosen]
-    evidence = _gather([one for one in paired if isinstance(one, Candidate)], config, services)
+    rulebook = policy.Rulebook(config)
+    evidence = _gather([one for one in paired if isinstance(one, Candidate)], rulebook, services)
     return tuple(
-        _verdict(finding, one, evidence, config, services, now)
+        _verdict(finding, one, evidence, config, rulebook, services, now)
         for finding, one in zip(chosen, paired, strict=True)
     )
 
@@ -446,12 +458,12 @@ _Gathered: TypeAlias = Mapping[tuple[Reference, str], Mapping[str, Evidence]]
 """Evidence by check, of a reference's digest."""
 
 
-def _gather(made: Sequence[Candidate], config: Config, services: Services) -> _Gathered:
+def _gather(made: Sequence[Candidate], rulebook: policy.Rulebook, services: Services) -> _Gathered:
     """Return the evidence on each digest, new and old alike, gathered once."""
     asked: dict[tuple[str, Reference, str], tuple[Check, Subject]] = {}
     for one in made:
         reference = one.resolution.reference
-        for check in policy.wanted(one.finding, one.cause, config):
+        for check in rulebook.wanted(one.finding, one.cause):
             for digest in filter(None, {one.target, one.current}):
                 key = (check.name, reference, digest)
                 if key not in asked:
@@ -480,6 +492,7 @@ def _verdict(
     one: Candidate | Unresolved | None,
     evidence: _Gathered,
     config: Config,
+    rulebook: policy.Rulebook,
     services: Services,
     now: datetime,
 ) -> Verdict:
@@ -491,7 +504,8 @@ def _verdict(
     reference = one.resolution.reference
     new = evidence.get((reference, one.target), {})
     old = evidence.get((reference, one.current), {}) if one.current else {}
-    outcome, reasons = policy.judge(one, old, new, config, now, services.decisions)
+    asked = rulebook.rules(finding, one.cause)
+    outcome, reasons = policy.judge(one, old, new, config, now, services.decisions, asked)
     return Verdict(
         finding=finding, outcome=outcome, reasons=reasons, candidate=one, evidence=tuple(new.values())
     )
@@ -591,6 +605,23 @@ def propose(report: Report, config: Config, base: str) -> Proposal | None:
     return proposals.pin(report, confirmed.written, confirmed.edits, confirmed.unread, config, base)
 
 
+def passing(report: Report) -> str:
+    """Return which trouble with look-ups may be over soon, in one sentence; empty where there is none."""
+    places = [
+        f"{one.finding.location.path}:{one.finding.location.line}" for one in report.verdicts if _passing(one)
+    ]
+    if not places:
+        return ""
+    more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+    return f"Some look-ups failed and are tried again: {visible(places[0])}{more}."
+
+
+def _passing(verdict: Verdict) -> bool:
+    if verdict.unresolved is not None:
+        return verdict.unresolved.reason in _PASSING
+    return verdict.outcome is Outcome.HOLD and any(one.status is Status.ERROR for one in verdict.evidence)
+
+
 # --- publish ------------------------------------------------------------------------------
 
 
@@ -601,9 +632,6 @@ def publish(proposal: Proposal, forge: Forge, ours: Container[str]) -> Published
     Safe to repeat: what is there already is left.  A branch whose head is none of
     them is somebody else's and left alone.  Raises `SupersededError` where the base moved.
     """
-    _, head = forge.head(proposal.repository, proposal.base)
-    if head != proposal.commit:
-        raise SupersededError(f"{proposal.base} moved to {head} while the proposal was made")
     there = forge.branch(proposal.repository, proposal.branch)
     change = Change(
         repository=proposal.repository,
@@ -614,8 +642,12 @@ def publish(proposal: Proposal, forge: Forge, ours: Container[str]) -> Published
         message=proposal.message,
         edits=proposal.edits,
     )
+    # First of all: what was written before a crash is ours, and must be known as such ever after.
     if there is not None and forge.made(change, there):
         return Published(branch=proposal.branch, commit=there, action="unchanged")
+    _, head = forge.head(proposal.repository, proposal.base)
+    if head != proposal.commit:
+        raise SupersededError(f"{proposal.base} moved to {head} while the proposal was made")
     if there is not None and there not in ours:
         return Published(
             branch=proposal.branch,

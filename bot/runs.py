@@ -8,15 +8,18 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from bot import pipeline
-from bot.errors import ForgeError
+from bot.config import Mode
+from bot.errors import ForgeError, TransientError
 from bot.forges.base import Forge
 from bot.model import ImageReference, Job, Proposal, Report
 from bot.output import diff
-from bot.proposals import GROUP
-from bot.store.base import Proposals, ProposalState, WritableLedger
+from bot.proposals import GROUP, branch_name
+from bot.store.base import Proposals, ProposalState, StoredProposal, WritableLedger
 
 _CLOSE = "close:"
 """Before the id of a published proposal that has nothing left to say."""
+_AGAIN = "again:"
+"""Before the id of a proposal that lacks what could not be looked up for now."""
 
 
 class Memory(Protocol):
@@ -59,23 +62,41 @@ class Runs:
         base, commit = self._forge.head(job.repository, job.ref)
         reading = pipeline.AtCommit(self._forge, job.repository, commit)
         services = replace(self._services(job), reading=lambda _job: reading)
+        config = pipeline.configuration(reading, services)
+        if config.mode is Mode.PAUSED or base.startswith(branch_name("", config)):
+            return None  # a branch of ours is no base: what we propose is not proposed to
         report = pipeline.inspect(job, services, now)
         remember(report, self._memory.ledger(services.scope), now)
-        config = pipeline.configuration(reading, services)
+        if config.mode is not Mode.PROPOSE:
+            return None
         proposal = pipeline.propose(report, config, base)
-        if proposal is not None:
-            return self._memory.proposals.store(self._forge.name, proposal, shown(report), now)
+        trouble = pipeline.passing(report)
         current = self._memory.proposals.current(self._forge.name, job.repository, base, GROUP)
+        if proposal is not None:
+            identity = self._store(proposal, current, shown(report), now)
+            return f"{_AGAIN}{identity}" if trouble else identity
+        if trouble:
+            raise TransientError(trouble)  # a registry that is down says nothing about what is left to pin
         return f"{_CLOSE}{current.id}" if current is not None else None
 
+    def _store(self, proposal: Proposal, current: StoredProposal | None, diff: str, now: datetime) -> str:
+        if current is not None:
+            there = current.proposal
+            if (there.commit, there.digest) == (proposal.commit, proposal.digest):
+                return current.id
+        return self._memory.proposals.store(self._forge.name, proposal, diff, now)
+
     def publish(self, proposal: str) -> None:
-        """Make the forge match the stored proposal; safe to repeat.  Raises what forges raise."""
-        closing = proposal.startswith(_CLOSE)
-        identity = proposal.removeprefix(_CLOSE)
+        """Make the forge match the stored proposal; safe to repeat.
+
+        Raises what forges raise; `ForgeError` where the branch is somebody else's by now, and
+        `TransientError` after publishing what could be looked up while something could not.
+        """
+        kind, identity = _kind(proposal)
         stored = self._memory.proposals.get(identity)
         if stored is None:
             raise ForgeError(f"The proposal {identity} is not in the store any more.")
-        if closing:
+        if kind == _CLOSE:
             self._close(identity, stored.proposal)
             return
         made = stored.proposal
@@ -90,6 +111,10 @@ class Runs:
             url=published.url,
             detail=published.detail,
         )
+        if left:
+            raise ForgeError(f"{published.branch} is left alone: {published.detail}.")
+        if kind == _AGAIN:
+            raise TransientError("Some look-ups failed and are tried again; the others are proposed.")
 
     def _close(self, identity: str, made: Proposal) -> None:
         """Take the branch of a proposal away that has nothing left to say, if it is still ours."""
@@ -100,6 +125,14 @@ class Runs:
         self._memory.proposals.mark(
             identity, ProposalState.SUPERSEDED, self._clock(), detail="nothing is left to pin"
         )
+
+
+def _kind(proposal: str) -> tuple[str, str]:
+    """Return what is to be done with a stored proposal, and its id."""
+    for kind in (_CLOSE, _AGAIN):
+        if proposal.startswith(kind):
+            return kind, proposal.removeprefix(kind)
+    return "", proposal
 
 
 def remember(report: Report, ledger: WritableLedger, now: datetime) -> None:

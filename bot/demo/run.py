@@ -69,14 +69,19 @@ class _Watched:
         self._done = done
 
     def plan(self, job: Job) -> str | None:
-        proposal = self._work.plan(job)
-        if proposal is None:
-            self._done.set()
+        proposal = None
+        try:
+            proposal = self._work.plan(job)
+        finally:
+            if proposal is None:
+                self._done.set()
         return proposal
 
     def publish(self, proposal: str) -> None:
-        self._work.publish(proposal)
-        self._done.set()
+        try:
+            self._work.publish(proposal)
+        finally:
+            self._done.set()
 
 
 @dataclass(slots=True)
@@ -110,8 +115,10 @@ class _Run:
                 return
             if time.monotonic() > deadline:
                 raise MoorlineError("The demo's run did not end.", advice="Please report this.")
-        [stored] = self.service.store.proposals.recent(1)
-        self._show(stored)
+        made = self.service.store.proposals.recent(1)
+        if not made or not made[0].commits:
+            raise MoorlineError("The demo's run made no proposal.", advice="Please report this.")
+        self._show(made[0])
         self.told = True
 
     def _push(self) -> int:

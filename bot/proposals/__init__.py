@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from bot.model import Proposal
-from bot.proposals.pins import GROUP, pin, view
+from bot.proposals.pins import GROUP, branch_name, pin, view
 
-__all__ = ["GROUP", "Proposal", "pin", "view"]
+__all__ = ["GROUP", "Proposal", "branch_name", "pin", "view"]

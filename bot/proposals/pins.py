@@ -81,6 +81,11 @@ class View:
     """The things pinned, by names of a closed grammar: fit for a commit message."""
 
 
+def branch_name(base: str, config: Config) -> str:
+    """Return the branch of the proposal for a base; for an empty base, how all of them begin."""
+    return f"{config.branch_prefix}pin/{base}"
+
+
 def pin(
     report: Report,
     written: Sequence[Verdict],
@@ -105,7 +110,7 @@ def pin(
         base=base,
         commit=report.commit or "",
         group=GROUP,
-        branch=f"{config.branch_prefix}pin/{base}",
+        branch=branch_name(base, config),
         title=title,
         body=body,
         message=message + "\n\n" + "\n".join(trailers) + "\n",
