@@ -48,7 +48,9 @@ _ACTIONS = ("/action.yml", "/action.yaml")
 
 _USES = frozenset({"jobs.*.uses", "jobs.*.steps[].uses", "runs.steps[].uses"})
 _IMAGES = ("jobs.*.container", "jobs.*.container.image", "jobs.*.services.*", "jobs.*.services.*.image")
+_CONTEXTS = ("jobs.*.steps[].with.build-contexts", "runs.steps[].with.build-contexts")
 _TABLE = Table([*sorted(_USES), *_IMAGES, "runs.image"])
+_CONTEXT_TABLE = Table(_CONTEXTS)
 
 _WORDS = (b"uses", b"image", b"container", b"services", b"docker", b"KO_DOCKER_REPO", b"\\")
 """Without one of these there is nothing to find; an escape may hide a key."""
@@ -57,6 +59,10 @@ _JOBS = re.compile(rb"""^["']?jobs["']?[ \t]*:""", re.MULTILINE)
 
 _NO_TEXT = frozenset({"tag:yaml.org,2002:null", "tag:yaml.org,2002:bool"})
 _DOCKER = "docker://"
+_CONTEXT = re.compile(r"(?<==)docker-image://((?:\$\{\{[^{}\n]*\}\}|[^\s\"',\\$])+)")
+"""The image of a named context: `node=docker-image://node:22`."""
+MAX_CONTEXTS = 10_000
+"""Characters of a step's contexts in which images are looked for."""
 _URL = re.compile(
     r"https?://(?P<host>[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?)/(?P<rest>[^\s?#]+)", re.IGNORECASE
 )
@@ -162,6 +168,10 @@ class _File:
         for literal in self._fed.literals:
             if _is_text(literal.node):
                 self._image(literal.node, literal.where, literal=literal)
+        if b"build-contexts" in self._tree.source.data:
+            for hit in _CONTEXT_TABLE.walk(self._tree):
+                if isinstance(hit.node, Scalar):
+                    self._contexts(hit.node, hit.where)
         return list(self._found.values())
 
     def _take(self, hit: Hit, node: Scalar) -> None:
@@ -180,6 +190,28 @@ class _File:
         if literal is not None:
             reading = _as_literal(reading, literal)
         self._add(node, where, Kind.IMAGE, reading, lead=lead, literal=literal)
+
+    def _contexts(self, node: Scalar, where: str) -> None:
+        """Add the images among the named contexts of a build, each on its line."""
+        text, offset = self._tree.text.text, self._tree.text.offset
+        start = node.start_mark.index
+        end = min(node.end_mark.index, start + MAX_CONTEXTS)
+        escaped = node.style == '"' and "\\" in text[start:end]
+        for found in _CONTEXT.finditer(text, start, end):
+            reading = _read_image(found[1])
+            place = (offset(found.start(1)), offset(found.end(1)))
+            if place not in self._found:
+                self._found[place] = Finding(
+                    format=FORMAT,
+                    kind=Kind.IMAGE,
+                    where=where,
+                    location=self._tree.source.location(*place),
+                    value=found[1],
+                    reference=reading.reference,
+                    state=reading.state,
+                    skip=SkipReason.ESCAPED if escaped and reading.skip is None else reading.skip,
+                    note=reading.note,
+                )
 
     def _action(self, node: Scalar, where: str) -> None:
         text = node.value.strip("\n") if node.style in ("|", ">") else node.value
