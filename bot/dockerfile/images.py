@@ -25,7 +25,7 @@ from bot.dockerfile.patterns import Glob
 from bot.dockerfile.uses import BROKEN, MAX_TROUBLE, Use, Uses, is_template, templated, unclosed
 from bot.dockerfile.words import UNKNOWN, Run, Traced, Value
 from bot.model import ImageReference, SkipReason
-from bot.reference import parse_image
+from bot.reference import is_digest, parse_image
 
 _KEYWORD = re.compile(
     "add|arg|cmd|copy|entrypoint|env|expose|healthcheck|label|maintainer|onbuild|run|shell|stopsignal|user|volume|"
@@ -275,6 +275,8 @@ class _Scanner:
             self._uses.template(where, word)
         elif value.problem:
             self._uses.unknown(where, word, SkipReason.VARIABLE, value.problem)
+        elif value.literal and not value.text.known and _ends_in_digest(word.text):
+            self._uses.pinned(where, word)
         elif not value.text.known:
             note = f"The file does not say what {self._arguments.untold(value)} is."
             if value.literal:
@@ -312,6 +314,12 @@ class _Scanner:
             if passed:
                 skip, note = SkipReason.OVERRIDDEN, given
             self._uses.known(where, value.text, value.text, skip, note, argument)
+
+
+def _ends_in_digest(text: bytes) -> bool:
+    """Return whether a digest decides, whatever the variables before it come to."""
+    _, at, digest = text.rpartition(b"@")
+    return bool(at) and is_digest(digest.decode("latin-1"))
 
 
 def _familiar(image: ImageReference) -> tuple[str, str, str | None, str | None]:

@@ -69,6 +69,10 @@ class Uses:
         """Add a reference that the file does not tell."""
         self._add(where, place, None, State.UNKNOWN, skip, note)
 
+    def pinned(self, where: str, place: Traced) -> None:
+        """Add a reference whose name the file does not tell, and whose digest it does."""
+        self._add(where, place, None, State.PINNED, SkipReason.PINNED, "")
+
     def known(
         self,
         where: str,

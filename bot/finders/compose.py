@@ -630,7 +630,7 @@ def _why_not(shown: _Shown, reference: ImageReference | None) -> tuple[SkipReaso
     if len(template) == 1:
         return _why_not_variable(shown.resolved, variables[0].name, reference)
     if _ends_in_digest(template):
-        return SkipReason.PARTIAL_VARIABLE, "The digest decides, whatever the variable says."
+        return SkipReason.PINNED, ""  # whatever the variable says
     example = str(reference) if reference is not None else "name:tag"
     return SkipReason.PARTIAL_VARIABLE, _WHOLE.format(example=example)
 
