@@ -124,6 +124,13 @@ def test_which_dockerfile_is_meant(fields: str, files: dict[str, str], dockerfil
     assert " ".join(sorted(one.dockerfile or "?" for one in found.arguments)) == dockerfile
 
 
+def test_arguments_of_an_expression() -> None:
+    found = find('target "a" { args = merge({ BASE = "x" }, MORE) }')
+    assert {("BASE", "Dockerfile"), ("MORE", "Dockerfile")} <= {
+        (one.name, one.dockerfile) for one in found.arguments
+    }
+
+
 def test_targets_that_inherit_from_each_other() -> None:
     found = find('target "a" { inherits = ["b"]\nargs = { A = "1" } }\ntarget "b" { inherits = ["a"] }')
     assert [(one.name, one.dockerfile) for one in found.arguments] == [("A", "Dockerfile")]

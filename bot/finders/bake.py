@@ -399,7 +399,10 @@ class _Project:
             matrix = frozenset(self.matrix(name))
             for target in targets:
                 body, where = target.block.body, f"target.{shown(name)}"
-                for path, pair in self.pairs(target.path, body.get("contexts")):
+                merged = body.get("contexts")
+                if isinstance(merged, Other):
+                    yield from self._context(target.path, merged, f"{where}.contexts", matrix)
+                for path, pair in self.pairs(target.path, merged):
                     place = f"{where}.contexts.{shown(self.raw(path, pair.key))}"
                     yield from self._context(path, pair.value, place, matrix)
                 for path, pair in islice(self.pairs(target.path, body.get("args")), left):
@@ -416,6 +419,9 @@ class _Project:
             held = self.variables.get(value.name, [])
             if any(isinstance(one.value, Template) and _cut(one.value) is not None for one in held):
                 yield from _slot(path, value, where, matrix)
+        elif isinstance(value, Other):
+            for one in value.strings:
+                yield from self._context(path, one, where, matrix)
 
     def _is_image(self, name: str, argument: str) -> bool:
         """Return whether every Dockerfile that an argument goes to takes it for images alone, and whole."""
@@ -554,6 +560,12 @@ class _File:
                 seen |= names
 
     def _arguments(self, target: str, block: Block) -> Iterator[BuildArgument]:
+        merged = block.body.get("args")
+        if isinstance(merged, Other):  # `merge({ A = 1 }, B)`: any of these names may be a key
+            location = self.project.place(self.source.path, Template((), block.start, block.start))
+            for name in sorted(merged.names):
+                for one in self.project.consumers(target):
+                    yield BuildArgument(name=name, dockerfile=one, location=location)
         for path, pair in self.project.pairs(self.source.path, block.body.get("args")):
             name = pair.key.text
             if name is not None and _ARGUMENT.fullmatch(name) and not self.project.is_null(pair.value):

@@ -48,7 +48,8 @@ _ACTIONS = ("/action.yml", "/action.yaml")
 
 _USES = frozenset({"jobs.*.uses", "jobs.*.steps[].uses", "runs.steps[].uses"})
 _IMAGES = ("jobs.*.container", "jobs.*.container.image", "jobs.*.services.*", "jobs.*.services.*.image")
-_CONTEXTS = ("jobs.*.steps[].with.build-contexts", "runs.steps[].with.build-contexts")
+_INPUTS = ("build-contexts", "set")
+_CONTEXTS = [f"{steps}[].with.{name}" for steps in ("jobs.*.steps", "runs.steps") for name in _INPUTS]
 _TABLE = Table([*sorted(_USES), *_IMAGES, "runs.image"])
 _CONTEXT_TABLE = Table(_CONTEXTS)
 
@@ -59,8 +60,9 @@ _JOBS = re.compile(rb"""^["']?jobs["']?[ \t]*:""", re.MULTILINE)
 
 _NO_TEXT = frozenset({"tag:yaml.org,2002:null", "tag:yaml.org,2002:bool"})
 _DOCKER = "docker://"
+_DOCKER_IMAGE = b"docker-image://"
 _CONTEXT = re.compile(r"(?<==)docker-image://((?:\$\{\{[^{}\n]*\}\}|[^\s\"',\\$])+)")
-"""The image of a named context: `node=docker-image://node:22`."""
+"""The image of a named context: `node=docker-image://node:22`, or `app.contexts.node=...` for bake."""
 MAX_CONTEXTS = 10_000
 """Characters of a step's contexts in which images are looked for."""
 _URL = re.compile(
@@ -168,7 +170,7 @@ class _File:
         for literal in self._fed.literals:
             if _is_text(literal.node):
                 self._image(literal.node, literal.where, literal=literal)
-        if b"build-contexts" in self._tree.source.data:
+        if _DOCKER_IMAGE in self._tree.source.data:
             for hit in _CONTEXT_TABLE.walk(self._tree):
                 if isinstance(hit.node, Scalar):
                     self._contexts(hit.node, hit.where)

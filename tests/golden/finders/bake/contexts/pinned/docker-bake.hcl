@@ -24,3 +24,12 @@ target "base" {
   contexts = { docker.io/library/debian:12 = "docker-image://debian:13" }
   dockerfile = "base.Dockerfile"
 }
+
+target "evaluated" {
+  contexts = merge({ one = "docker-image://perl:5@sha256:693abb00c2d6d343d6ed5c747139801832814561b031109ec91ea00c8bdc8245", two = "./two" }, LOCAL ? {} : { three = "docker-image://perl:${V}" })
+}
+target "chosen" {
+  contexts = {
+    node = LOCAL ? "./node" : "docker-image://node:24@sha256:95d84dddd1ac4c11eda7d6bbc5ea94c30fb1b0b128cb80cf278c73563356ce65"
+  }
+}

@@ -24,3 +24,12 @@ target "base" {
   contexts = { docker.io/library/debian:12 = "docker-image://debian:13" }
   dockerfile = "base.Dockerfile"
 }
+
+target "evaluated" {
+  contexts = merge({ one = "docker-image://perl:5", two = "./two" }, LOCAL ? {} : { three = "docker-image://perl:${V}" })
+}
+target "chosen" {
+  contexts = {
+    node = LOCAL ? "./node" : "docker-image://node:24"
+  }
+}
