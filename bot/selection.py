@@ -158,14 +158,14 @@ class _Selection:
     ) -> None:
         self.config = config
         self.built = built
-        self.arguments: dict[str, list[BuildArgument]] = {}
+        self.arguments: dict[tuple[str, str | None], BuildArgument] = {}
         for one in arguments:
-            self.arguments.setdefault(one.name, []).append(one)
-        self.contexts: dict[_Familiar, list[BuildContext]] = {}
+            self.arguments.setdefault((one.name, one.dockerfile), one)
+        self.contexts: dict[tuple[_Familiar, str | None], BuildContext] = {}
         for context in contexts:
             image = parse_image(context.name)
             if image is not None:
-                self.contexts.setdefault(_familiar(image), []).append(context)
+                self.contexts.setdefault((_familiar(image), context.dockerfile), context)
         self.marks = marks
         self.host = host
         self.owner = owner
@@ -276,15 +276,16 @@ class _Selection:
     def _overridden(self, finding: Finding) -> _Why:
         if finding.argument is None:
             return None
-        path = finding.location.path
-        for one in self.arguments.get(finding.argument, ()):
-            if one.dockerfile == path or (one.dockerfile is None and finding.format == _DOCKERFILE):
-                place = one.location
-                return (
-                    SkipReason.OVERRIDDEN,
-                    f"{place.path}:{place.line} passes {finding.argument}, so this default may not be used",
-                )
-        return None
+        passed = self.arguments.get((finding.argument, finding.location.path))
+        if passed is None and finding.format == _DOCKERFILE:
+            passed = self.arguments.get((finding.argument, None))
+        if passed is None:
+            return None
+        place = passed.location
+        return (
+            SkipReason.OVERRIDDEN,
+            f"{place.path}:{place.line} passes {finding.argument}, so this default may not be used",
+        )
 
     def _masked(self, finding: Finding) -> _Why:
         """Return whether a named build context takes an image's place: a pin would break the match."""
@@ -295,14 +296,15 @@ class _Selection:
             or not isinstance(reference, ImageReference)
         ):
             return None
-        for one in self.contexts.get(_familiar(reference), ()):
-            if one.dockerfile in (None, finding.location.path):
-                place = one.location
-                return (
-                    SkipReason.OVERRIDDEN,
-                    f"{place.path}:{place.line} passes a build context named {one.name} in its place",
-                )
-        return None
+        name = _familiar(reference)
+        passed = self.contexts.get((name, finding.location.path)) or self.contexts.get((name, None))
+        if passed is None:
+            return None
+        place = passed.location
+        return (
+            SkipReason.OVERRIDDEN,
+            f"{place.path}:{place.line} passes a build context named {passed.name} in its place",
+        )
 
 
 def _familiar(image: ImageReference) -> _Familiar:

@@ -563,9 +563,9 @@ class _File:
         merged = block.body.get("args")
         if isinstance(merged, Other):  # `merge({ A = 1 }, B)`: any of these names may be a key
             location = self.project.place(self.source.path, Template((), block.start, block.start))
-            for name in sorted(merged.names):
+            for mentioned in sorted(merged.names):
                 for one in self.project.consumers(target):
-                    yield BuildArgument(name=name, dockerfile=one, location=location)
+                    yield BuildArgument(name=mentioned, dockerfile=one, location=location)
         for path, pair in self.project.pairs(self.source.path, block.body.get("args")):
             name = pair.key.text
             if name is not None and _ARGUMENT.fullmatch(name) and not self.project.is_null(pair.value):
