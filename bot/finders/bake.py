@@ -58,9 +58,11 @@ MAX_TEXT = 2000
 MAX_DEPTH = 12
 """Variables that stand for one another."""
 MAX_FACTS = 5000
-"""Arguments, contexts and names of one file, and values that are looked at as images."""
-MAX_CHECKED = 8
+"""Arguments, contexts and names of one file."""
+MAX_CHECKED = 16
 """Dockerfiles that are asked what they take an argument for."""
+MAX_CHECKED_ARGUMENTS = 2000
+"""Arguments of a folder's files that Dockerfiles are asked about."""
 MAX_RAW = 300
 """Characters of a value that is not edited which a report shows."""
 
@@ -78,7 +80,7 @@ _SHELL = "A value of {name} in the environment goes before this one."
 _SHARED = "{name} is used in other places too, which a digest would break."
 _SEVERAL = "{name} is set in several bake files."
 _UNSET = "No plain value for {name} in the files."
-_MATRIX = "The target's matrix sets {name}."
+_MATRIX = "A matrix or a function's caller sets {name}."
 _WHOLE = "Let one variable hold the whole reference: its default can be pinned."
 _INLINE = "Bake puts its own variables into this Dockerfile."
 
@@ -167,7 +169,7 @@ class _Slot:
     start: int
     end: int
     matrix: frozenset[str] = frozenset()
-    """Variables that the target's matrix sets."""
+    """Variables that the target's matrix or a function's caller sets."""
 
     @property
     def whole(self) -> str | None:
@@ -394,7 +396,12 @@ class _Project:
 
     def slots(self) -> Iterator[_Slot]:
         """Yield the values of contexts and arguments that are images."""
-        left = MAX_FACTS
+        left = MAX_CHECKED_ARGUMENTS
+        for name, results in self.functions.items():
+            for held in results:
+                pieces = held.value.pieces if isinstance(held.value, Template) else ()
+                local = frozenset(piece.name for piece in pieces if isinstance(piece, Hole) and piece.name)
+                yield from self._context(held.path, held.value, f"function.{shown(name)}.result", local)
         for name, targets in self.targets.items():
             matrix = frozenset(self.matrix(name))
             for target in targets:
@@ -424,11 +431,13 @@ class _Project:
                 yield from self._context(path, one, where, matrix)
 
     def _is_image(self, name: str, argument: str) -> bool:
-        """Return whether every Dockerfile that an argument goes to takes it for images alone, and whole."""
+        """Return whether the Dockerfiles that make use of an argument take it for images alone, and whole."""
         places = self.consumers(name)
-        return 0 < len(places) <= MAX_CHECKED and all(
-            one is not None and one in self.files and takes_image(self.files[one], argument) for one in places
-        )
+        if len(places) > MAX_CHECKED:
+            return False
+        held = [self.files.get(one) if one is not None else None for one in places]
+        used = [data for data in held if data is None or argument.encode() in data]
+        return bool(used) and all(data is not None and takes_image(data, argument) for data in used)
 
     def place(self, path: str, template: Template) -> Location:
         """Return where a string stands."""

@@ -22,3 +22,18 @@ target "elsewhere" {
   context = "https://github.com/acme/other.git"
   args    = { BASE = "node:18" }
 }
+
+target "child" {
+  inherits   = ["web"]
+  dockerfile = "child.Dockerfile"
+}
+
+target "mixed" {
+  dockerfile = "mixed.Dockerfile"
+  args       = { ONE = "redis:8@sha256:afcc918cd48584271dd69b80d727b83fa3782afc439fb51650b211725aa53b0f", TWO = "redis:7" }
+}
+
+target "mixed-child" {
+  inherits   = ["mixed"]
+  dockerfile = "other.Dockerfile"
+}

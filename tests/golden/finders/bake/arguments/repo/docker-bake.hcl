@@ -22,3 +22,18 @@ target "elsewhere" {
   context = "https://github.com/acme/other.git"
   args    = { BASE = "node:18" }
 }
+
+target "child" {
+  inherits   = ["web"]
+  dockerfile = "child.Dockerfile"
+}
+
+target "mixed" {
+  dockerfile = "mixed.Dockerfile"
+  args       = { ONE = "redis:8", TWO = "redis:7" }
+}
+
+target "mixed-child" {
+  inherits   = ["mixed"]
+  dockerfile = "other.Dockerfile"
+}

@@ -33,3 +33,15 @@ target "chosen" {
     node = LOCAL ? "./node" : "docker-image://node:24@sha256:95d84dddd1ac4c11eda7d6bbc5ea94c30fb1b0b128cb80cf278c73563356ce65"
   }
 }
+
+function "upstream" {
+  params = [name]
+  result = "docker-image://ghcr.io/acme/${name}:1"
+}
+target "called" {
+  contexts = { a = upstream("a") }
+}
+function "whole" {
+  params = [ALPINE]
+  result = "docker-image://${ALPINE}"
+}

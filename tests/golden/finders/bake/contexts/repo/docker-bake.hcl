@@ -33,3 +33,15 @@ target "chosen" {
     node = LOCAL ? "./node" : "docker-image://node:24"
   }
 }
+
+function "upstream" {
+  params = [name]
+  result = "docker-image://ghcr.io/acme/${name}:1"
+}
+target "called" {
+  contexts = { a = upstream("a") }
+}
+function "whole" {
+  params = [ALPINE]
+  result = "docker-image://${ALPINE}"
+}

@@ -1,0 +1,5 @@
+ARG ONE
+ARG TWO
+FROM $ONE
+FROM scratch
+LABEL two=$TWO
