@@ -83,7 +83,7 @@ def left_out(path: str, config: Config) -> str | None:
 def _excluded(path: str, patterns: Iterable[str]) -> bool:
     if not path.endswith("/"):
         return _in(path, patterns)
-    whole = (pattern for pattern in patterns if pattern.endswith("/**"))
+    whole = (pattern for pattern in patterns if pattern.endswith(("/**", "/")))
     return _in(f"{path}{_SOMETHING}", whole)
 
 

@@ -666,8 +666,9 @@ def test_folders_are_entered_only_where_something_below_could_be_looked_at(
     assert (selection.left_out(folder, config) is None) is entered
 
 
-def test_an_excluded_folder_is_not_entered() -> None:
-    config = Config(places=(Places(exclude=("legacy/**",)),))
+@pytest.mark.parametrize("pattern", ["legacy/**", "legacy/"])
+def test_an_excluded_folder_is_not_entered(pattern: str) -> None:
+    config = Config(places=(Places(exclude=(pattern,)),))
     assert selection.left_out("legacy/", config) is not None
     assert selection.left_out("legacy/a/", config) is not None
     assert selection.left_out("lega/", config) is None
