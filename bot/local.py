@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ from bot.output import diff as diffs
 from bot.output import table
 from bot.progress import progress
 from bot.runs import remember
+from bot.settings import Lookups
 from bot.visible import visible
 
 if TYPE_CHECKING:
@@ -43,11 +45,12 @@ class Printing:
 def scan(path: Path, printing: Printing, *, fail: bool) -> int:
     """Print what is in a folder; return the exit code."""
     with progress(quiet=printing.quiet):
-        survey = pipeline.look(_job(path), wiring.ground(Directory(path)), _now())
-    verdicts = tuple(Verdict(finding=one, outcome=Outcome.PASS) for one in survey.selected)
-    report = survey.report(verdicts, _now())
+        ground = wiring.ground(Directory(path), Lookups.from_environ(os.environ))
+        survey = pipeline.look(_job(path), ground, _now())
+    found = [pipeline.grounded(one, ground) for one in survey.selected]
+    report = survey.report(tuple(Verdict(finding=one, outcome=Outcome.PASS) for one in found), _now())
     _print(report, printing)
-    floats = any(one.skip is None and one.state is State.FLOATING for one in survey.selected)
+    floats = any(one.skip is None and one.state is State.FLOATING for one in found)
     return FOUND if fail and floats else CLEAN
 
 

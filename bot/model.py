@@ -455,6 +455,8 @@ class Report:
     """What was looked at; never stored."""
     found: Mapping[str, tuple[Finding, ...]]
     """What the finders said before selection, by the file that they read."""
+    notes: tuple[str, ...] = ()
+    """What the repository's configuration says in vain, one sentence each."""
 
 
 # --- what is written ----------------------------------------------------------------------

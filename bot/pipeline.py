@@ -289,6 +289,7 @@ class Survey:
             made_at=now,
             snapshot=self.snapshot,
             found=self.found,
+            notes=self.config.overruled,
         )
 
 

@@ -33,6 +33,7 @@ KNOWN = frozenset(
         "MOORLINE_LOG_FORMAT",
         "MOORLINE_MAX_BODY",
         "MOORLINE_PAGES",
+        "MOORLINE_POLICY",
         "MOORLINE_PORT",
         "MOORLINE_PUBLIC_URL",
         "MOORLINE_REGISTRY_MIRRORS",
@@ -58,6 +59,8 @@ class Lookups:
     """URL of a registry to the token servers elsewhere that may see its credentials."""
     credential_owners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Key of a login in Docker's file, or `*`, to the owners (`host/owner`) it may be used for."""
+    policy: Path | None = None
+    """The server's own configuration: the floor of every repository's."""
     ca_bundle: str | None = None
     """File of PEM certificates that are trusted besides the system's."""
     allowed: tuple[str, ...] = ()
@@ -77,6 +80,7 @@ class Lookups:
             git_mirrors=_mirrors(environ, "MOORLINE_GIT_MIRRORS"),
             registry_realms=_realms(environ, "MOORLINE_REGISTRY_REALMS"),
             credential_owners=_owners(environ, "MOORLINE_CREDENTIAL_OWNERS"),
+            policy=Path(environ["MOORLINE_POLICY"]) if environ.get("MOORLINE_POLICY") else None,
             ca_bundle=environ.get("MOORLINE_CA_BUNDLE") or None,
             allowed=_allowed(environ, "MOORLINE_EGRESS_ALLOW"),
             github_host=_host(environ, "MOORLINE_GITHUB_URL", "github.com"),

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urlsplit
 
-from bot.config import Config
+from bot.config import Config, parse
+from bot.errors import ConfigurationError, UsageError
 from bot.forges.directory import Directory
 from bot.model import Job
 from bot.pipeline import AtCommit, Ground, Services
 from bot.progress import Report as Progress
 from bot.settings import Lookups
 from bot.trust.base import Ledger, Sources
+from bot.visible import visible
 
 if TYPE_CHECKING:
     from bot.forges.git import GitForge
@@ -49,23 +51,33 @@ def spread(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
         pool.shutdown(wait=waits, cancel_futures=True)
 
 
-def ground(directory: Directory, lookups: Lookups | None = None) -> Ground:
+def ground(directory: Directory, lookups: Lookups) -> Ground:
     """Return what a look at a folder needs: nothing of it asks the network."""
     host, repository = directory.origin() or ("", "")
     return Ground(
         reading=lambda _job: directory,
-        server=Config(),
+        server=policy(lookups),
         host=host,
         owner=repository.partition("/")[0],
         hosts=own_hosts(host if host != GITHUB else "", lookups),
     )
 
 
-def own_hosts(host: str, lookups: Lookups | None = None) -> dict[str, str]:
+def policy(lookups: Lookups) -> Config:
+    """Return the server's own configuration; raises `ConfigurationError` where it cannot be used."""
+    if lookups.policy is None:
+        return Config()
+    try:
+        data = lookups.policy.read_bytes()
+    except OSError as error:
+        problem = f"{lookups.policy} cannot be read: {error.strerror}"
+        raise ConfigurationError(problem, key="MOORLINE_POLICY") from error
+    return parse(str(lookups.policy), data, policy=True)
+
+
+def own_hosts(host: str, lookups: Lookups) -> dict[str, str]:
     """Return what GitLab's own variables stand for, as far as that is known."""
-    server = host or (lookups.gitlab_host if lookups else "")
-    if not server:
-        return {}
+    server = host or lookups.gitlab_host
     known = {"": server, "$CI_SERVER_FQDN": server, "$CI_SERVER_HOST": server}
     if server == GITLAB:
         known["$CI_REGISTRY"] = "registry.gitlab.com"
@@ -85,15 +97,17 @@ def looking(
 def remembering(file: Path | None, directory: Directory) -> Iterator[WritableLedger | None]:
     """Yield the ledger for a folder in a SQLite file, which is made where it is missing; None without one.
 
-    Raises `StoreError` where the file cannot be used.
+    Raises `StoreError` where the file cannot be used, `UsageError` where its name cannot be.
     """
     if file is None:
         yield None
         return
+    if "?" in str(file):
+        raise UsageError(f"{visible(str(file))} is no name for a ledger.", advice="Leave out the `?`.")
     from bot.store.sql import Store
 
     with Store(f"sqlite:///{file}") as store:
-        yield store.ledger(scope(ground(directory)))
+        yield store.ledger(scope(ground(directory, Lookups())))
 
 
 class Network:
@@ -220,7 +234,7 @@ def git_ground(job: Job, lookups: Lookups) -> Ground:
     owner = parts.path.strip("/").partition("/")[0] if host else ""
     return Ground(
         reading=_unread,
-        server=Config(),
+        server=policy(lookups),
         host=host,
         owner=owner,
         principal=f"{host}/{owner}" if host else job.repository,

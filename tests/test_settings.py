@@ -222,6 +222,7 @@ class TestSettings:
             "MOORLINE_REGISTRY_REALMS",
             "MOORLINE_CREDENTIAL_OWNERS",
             "MOORLINE_CA_BUNDLE",
+            "MOORLINE_POLICY",
             "MOORLINE_EGRESS_ALLOW",
             "MOORLINE_GITHUB_URL",
             "MOORLINE_GITLAB_URL",

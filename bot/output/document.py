@@ -19,6 +19,7 @@ def document(report: Report) -> dict[str, object]:
         "files": report.files,
         "references": [{**reference(one.finding), **verdict(one)} for one in report.verdicts],
         "unread": [unread(one) for one in report.unread],
+        "notes": list(report.notes),
     }
 
 

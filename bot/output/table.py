@@ -69,7 +69,8 @@ def summary(report: Report) -> str:
 
 
 def unread(report: Report) -> Iterator[str]:
-    """Yield a line for each file or folder that was not read, with the reason."""
+    """Yield a line for each file or folder that was not read, with the reason; notes come first."""
+    yield from (visible(note, 1000) for note in report.notes)
     for one in report.unread:
         place = f"{one.path}:{one.line}" if one.line else one.path
         detail = f": {one.detail}" if one.detail else ""

@@ -139,6 +139,7 @@ def view(report: Report, written: Sequence[Verdict], unread: Sequence[Unread]) -
         if one.finding.skip is not None and one.finding.skip is not SkipReason.PINNED
     ]
     aside = [Aside(place=one.path, value="", why=_unread(one)) for one in unread]
+    aside += [Aside(place="configuration", value="", why=note) for note in report.notes]
     rows = _ROWS // 4
     return View(
         count=len(written),
