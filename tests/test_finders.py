@@ -11,7 +11,38 @@ from bot import finders
 from bot.model import UnreadReason
 
 WORDS = st.sampled_from(
-    ["Dockerfile", "dockerfile", "Containerfile", "api", "compose", "docker-compose", "stack", "bake", "docker-bake", ".gitlab-ci", "gitlab-ci", ".github", "workflows", "action", "templates", "template", ".gitlab", "ci", "prod", "override", ".", "-", "_", "/", "yml", "yaml", "hcl", "json", "j2", "x"]
+    [
+        "Dockerfile",
+        "dockerfile",
+        "Containerfile",
+        "api",
+        "compose",
+        "docker-compose",
+        "stack",
+        "bake",
+        "docker-bake",
+        ".gitlab-ci",
+        "gitlab-ci",
+        ".github",
+        "workflows",
+        "action",
+        "templates",
+        "template",
+        ".gitlab",
+        "ci",
+        "prod",
+        "override",
+        ".",
+        "-",
+        "_",
+        "/",
+        "yml",
+        "yaml",
+        "hcl",
+        "json",
+        "j2",
+        "x",
+    ]
 )
 
 
