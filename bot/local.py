@@ -213,7 +213,7 @@ def _print_table(report: Report, printing: Printing) -> None:
         lines = [f"{row.place}\t{row.value}\t{row.state}\t{row.note}\n" for row in rows]
         _write(printing.output, "".join(lines).encode())
     elif sys.stdout.isatty():
-        _console().print(_rich_table(rows))
+        _print_groups(rows)
     else:
         place = max((len(row.place) for row in rows), default=0)
         value = max((min(len(row.value), 60) for row in rows), default=0)
@@ -234,18 +234,21 @@ def _console() -> Console:
 _TONES = {"good": "green", "bad": "bold yellow", "dim": "dim", "plain": ""}
 
 
-def _rich_table(rows: Iterable[table.Row]) -> object:
-    from rich.table import Table
+def _print_groups(rows: Iterable[table.Row]) -> None:
+    """Print rows by file, each with its note below it: for a terminal of any width."""
+    from rich.padding import Padding
     from rich.text import Text
 
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("Where", "Reference", "State", "Note"):
-        made.add_column(name, overflow="fold")
+    console = _console()
+    path = None
     for row in rows:
-        tone = _TONES[row.tone]
-        cells = (row.place, row.value, row.state, row.note)
-        made.add_row(*(Text(cell, style=tone if number != 0 else "") for number, cell in enumerate(cells)))
-    return made
+        if row.path != path:
+            path = row.path
+            console.print(Text(path, style="bold"), soft_wrap=True)
+        line = Text.assemble(f"{row.line:>6}  ", (f"{row.state:<8}  {row.value}", _TONES[row.tone]))
+        console.print(line, soft_wrap=True)
+        if row.note:
+            console.print(Padding(Text(row.note, style="dim"), (0, 0, 0, 18)))
 
 
 _PARTS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bot.model import Finding
+from bot.model import Finding, GitReference
 
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _LIMIT = 300
@@ -18,6 +18,14 @@ def visible(text: str, limit: int = _LIMIT) -> str:
     """
     line = _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", text)
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def named(finding: Finding) -> str:
+    """Return a finding's value; where that is a mere ref, with the repository that it is a ref of."""
+    reference = finding.reference
+    if isinstance(reference, GitReference) and finding.value == reference.ref:
+        return str(reference)
+    return finding.value
 
 
 def left_alone(finding: Finding) -> str:

@@ -7,17 +7,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bot.model import Outcome, Report, Ruling, SkipReason, State, Verdict
-from bot.visible import left_alone, visible
+from bot.visible import left_alone, named, visible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    place: str
+    path: str
+    line: int
     value: str
     state: str
     note: str
     tone: str
     """`good`, `bad`, `dim` or `plain`."""
+
+    @property
+    def place(self) -> str:
+        """Return `path:line`."""
+        return f"{self.path}:{self.line}"
 
 
 def rows(report: Report, *, everything: bool) -> Iterator[Row]:
@@ -44,8 +50,9 @@ def _row(verdict: Verdict) -> Row:
         tone = "bad"
     reasons = [why.text for why in verdict.reasons if why.ruling is not Ruling.PASS and why.demand != "off"]
     return Row(
-        place=visible(f"{finding.location.path}:{finding.location.line}"),
-        value=visible(finding.value),
+        path=visible(finding.location.path),
+        line=finding.location.line,
+        value=visible(named(finding)),
         state=state,
         note=visible("; ".join(filter(None, [note, *reasons]))),
         tone=tone,

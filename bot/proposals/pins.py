@@ -25,7 +25,7 @@ from bot.model import (
 )
 from bot.proposals import web
 from bot.proposals.render import render
-from bot.visible import left_alone
+from bot.visible import left_alone, named
 
 GROUP = "all"
 _ROWS = 200
@@ -181,7 +181,7 @@ def _row(verdict: Verdict, candidate: Candidate) -> Row:
     return Row(
         line=finding.location.line,
         where=finding.where,
-        was=finding.value,
+        was=named(finding),
         now=candidate.target,
         page=web.page(resolution.reference, candidate.target, is_index=is_index),
         platforms=platforms,
@@ -221,11 +221,11 @@ def _held(verdict: Verdict) -> Aside:
         reason.text for reason in verdict.reasons if reason.ruling is not Ruling.PASS and reason.text
     )
     prefix = "refused" if verdict.outcome is Outcome.REFUSE else "held"
-    return Aside(place=_place(verdict.finding), value=verdict.finding.value, why=f"{prefix}: {why}")
+    return Aside(place=_place(verdict.finding), value=named(verdict.finding), why=f"{prefix}: {why}")
 
 
 def _skipped(finding: Finding) -> Aside:
-    return Aside(place=_place(finding), value=finding.value, why=left_alone(finding))
+    return Aside(place=_place(finding), value=named(finding), why=left_alone(finding))
 
 
 def _unread(one: Unread) -> str:
