@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urlsplit
 
 from bot.config import Config, parse
-from bot.errors import ConfigurationError, UsageError
+from bot.errors import ConfigurationError
 from bot.forges.directory import Directory
 from bot.model import Job
 from bot.pipeline import AtCommit, Ground, Services
 from bot.progress import Report as Progress
 from bot.settings import Lookups
 from bot.trust.base import Ledger, Sources
-from bot.visible import visible
 
 if TYPE_CHECKING:
     from bot.forges.git import GitForge
@@ -97,16 +96,15 @@ def looking(
 def remembering(file: Path | None, directory: Directory) -> Iterator[WritableLedger | None]:
     """Yield the ledger for a folder in a SQLite file, which is made where it is missing; None without one.
 
-    Raises `StoreError` where the file cannot be used, `UsageError` where its name cannot be.
+    Raises `StoreError` where the file cannot be used.
     """
     if file is None:
         yield None
         return
-    if "?" in str(file):
-        raise UsageError(f"{visible(str(file))} is no name for a ledger.", advice="Leave out the `?`.")
     from bot.store.sql import Store
 
-    with Store(f"sqlite:///{file}") as store:
+    name = str(file).replace("%", "%25").replace("?", "%3F")  # it becomes part of a URL
+    with Store(f"sqlite:///{name}") as store:
         yield store.ledger(scope(ground(directory, Lookups())))
 
 

@@ -201,12 +201,13 @@ _REFERENCE = {
 _DOCUMENT = {
     "type": "object",
     "additionalProperties": False,
-    "required": ["version", "files", "references", "unread"],
+    "required": ["version", "files", "references", "unread", "notes"],
     "properties": {
         "version": {"const": 1},
         "files": {"type": "integer"},
         "references": {"type": "array", "minItems": 20, "items": _REFERENCE},
         "unread": {"type": "array"},
+        "notes": {"type": "array", "items": {"type": "string"}},
     },
 }
 
@@ -395,7 +396,7 @@ def test_json_of_pin_has_the_targets(sample: Path, world: World, capsys: Capture
 
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no server take longer than a moment."""
-    limits = Limits(connect=1.0, response=0.3)
+    limits = Limits(connect=2.0, response=1.5)
     monkeypatch.setattr(egress, "guarded_pool", partial(egress.guarded_pool, limits=limits))
 
 
@@ -616,6 +617,14 @@ def test_without_a_ledger_what_is_pinned_stays(tmp_path: Path, world: World) -> 
     folder = write(tmp_path, {"Dockerfile": old})
     assert pin(folder, write=True) == 0
     assert (folder / "Dockerfile").read_text() == old
+
+
+def test_a_ledger_with_an_odd_name(tmp_path: Path, world: World, sample: Path) -> None:
+    del world
+    for name in ("a b.db", "100%20#\u00e9.db", "a?b.db"):
+        assert pin(sample, printing(quiet=True), ledger=tmp_path / name) == 0
+        assert (tmp_path / name).is_file()
+    assert not (tmp_path / "a").exists()
 
 
 def test_a_ledger_that_cannot_be_opened(sample: Path, world: World, tmp_path: Path) -> None:

@@ -107,7 +107,12 @@ class _Run:
             f"{self.count} files: a service with Dockerfiles, compose, GitLab CI, workflows",
         )
         _step(3, "Moorline's service", f"{self.url} with a SQLite file")
-        status = self._push()
+        try:
+            status = self._push()
+        except OSError:
+            if self.stop.is_set():
+                return  # told to stop before it began
+            raise
         _step(4, "A push to `main`", f"commit {self.commit[:12]}; the signed hook was answered with {status}")
         deadline = time.monotonic() + _PATIENCE
         while not self.done.wait(0.1):
@@ -178,6 +183,7 @@ def _running(host: str | None, port: int | None) -> Iterator[_Run]:
         lookups = Lookups(
             registry_mirrors={"*": f"{hosts.url}/{{registry}}"},
             git_mirrors={"github.com": hosts.url, "gitlab.com": hosts.url},
+            docker_config=Path(temporary) / "none",  # nobody's logins are any business of the demo
         )
         with (
             Service(settings, lookups, wrap=lambda work: _Watched(work, done)) as service,
