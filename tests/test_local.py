@@ -417,16 +417,22 @@ def test_each_trouble_has_its_own_reason_and_the_rest_is_pinned(
     world.images.add("docker.io/library/node", "22")
     world.images.lie("lying.example/app", "1")
     certificate = Authority(tmp_path_factory.mktemp("authority")).context("127.0.0.1")
-    with scripted() as server, scripted(certificate) as tls, listening(slow) as silent:
+    with (
+        scripted() as server,
+        scripted() as busy,
+        scripted(certificate) as tls,
+        listening(slow) as silent,
+    ):
         server.routes["* /v2/"] = Reply(status=200)
         server.routes["* /v2/private/manifests/1"] = Reply(status=401)
         server.routes["* /v2/forbidden/manifests/1"] = Reply(status=403)
         server.routes["* /v2/broken/manifests/1"] = Reply(status=500)
-        server.routes["* /v2/limited/manifests/1"] = Reply(status=429, headers=[("Retry-After", "3600")])
+        busy.routes["* /v2/limited/manifests/1"] = Reply(status=429, headers=[("Retry-After", "3600")])
         big = b'{"schemaVersion":2,"x":"' + b"x" * (9 * 1024 * 1024) + b'"}'
         server.manifest("big", "1", big, None, "application/vnd.oci.image.index.v1+json")
         registries = {
             "bad.example": server.url,
+            "busy.example": busy.url,
             "tls.example": tls.url,
             "slow.example": f"http://{silent}",
             "dead.example": "http://127.0.0.1:9",
@@ -439,7 +445,7 @@ def test_each_trouble_has_its_own_reason_and_the_rest_is_pinned(
             "private": "bad.example/private:1",
             "forbidden": "bad.example/forbidden:1",
             "broken": "bad.example/broken:1",
-            "limited": "bad.example/limited:1",
+            "limited": "busy.example/limited:1",
             "big": "bad.example/big:1",
             "tls": "tls.example/app:1",
             "slow": "slow.example/app:1",
