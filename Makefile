@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
 
-.PHONY: run demo test lint format golden bench lock dev clean help
+.PHONY: run demo test lint format golden readme bench lock dev clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -34,6 +34,10 @@ format: $(VENV)/.dev
 golden: $(VENV)/.dev
 	-MOORLINE_GOLDEN=rewrite $(BIN)/pytest -q -k golden $(TESTS)
 	git --no-pager diff --stat tests/golden
+
+# Writes what the command says of the sample into the README.
+readme: $(VENV)/.run
+	$(BIN)/python docs/readme.py
 
 bench: $(VENV)/.dev
 	$(BIN)/python bench/run.py $(ARGS)
