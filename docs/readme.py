@@ -15,7 +15,7 @@ SAMPLE = ROOT / "bot" / "demo" / "sample"
 
 def scanned() -> str:
     """Return what `moorline scan` prints of the sample: the table, and the summary at its end."""
-    done = subprocess.run(  # noqa: S603 - our own program
+    done = subprocess.run(
         [sys.executable, "-c", "from bot.cli import main; main()", "scan", "."],
         cwd=SAMPLE,
         capture_output=True,
