@@ -437,6 +437,7 @@ class Verdict:
         """Whether this verdict lets its candidate be written."""
         return (
             self.candidate is not None
+            and self.finding.skip in (None, SkipReason.PINNED)
             and self.candidate.cause is not Cause.KEEP
             and self.outcome in (Outcome.PASS, Outcome.WARN)
         )

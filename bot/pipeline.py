@@ -226,7 +226,10 @@ def judge(
 ) -> tuple[Verdict, ...]:
     """Return the verdicts on findings: looked up, checked, and weighed by the policy."""
     resolved = _resolve(chosen, services)
-    paired = [_candidate(finding, resolved) for finding in chosen]
+    # Only what was asked about gets an answer: another place may ask about the same reference.
+    paired = [
+        _candidate(finding, resolved) if _asked(finding, services) is not None else None for finding in chosen
+    ]
     rulebook = policy.Rulebook(config)
     evidence = _gather([one for one in paired if isinstance(one, Candidate)], rulebook, services)
     return tuple(
