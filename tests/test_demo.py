@@ -21,7 +21,7 @@ from serving import site
 from waiting import until
 
 from bot.demo import repository
-from bot.demo.hosts import Hosts, Images, Repositories
+from bot.demo.hosts import Hosts, Images, Repositories, sample_images
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -42,20 +42,14 @@ def test_it_shows_each_step_and_leaves_nothing(tmp_path: Path, clean: dict[str, 
     assert re.findall(r"^(\d)\. ", done.stdout, re.MULTILINE) == list("123456")
     assert "the signed hook was answered with 202" in done.stdout
     assert re.search(r"^5\. The branch +moorline/pin/main at [0-9a-f]{12}$", done.stdout, re.MULTILINE)
-    assert re.search(r"^  \+.*python:3\.13-slim@sha256:[0-9a-f]{64}", done.stdout, re.MULTILINE)
+    for image in ("python:3.13-slim", "postgres:17", "golang:1.24"):  # the same ones every time
+        digest = sample_images().tags[f"docker.io/library/{image.partition(':')[0]}", image.partition(":")[2]]
+        assert re.search(rf"^  \+.*{re.escape(image)}@{digest}", done.stdout, re.MULTILINE), image
     assert re.search(r"^  \+.*actions/checkout@[0-9a-f]{40} # v4\.3\.1$", done.stdout, re.MULTILINE)
     assert "registry.example.net/search/engine" in done.stdout.rpartition("What the reviewer reads")[2]
     assert "left nothing behind" in done.stdout
     assert "\x1b" not in done.stdout
     assert list((tmp_path / "home").iterdir()) == []
-
-
-def test_it_gives_the_same_pins_every_time(tmp_path: Path, clean: dict[str, str]) -> None:
-    def pins() -> list[str]:
-        done = run("demo", cwd=tmp_path / "here", env=clean)
-        return re.findall(r"^  [+-].*", done.stdout, re.MULTILINE)
-
-    assert pins() == pins()
 
 
 def test_nothing_around_it_matters(tmp_path: Path, clean: dict[str, str]) -> None:
@@ -132,7 +126,7 @@ def test_it_connects_to_loopback_alone(tmp_path: Path, clean: dict[str, str]) ->
     assert "left nothing behind" in done.stdout
 
 
-@pytest.mark.parametrize("when", ["at once", "1.", "3.", "4.", "What the reviewer reads"])
+@pytest.mark.parametrize("when", ["at once", "3.", "4.", "What the reviewer reads"])
 def test_an_interrupted_demo_ends_cleanly(tmp_path: Path, clean: dict[str, str], when: str) -> None:
     with started("demo", cwd=tmp_path / "here", env=clean, log=tmp_path / "errors") as process:
         assert process.stdout is not None

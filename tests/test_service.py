@@ -168,19 +168,18 @@ def test_the_ledger_holds_updates_back_for_a_week(
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("command", "settings", "says"),
     [
-        ({"MOORLINE_GIT_WEBHOOK_SECRET": "hunter2"}, "MOORLINE_GIT_WEBHOOK_SECRET"),
-        ({"MOORLINE_PORT": "99999"}, "MOORLINE_PORT"),
-        ({"MOORLINE_GIT_ROOTS": "relative"}, "MOORLINE_GIT_ROOTS"),
-        ({"MOORLINE_DATABASE_URL": "mysql://root:hunter2@x/y"}, "database"),
-        ({"MOORLINE_DATABASE_URL": "sqlite:////no/such/folder/x.db"}, "database"),
-        ({"MOORLINE_REGISTRY_MIRRORS": "hunter2"}, "MOORLINE_REGISTRY_MIRRORS"),
+        ("serve", {"MOORLINE_GIT_WEBHOOK_SECRET": "hunter2"}, "MOORLINE_GIT_WEBHOOK_SECRET"),
+        ("serve", {"MOORLINE_GIT_ROOTS": "relative"}, "MOORLINE_GIT_ROOTS"),
+        ("web", {"MOORLINE_PORT": "99999"}, "MOORLINE_PORT"),
+        ("web", {"MOORLINE_DATABASE_URL": "mysql://root:hunter2@x/y"}, "database"),
+        ("worker", {"MOORLINE_DATABASE_URL": "sqlite:////no/such/folder/x.db"}, "database"),
+        ("worker", {"MOORLINE_REGISTRY_MIRRORS": "hunter2"}, "MOORLINE_REGISTRY_MIRRORS"),
     ],
 )
-@pytest.mark.parametrize("command", ["serve", "worker"])
 def test_a_wrong_setting_ends_it_with_2(
-    tmp_path: Path, settings: dict[str, str], says: str, command: str
+    tmp_path: Path, command: str, settings: dict[str, str], says: str
 ) -> None:
     done = run(command, cwd=tmp_path, env=environment(tmp_path, **settings))
     assert done.returncode == 2, done.stderr
