@@ -25,6 +25,8 @@ from bot.reference import is_commit, is_digest, pinned_git, pinned_image
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+/-]{0,99}")
 """What may stand in a version comment: nothing that a YAML or shell reader could trip over."""
 
+_NUMBERS = re.compile(r"[vV]?[0-9]+(?:\.[0-9]+)*")
+
 
 def candidate(finding: Finding, resolution: Resolution) -> Candidate:
     """Return where `finding` should go now that its reference is resolved."""
@@ -102,9 +104,18 @@ def _comment(path: str, comment: Comment, version: str) -> list[Edit]:
         return []
     if not comment.text:
         return [_edit(path, comment.span, "", f" # {version}")]
+    if not comment.exact:
+        version = _as_short(version, comment.version)
     if comment.version == version:
         return []
     return [_edit(path, comment.span, comment.text, comment.text.replace(comment.version, version, 1))]
+
+
+def _as_short(version: str, written: str) -> str:
+    """Return a version with as many numbers as the written one: `v4.2.1` as `v4` where that says `v3`."""
+    if not (_NUMBERS.fullmatch(written) and _NUMBERS.fullmatch(version)):
+        return version
+    return ".".join(version.split(".")[: written.count(".") + 1])
 
 
 def _edit(path: str, span: Span, expected: str, replacement: str) -> Edit:

@@ -195,6 +195,8 @@ class Comment:
     """The comment as written, `#` included; empty where there is none."""
     version: str = ""
     """The version that an existing comment names: `v4.2.1`."""
+    exact: bool = True
+    """Whether a full version may replace a shorter one: not where another tool's form holds it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

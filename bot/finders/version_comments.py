@@ -2,13 +2,15 @@
 
 Moorline writes ` # v4.2.1`, one space before and one behind the `#`: the one form that
 Renovate, Dependabot, pinact, ratchet and zizmor all read.  What other tools and people have
-written is read in every form they use, and kept in it: only the version within is replaced.
+written is kept in its form, the version within replaced, where it says a version and nothing
+else; among other words a version belongs to what they say, and ours goes before them.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from bot.model import Comment, Span
 from bot.reference import is_commit
@@ -20,22 +22,18 @@ MAX_COMMENT = 400
 _REF = r"[A-Za-z0-9][A-Za-z0-9._+/-]{0,99}"
 _NUMBERS = r"[0-9]{1,10}(?:\.[0-9]{1,10}){0,5}(?:[-+._][A-Za-z0-9][A-Za-z0-9.+_-]{0,60})?"
 _VERSION = rf"[vV]?{_NUMBERS}"
-_END = r"(?=[\s,;()]|$)"
-_WORD = r"(?:tag|pin(?:ned)?(?: to| at)?|ver(?:sion)?|release|ref|branch)"
 _SEGMENT = re.compile(r"(?:^|(?<=\s))#+")
-_FORMS = (
+_PLAIN = re.compile(rf"(?P<version>{_VERSION})(?:\s{{0,9}}\([^\s()]{{1,40}}\))?\s*")
+"""`v4.2.1`, `4`, `v4.2.1 (latest)`."""
+_TOOLS = (
     # `ratchet:actions/checkout@v4`, `actions/checkout@v4`
-    re.compile(rf"(?:ratchet:)?[A-Za-z0-9_.-]{{1,100}}/[A-Za-z0-9_./-]{{1,200}}@(?P<version>{_REF}){_END}"),
+    re.compile(rf"(?:ratchet:)?[A-Za-z0-9_.-]{{1,100}}/[A-Za-z0-9_./-]{{1,200}}@(?P<version>{_REF})\s*"),
     # `tag=v4`, `pin@v4`, `pin @v4`, `@v4`, `renovate: tag=v4`, `renovate: pin @v4`
-    re.compile(rf"(?:renovate:\s{{0,9}})?(?:{_WORD}\s?[=@]|@)\s?(?P<version>{_REF}){_END}", re.IGNORECASE),
-    # `pin v4`, `version: 4.2.1`, and among other words what is a version beyond doubt: `v4 (latest)`
-    re.compile(rf"(?:renovate:\s{{0,9}})?{_WORD}:?\s(?P<version>{_VERSION}){_END}", re.IGNORECASE),
-    re.compile(rf"(?P<version>[vV]{_NUMBERS}){_END}"),
-    re.compile(rf"(?P<version>(?=[0-9]{{1,10}}\.[0-9]){_NUMBERS}){_END}"),
-    # `4`, alone
-    re.compile(rf"(?P<version>{_VERSION})\s*$"),
+    re.compile(rf"(?:renovate:\s{{0,9}})?(?:(?:tag|pin)\s?[=@]|@)\s?(?P<version>{_REF})\s*", re.IGNORECASE),
+    # `pin v4`, `renovate: pin v4`
+    re.compile(rf"(?:renovate:\s{{0,9}})?(?:tag|pin)\s(?P<version>{_VERSION})\s*", re.IGNORECASE),
 )
-_ALONE = re.compile(rf"(?:{_WORD}:\s)?(?P<version>{_REF})\s*$", re.IGNORECASE)
+_ALONE = re.compile(rf"(?P<version>{_REF})\s*")
 _BRANCHES = frozenset({
     "main", "master", "trunk", "develop", "development", "dev", "devel", "next", "stable", "beta", "alpha",
     "nightly", "edge", "latest", "release", "releases", "production", "prod", "default", "head",
@@ -59,10 +57,10 @@ def version_comment(tree: Tree, node: Scalar, ref: str) -> Comment | None:
     if behind is None:
         return _behind_brackets(tree, node, ref)
     span, text = behind
-    for start, version in _versions(text[:MAX_COMMENT], ref):
-        if text.find(version) != start:
+    for one in _versions(text[:MAX_COMMENT], ref):
+        if text.find(one.text) != one.start:
             return None
-        return Comment(span=span, text=text, version=version)
+        return Comment(span=span, text=text, version=one.text, exact=one.exact)
     if _MUST_STAY_FIRST.match(text):
         return None
     end = tree.raw(node).end
@@ -76,27 +74,40 @@ def _behind_brackets(tree: Tree, node: Scalar, ref: str) -> Comment | None:
     if found is None or "@" in text[max(text.rfind("\n", 0, start), text.rfind("\r", 0, start)) + 1 : start]:
         return None
     comment = found[1]
-    for place, version in _versions(comment[:MAX_COMMENT], ref):
-        if comment.find(version) == place:
+    for one in _versions(comment[:MAX_COMMENT], ref):
+        if comment.find(one.text) == one.start:
             span = Span(tree.text.offset(found.start(1)), tree.text.offset(found.end(1)))
-            return Comment(span=span, text=comment, version=version)
+            return Comment(span=span, text=comment, version=one.text, exact=one.exact)
         break
     return None
 
 
-def _versions(text: str, ref: str) -> Iterator[tuple[int, str]]:
-    """Yield position and text of each version that a comment names, segment by segment."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Version:
+    """A version within a comment."""
+
+    start: int
+    text: str
+    exact: bool
+    """Whether people alone read it: another tool may take a short one for a constraint."""
+
+
+def _versions(text: str, ref: str) -> Iterator[_Version]:
+    """Yield each version that a comment names, segment by segment."""
     segments = [found.span() for found in _SEGMENT.finditer(text)]
     ends = [*(start for start, _ in segments[1:]), len(text)]
     for (_, start), end in zip(segments, ends, strict=False):  # one end too many where there is no comment
         segment = text[start:end]
         body = segment.lstrip()
         start += len(segment) - len(body)  # noqa: PLW2901 - the segment's own start, moved behind its blanks
-        found = next((match for form in _FORMS if (match := form.match(body))), None)
-        if found is None and (alone := _ALONE.match(body)) and _names_ref(alone["version"], ref):
-            found = alone
+        plain = _PLAIN.fullmatch(body)
+        found = plain or next((match for form in _TOOLS if (match := form.fullmatch(body))), None)
+        if found is None and (alone := _ALONE.fullmatch(body)) and _names_ref(alone["version"], ref):
+            plain = found = alone
         if found is not None:
-            yield start + found.start("version"), found["version"]
+            yield _Version(
+                start=start + found.start("version"), text=found["version"], exact=plain is not None
+            )
 
 
 def _names_ref(word: str, ref: str) -> bool:
