@@ -80,7 +80,9 @@ def test_what_gitlab_s_own_variables_stand_for(host: str, known: dict[str, str])
     hosts = wiring.own_hosts(host, Lookups())
     assert known.items() <= hosts.items()
     assert hosts[""] == host
-    assert "$CI_REGISTRY" not in wiring.own_hosts("git.example", Lookups()), "only the server itself could say"
+    assert "$CI_REGISTRY" not in wiring.own_hosts("git.example", Lookups()), (
+        "only the server itself could say"
+    )
     assert wiring.own_hosts("", Lookups())[""] == "gitlab.com"
 
 
