@@ -8,6 +8,7 @@ Everything down to the report reads; only `publish` writes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -63,6 +64,8 @@ from bot.visible import visible
 T = TypeVar("T")
 R = TypeVar("R")
 
+_FLUX = re.compile(rb'"\$imagepolicy"[ \t]*:[ \t]*"([^"\r\n]{1,600})')
+"""Flux's own mark: which policy writes a tag is no exception of ours, where the base names it already."""
 _ROUNDS = 4
 """How deep files may ask for further files."""
 _PASSING = frozenset(
@@ -160,8 +163,11 @@ class Ground:
     hosts: Mapping[str, str] = field(default_factory=dict)
     """What a forge's own variables stand for: `$CI_REGISTRY` to a registry's host."""
     decisions: tuple[Decision, ...] = ()
-    marks: bool = True
-    """Whether inline marks count; those that a change brings along do not."""
+    marks: Callable[[bytes], bytes] | None = None
+    """Returns of a file what marks are read from; None for the file itself.
+
+    Those that a change brings along do not count.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,11 +197,21 @@ def inspect(job: Job, services: Services, now: datetime, since: Reading | None =
         survey = look(job, services, now)
     else:
         configuration(services.reading(job), services)  # a broken one would rule nothing once it is merged
-        services = replace(services, policy=lambda _job: since, marks=False)
+        services = replace(services, policy=lambda _job: since, marks=_unmarked)
         base = look(job, replace(services, reading=lambda _job: since), now)
-        survey = _came_in(look(job, services, now), base, services.reading(job))
+        written = {name for data in base.snapshot.files.values() for name in _FLUX.findall(data)}
+
+        def marks(data: bytes) -> bytes:
+            return _unmarked(data) if written.issuperset(_FLUX.findall(data)) else b""
+
+        survey = _came_in(look(job, replace(services, marks=marks), now), base, services.reading(job))
     chosen = [grounded(one, services) for one in survey.selected]
     return survey.report(judge(chosen, survey.config, services, now), now)
+
+
+def _unmarked(data: bytes) -> bytes:
+    """Return a file without marks that speak to us, every other byte in its place."""
+    return data.replace(b"moorline:", b"moorline ")
 
 
 def _came_in(head: Survey, base: Survey, reading: Reading) -> Survey:
@@ -319,17 +335,24 @@ def look(job: Job, ground: Ground, now: datetime) -> Survey:
         built=built,
         arguments=arguments,
         contexts=contexts,
-        files=snapshot.files if ground.marks else {},
+        files=_marked(snapshot.files, ground.marks),
         host=ground.host,
         owner=ground.owner,
         now=now,
         decisions=ground.decisions,
     )
-    if not ground.marks:
+    if ground.marks is not None:
         selected = _unheeded(selected, Marks(snapshot.files))
     return Survey(
         job=job, config=config, snapshot=snapshot, found=found, selected=selected, unread=tuple(unread)
     )
+
+
+def _marked(files: Mapping[str, bytes], marks: Callable[[bytes], bytes] | None) -> Mapping[str, bytes]:
+    """Return the files that marks are read from."""
+    if marks is None:
+        return files
+    return {path: marks(data) for path, data in files.items() if b'"$imagepolicy"' in data}
 
 
 def _unheeded(selected: Iterable[Finding], marks: Marks) -> tuple[Finding, ...]:

@@ -145,6 +145,20 @@ def test_a_mark_that_was_there_stays_one(history: Callable[..., Path], capsys: C
     assert judged(capsys) == []
 
 
+def test_a_tag_that_flux_moves_is_no_news_where_flux_moved_it_before(
+    history: Callable[..., Path], capsys: Captured
+) -> None:
+    """A policy that the base names may write another tag; one that the change brings along may not."""
+    flux = 'services:\n  app:\n    image: node:20 # {"$imagepolicy": "apps:node"}\n'
+    folder = history({"compose.yaml": flux}, {"compose.yaml": flux.replace(":20", ":22")})
+    assert guard(folder) == 0
+    assert judged(capsys) == []
+    commit_files(folder, {"compose.yaml": flux.replace("apps:node", "apps:mine").encode()}, "mine")
+    (folder / "compose.yaml").write_text(flux.replace("apps:node", "apps:mine").replace(":20", ":24"))
+    assert guard(folder) == 1
+    assert judged(capsys) == [("compose.yaml", 3, "node:24")]
+
+
 def test_a_change_cannot_loosen_the_policy(history: Callable[..., Path], capsys: Captured) -> None:
     loose = 'guard:\n  floating: off\nignore:\n  - paths: ["**"]\n    because: trust me\npaths:\n  exclude: ["**"]\n'
     folder = history(

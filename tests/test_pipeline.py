@@ -100,20 +100,52 @@ def test_which_trouble_is_worth_another_try() -> None:
         assert one.unresolved is not None
         one = replace(one, unresolved=replace(one.unresolved, reason=reason))
         said = pipeline.passing(reports.report(fine, one))
-        assert bool(said) == (
+        assert (said is not None) == (
             reason.value in ("timeout", "unreachable", "server-error", "rate-limited", "deferred")
         ), reason
-    assert pipeline.passing(reports.report(fine)) == ""
+    assert pipeline.passing(reports.report(fine)) is None
 
 
 def test_evidence_that_could_not_be_had_is_worth_another_try() -> None:
     error = Evidence(check="digest-honesty", digest=reports.DIGEST, status=Status.ERROR, facts={})
     fine = reports.pinned(reports.finding("a\x1b/Dockerfile"))
     held = replace(fine, outcome=Outcome.HOLD, evidence=(error,))
-    assert pipeline.passing(reports.report(held, held)) == (
+    assert str(pipeline.passing(reports.report(held, held))) == (
         "Some look-ups failed and are tried again: a\N{REPLACEMENT CHARACTER}/Dockerfile:1 and 1 more."
     )
-    assert pipeline.passing(reports.report(replace(fine, evidence=(error,)))) == ""
+    assert pipeline.passing(reports.report(replace(fine, evidence=(error,)))) is None
+
+
+def test_the_time_that_a_server_names_is_kept() -> None:
+    one, two = (reports.unresolved(reports.finding(line=line), "x") for line in (1, 2))
+    assert one.unresolved is not None
+    limited = replace(one.unresolved, reason=UnresolvedReason.RATE_LIMITED, retry_after=120.0)
+    said = pipeline.passing(reports.report(replace(one, unresolved=limited), two))
+    assert said is not None
+    assert said.retry_after == 120.0
+
+
+def test_a_pin_that_was_proposed_is_not_taken_back_for_trouble_that_passes() -> None:
+    one = reports.unresolved(reports.finding(), "x")
+    assert one.unresolved is not None
+    away = replace(one, unresolved=replace(one.unresolved, reason=UnresolvedReason.TIMEOUT))
+    edit = Edit(path="Dockerfile", span=Span(5, 12), expected=b"node:20", replacement=b"node:20@x")
+    other = replace(edit, expected=b"node:22")
+    published = Proposal(
+        repository="r",
+        base="main",
+        commit="c" * 40,
+        group="all",
+        branch="b",
+        title="",
+        body="",
+        message="",
+        edits=(edit,),
+        digest="d",
+    )
+    assert pipeline.unpins(reports.report(away), published)
+    assert not pipeline.unpins(reports.report(one), published)  # gone for good: it cannot be vouched for
+    assert not pipeline.unpins(reports.report(away), replace(published, edits=(other,)))
 
 
 # --- what a change brings in --------------------------------------------------------------
