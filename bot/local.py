@@ -135,7 +135,7 @@ def guard(path: Path, printing: Printing, *, base: str | None) -> int:
     job = _job(path)
     with progress(quiet=printing.quiet) as shown, wiring.looking(directory, progress=shown) as services:
         since = None if base is None else wiring.at_merge_base(directory.root, base)
-        report = pipeline.inspect(job, services, _now(), since)
+        report = pipeline.inspect(job, replace(services, pins=True), _now(), since)
         config = pipeline.configuration(since or directory, services)
     judged = pipeline.guard(report, config)
     unread = introduced.unread(judged.unread)

@@ -9,7 +9,7 @@ Everything down to the report reads; only `publish` writes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache, partial
@@ -17,7 +17,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from bot import candidates, edits, finders, introduced, proposals, selection
 from bot.config import CONFIG_PATHS, Config, Floating, Guard, Mode, Unreachable, load, merge
-from bot.errors import SupersededError, UsageError
+from bot.errors import ConfigurationError, SupersededError, TransientError, UsageError
 from bot.forges.base import Change, Forge
 from bot.marks import Marks
 from bot.model import (
@@ -97,6 +97,9 @@ class Reading(Protocol):
     def read(self, paths: Iterable[str]) -> Mapping[str, bytes]:
         """Return those of `paths` that exist as regular files."""
 
+    def unread(self, paths: Collection[str]) -> tuple[Unread, ...]:
+        """Return why those of `paths` that exist are not read: links, folders, too large ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class AtCommit:
@@ -130,6 +133,11 @@ class AtCommit:
     def read(self, paths: Iterable[str]) -> Mapping[str, bytes]:
         """Return those of `paths` that exist as regular files."""
         return self.forge.read(self.repository, self.commit or "", paths)
+
+    def unread(self, paths: Collection[str]) -> tuple[Unread, ...]:
+        """Return why those of `paths` that exist are not read."""
+        made = self.forge.snapshot(self.repository, self.commit or "", lambda path, _head: path in paths)
+        return tuple(one for one in made.unread if one.path in paths)
 
 
 def at_once(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
@@ -181,6 +189,8 @@ class Services(Ground):
     """Whose look-ups these are: the forge owner, and whether the author is trusted."""
     updates: bool = False
     """Whether references that are pinned already are looked up for something newer."""
+    pins: bool = False
+    """Whether what is pinned already is judged, too: a guard lets nobody bring in a bad pin."""
 
 
 # --- inspect ------------------------------------------------------------------------------
@@ -367,7 +377,15 @@ def _unheeded(selected: Iterable[Finding], marks: Marks) -> tuple[Finding, ...]:
 
 def configuration(reading: Reading, ground: Ground) -> Config:
     """Return the configuration that rules a repository: the server's, its owner's, its own."""
-    own = load(reading.read(CONFIG_PATHS))
+    files = reading.read(CONFIG_PATHS)
+    for one in () if files else reading.unread(CONFIG_PATHS):
+        raise ConfigurationError(
+            f"the configuration is not read: {one.detail or one.reason.value}",
+            path=one.path,
+            expected="a regular file of the repository",
+            advice="Nothing is done without knowing what the repository wants.",
+        )
+    own = load(files)
     return merge(ground.server, ground.owner_config or Config(), own)
 
 
@@ -420,6 +438,8 @@ def _asked(finding: Finding, services: Services) -> Reference | None:
         return reference
     if finding.skip is not SkipReason.PINNED:
         return None
+    if services.pins:
+        return reference
     match reference:
         case GitReference() as git if finding.comment and finding.comment.version:
             return git  # its comment names a version: does it tell the truth?
@@ -632,15 +652,28 @@ def propose(report: Report, config: Config, base: str) -> Proposal | None:
     return proposals.pin(report, confirmed.written, confirmed.edits, confirmed.unread, config, base)
 
 
-def passing(report: Report) -> str:
-    """Return which trouble with look-ups may be over soon, in one sentence; empty where there is none."""
-    places = [
-        f"{one.finding.location.path}:{one.finding.location.line}" for one in report.verdicts if _passing(one)
-    ]
-    if not places:
-        return ""
-    more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-    return f"Some look-ups failed and are tried again: {visible(places[0])}{more}."
+def passing(report: Report) -> TransientError | None:
+    """Return the trouble with look-ups that may be over soon, with the time that a server named."""
+    failed = [one for one in report.verdicts if _passing(one)]
+    if not failed:
+        return None
+    place = failed[0].finding.location
+    more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+    waits = [one.unresolved.retry_after for one in failed if one.unresolved and one.unresolved.retry_after]
+    return TransientError(
+        f"Some look-ups failed and are tried again: {visible(place.path)}:{place.line}{more}.",
+        retry_after=max(waits, default=None),
+    )
+
+
+def unpins(report: Report, published: Proposal) -> bool:
+    """Return whether a proposal of this report would take back a pin for trouble that may be over soon."""
+    pinned = {(edit.path, edit.expected) for edit in published.edits}
+    return any(
+        (one.finding.location.path, one.finding.value.encode("utf-8", "surrogateescape")) in pinned
+        for one in report.verdicts
+        if _passing(one)
+    )
 
 
 def _passing(verdict: Verdict) -> bool:
@@ -652,10 +685,16 @@ def _passing(verdict: Verdict) -> bool:
 # --- publish ------------------------------------------------------------------------------
 
 
-def publish(proposal: Proposal, forge: Forge, ours: Container[str]) -> Published:
+def publish(
+    proposal: Proposal,
+    forge: Forge,
+    ours: Container[str],
+    intend: Callable[[str], None] = lambda _commit: None,
+) -> Published:
     """Make the forge match a proposal, and return what was done.
 
-    `ours` are the commits that we remember to have put on the branch.
+    `ours` are the commits that we remember to have put on the branch, or to have meant to: `intend` is
+    called with a commit before the branch is moved to it.
     Safe to repeat: what is there already is left.  A branch whose head is none of
     them is somebody else's and left alone.  Raises `SupersededError` where the base moved.
     """
@@ -682,7 +721,7 @@ def publish(proposal: Proposal, forge: Forge, ours: Container[str]) -> Published
             action="left-alone",
             detail="the branch holds a commit that Moorline did not make",
         )
-    commit = forge.write(change)
+    commit = forge.write(change, intend)
     return Published(branch=proposal.branch, commit=commit, action="created" if there is None else "updated")
 
 
@@ -703,8 +742,11 @@ def _guarded(verdict: Verdict, rules: Guard) -> Verdict:
         if rules.unreachable is not Unreachable.FAILURE:
             return verdict
         return _refused(verdict, "guard", "the policy fails on what cannot be looked up")
-    if verdict.outcome is Outcome.HOLD and rules.held is Floating.FAIL:
+    held = verdict.outcome is Outcome.HOLD or _unvouched(verdict)
+    if held and rules.held is Floating.FAIL:
         return _refused(verdict, "guard", "the policy fails on what is held")
+    if held and rules.held is Floating.WARN:
+        verdict = replace(verdict, outcome=Outcome.HOLD)
     if finding.skip is not None or finding.state is not State.FLOATING:
         return verdict
     what = "digest" if finding.kind is Kind.IMAGE else "commit"
@@ -717,6 +759,15 @@ def _guarded(verdict: Verdict, rules: Guard) -> Verdict:
         reason = Reason(check="floating", ruling=Ruling.FAIL, text=text, demand="warn")
         return replace(verdict, outcome=Outcome.WARN, reasons=(*verdict.reasons, reason))
     return verdict
+
+
+def _unvouched(verdict: Verdict) -> bool:
+    """Return whether a pin that stands there already has no word from a check that is required."""
+    return (
+        verdict.candidate is not None
+        and verdict.candidate.cause is Cause.KEEP
+        and any(one.demand == "require" and one.ruling is Ruling.UNKNOWN for one in verdict.reasons)
+    )
 
 
 def _refused(verdict: Verdict, check: str, text: str) -> Verdict:

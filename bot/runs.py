@@ -72,11 +72,13 @@ class Runs:
         proposal = pipeline.propose(report, config, base)
         trouble = pipeline.passing(report)
         current = self._memory.proposals.current(self._forge.name, job.repository, base, GROUP)
+        if trouble is not None and current is not None and pipeline.unpins(report, current.proposal):
+            raise trouble  # what was proposed stands until the registry says otherwise
         if proposal is not None:
             identity = self._store(proposal, current, shown(report), now)
             return f"{_AGAIN}{identity}" if trouble else identity
         if trouble:
-            raise TransientError(trouble)  # a registry that is down says nothing about what is left to pin
+            raise trouble  # a registry that is down says nothing about what is left to pin
         return f"{_CLOSE}{current.id}" if current is not None else None
 
     def _store(self, proposal: Proposal, current: StoredProposal | None, diff: str, now: datetime) -> str:
@@ -101,7 +103,12 @@ class Runs:
             return
         made = stored.proposal
         ours = self._memory.proposals.commits(self._forge.name, made.repository, made.branch)
-        published = pipeline.publish(made, self._forge, ours)
+        published = pipeline.publish(
+            made,
+            self._forge,
+            ours,
+            lambda commit: self._memory.proposals.intend(identity, commit, self._clock()),
+        )
         left = published.action == "left-alone"
         self._memory.proposals.mark(
             identity,

@@ -25,6 +25,10 @@ class Change:
     edits: tuple[Edit, ...]
 
 
+def _unheard(_commit: str) -> None:
+    """Nobody wants to know."""
+
+
 class Forge(Protocol):
     """A place that holds repositories.  Reads may be repeated, writes are compared first."""
 
@@ -45,8 +49,8 @@ class Forge(Protocol):
     def branch(self, repository: str, name: str) -> str | None:
         """Return the commit of a branch, or None where it does not exist."""
 
-    def write(self, change: Change) -> str:
-        """Return the commit that now is the branch's head.
+    def write(self, change: Change, intend: Callable[[str], None] = _unheard) -> str:
+        """Return the commit that now is the branch's head; `intend` hears of it before it is.
 
         The publish guard judges the change first.  File modes are kept.  Raises `GuardError`, or
         `SupersededError` where the branch is not at `expected`; nothing is written then.

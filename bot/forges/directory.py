@@ -11,7 +11,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from bot.errors import ForgeError, SupersededError, UsageError
@@ -99,6 +99,17 @@ class Directory:
         """Return those of `paths` that are regular files within the size limit."""
         found = {path: self._load(path, None, limit) for path in paths if _is_within(path)}
         return {path: data for path, data in found.items() if isinstance(data, bytes)}
+
+    def unread(self, paths: Collection[str]) -> tuple[Unread, ...]:
+        """Return why those of `paths` that exist are not read."""
+        made = []
+        for path in paths:
+            if not _is_within(path) or not os.path.lexists(self.root / path):
+                continue
+            loaded = self._load(path, None, MAX_FILE)
+            if isinstance(loaded, Unread):
+                made.append(loaded)
+        return tuple(made)
 
     def _candidates(
         self,

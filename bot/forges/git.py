@@ -164,9 +164,10 @@ class GitForge:
 
     # --- writing --------------------------------------------------------------------------
 
-    def write(self, change: Change) -> str:
+    def write(self, change: Change, intend: Callable[[str], None] = lambda _commit: None) -> str:
         """Return the commit that now is the branch's head; file modes are kept.
 
+        `intend` is called with the commit before the branch is moved to it.
         Raises `GuardError` for a change that is more than pins, `SupersededError` where the branch
         is not at `expected`; nothing is written then.
         """
@@ -178,6 +179,7 @@ class GitForge:
             if place.ref(_full(branch)) != change.expected:
                 raise _superseded(branch)
             commit, objects = self._commit(change, trees)
+            intend(commit.id.decode("ascii"))
             place.move(_full(branch), change.expected, commit, objects, self._identity)
         return commit.id.decode("ascii")
 
