@@ -70,6 +70,8 @@ def check(path: str, data: bytes, files: Mapping[str, bytes]) -> None:
         ("docker-bake-dev.hcl", True),
         ("bake.json", True),
         ("x.bake.json", True),
+        ("a\nb.bake.json", True),
+        ("docker-bake.a\nb.json", True),
         ("docker-bake", False),
         ("bake/main.hcl", False),
         ("baker.hcl", False),

@@ -43,6 +43,8 @@ CLAIMED = [
         "Dockerfile.txt",
     ),
     *("Dockerfile.go", "Dockerfile.py", "Dockerfile.bat"),
+    *("DOCKERFILE", "DockerFile", "app.DockerFile", "DockerFile.dev", "ContainerFile", "CONTAINERFILE-x"),
+    *("Dockerfile.a\nb", "a\nb.Dockerfile", "a\n-Dockerfile"),
 ]
 NOT_CLAIMED = [
     *(
@@ -69,7 +71,8 @@ NOT_CLAIMED = [
         "a/",
         "file",
     ),
-    *("Makefile", "Dockerfiles", "test_dockerfile.rb", "Dockerfile.d/README.md", "DOCKERFILE"),
+    *("Makefile", "Dockerfiles", "test_dockerfile.rb", "Dockerfile.d/README.md", "DOCKERFILE.MD"),
+    *("DockerFileParser.cs", "MyDockerFile", "DOCKERFILES"),
 ]
 
 
@@ -95,6 +98,7 @@ def test_not_claimed_by_name(path: str) -> None:
         ("Dockerfile.go", b"\xef\xbb\xbf# syntax=x\narg A\n  from golang\n", True),
         ("dockerfile-lint", b"#!/bin/sh\nexit 0\n", False),
         ("Dockerfile-x", b"# x\nFROM alpine\n", True),
+        ("DockerFile.java", b"package a;\n\npublic class DockerFile {\n", False),
         ("Dockerfile-x", b"#" * 4096, False),
         ("Dockerfile", b"nothing of the kind", True),
     ],

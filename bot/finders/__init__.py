@@ -30,7 +30,10 @@ _ENDINGS = (".yml", ".yaml", ".hcl", ".json")
 
 def could_claim(path: str) -> bool:
     """Return False where no finder claims the path: a cheap answer for nearly every file of a tree."""
-    return path.endswith(_ENDINGS) or "ockerfile" in path or "ontainerfile" in path
+    if path.endswith(_ENDINGS):
+        return True
+    name = path.lower()
+    return "dockerfile" in name or "containerfile" in name
 
 
 def claims(path: str, head: bytes) -> bool:

@@ -69,7 +69,7 @@ MAX_RAW = 300
 paths: tuple[str, ...] = ("**/*bake*.hcl", "**/*bake*.json")
 
 _SEPARATOR = re.compile(r"[._-]")
-_JSON = re.compile(r"docker-bake(?:[._-].*)?\.json|(?:.*\.)?bake\.json")
+_JSON = re.compile(r"docker-bake(?:[._-].*)?\.json|(?:.*\.)?bake\.json", re.DOTALL)
 _ARGUMENT = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://|git@|target:|github\.com/")
 _OUTPUT_NAME = re.compile(r"(?:^|[,\"])name=([^,\"]+)")

@@ -14,13 +14,16 @@ from bot.source import Source
 
 FORMAT = "dockerfile"
 
-_NAMES = ("Dockerfile", "dockerfile", "Containerfile", "containerfile")
+_NAMES = (
+    *("Dockerfile", "dockerfile", "DockerFile", "DOCKERFILE"),
+    *("Containerfile", "containerfile", "ContainerFile", "CONTAINERFILE"),
+)
 _SHAPES = ("{}", "{}.*", "*.{}", "*.{}.*", "{}-*", "{}_*", "*-{}", "*_{}")
 
 paths: tuple[str, ...] = tuple(f"**/{shape.format(name)}" for name in _NAMES for shape in _SHAPES)
 
-_SURE = re.compile(r"(?:.*\.)?(?:[Dd]ocker|[Cc]ontainer)file(?:\..*)?")
-_LIKELY = re.compile(r"(?:[Dd]ocker|[Cc]ontainer)file[-_].*|.*[-_](?:[Dd]ocker|[Cc]ontainer)file")
+_SURE = re.compile(r"(?:.*\.)?(?:docker|container)file(?:\..*)?", re.DOTALL)
+_LIKELY = re.compile(r"(?:docker|container)file[-_].*|.*[-_](?:docker|container)file", re.DOTALL)
 _NEVER = re.compile(
     "dockerignore|containerignore|md|markdown|rst|adoc|html?|json|ya?ml|toml|xml|csv|lock|svg|png|jpe?g|gif|pdf|zip|gz|"
     "tar|tgz|sig|asc|patch|diff|orig|rej|bak|swp"
@@ -35,10 +38,11 @@ _ANY = re.compile(rb"(?im)^[\t ]*+(?:from|arg)[\t ]")
 
 def claims(path: str, head: bytes) -> bool:
     """Return whether the file is a Dockerfile by its name and, where that leaves a doubt, its beginning."""
-    name = path[path.rfind("/") + 1 :]
-    if "ockerfile" not in name and "ontainerfile" not in name:
+    written = path[path.rfind("/") + 1 :]
+    name = written.lower()
+    if "dockerfile" not in name and "containerfile" not in name:
         return False
-    ending = name[name.rfind(".") + 1 :].lower() if "." in name else ""
+    ending = name[name.rfind(".") + 1 :] if "." in name else ""
     if _NEVER.fullmatch(ending):
         return False
     sure = _SURE.fullmatch(name) is not None
@@ -46,7 +50,7 @@ def claims(path: str, head: bytes) -> bool:
         return False
     if _CODE.fullmatch(ending):
         # `Dockerfile.go` builds a Go program as likely as `dockerfile.go` is one.
-        return name[0] in "DC" and sure and (not head or _FIRST.match(head) is not None)
+        return written[0] in "DC" and sure and (not head or _FIRST.match(head) is not None)
     return sure or not head or _ANY.search(head) is not None
 
 
