@@ -57,7 +57,7 @@ from bot.model import (
     Verdict,
 )
 from bot.reference import is_commit, parse_git, parse_image
-from bot.trust import policy
+from bot.trust import CHECKS, policy
 from bot.trust.base import Check, Sources
 from bot.visible import visible
 
@@ -534,6 +534,22 @@ def _gather(made: Sequence[Candidate], rulebook: policy.Rulebook, services: Serv
     return found
 
 
+def _by_name(
+    finding: Finding, config: Config, rulebook: policy.Rulebook, services: Services, now: datetime
+) -> Verdict:
+    """Return the verdict on what was not looked up: an ignore mutes that it floats, never a refusal."""
+    asked = rulebook.of_names(finding) if finding.skip is SkipReason.IGNORED else {}
+    if finding.reference is not None and asked:
+        subject = Subject(reference=finding.reference, digest="")
+        known = {name: CHECKS[name].gather(subject, services.sources) for name in asked}
+        nowhere = Resolution(reference=finding.reference, digest="", source="")
+        named = Candidate(finding=finding, current=None, target="", resolution=nowhere, cause=Cause.FIRST)
+        outcome, reasons = policy.judge(named, {}, known, config, now, services.decisions, asked)
+        if outcome is Outcome.REFUSE:
+            return Verdict(finding=finding, outcome=outcome, reasons=reasons)
+    return Verdict(finding=finding, outcome=Outcome.PASS)
+
+
 def _verdict(
     finding: Finding,
     one: Candidate | Unresolved | None,
@@ -544,7 +560,7 @@ def _verdict(
     now: datetime,
 ) -> Verdict:
     if one is None:
-        return Verdict(finding=finding, outcome=Outcome.PASS)
+        return _by_name(finding, config, rulebook, services, now)
     if isinstance(one, Unresolved):
         reason = Reason(check="look-up", ruling=Ruling.UNKNOWN, text=one.detail)
         return Verdict(finding=finding, outcome=Outcome.HOLD, reasons=(reason,), unresolved=one)

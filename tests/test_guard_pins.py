@@ -102,3 +102,14 @@ def test_nor_can_a_policy_in_git_be_a_link(tmp_path: Path) -> None:
     reading = pipeline.AtCommit(forge, str(tmp_path / "app"), commit)
     with pytest.raises(ConfigurationError, match="regular file"):
         pipeline.configuration(reading, pipeline.Ground(reading=lambda _job: reading, server=Config()))
+
+
+def test_an_ignore_mutes_that_it_floats_and_never_a_refusal(tmp_path: Path) -> None:
+    mark = "# moorline: ignore[we know better]"
+    (tmp_path / "Dockerfile").write_text(f"{mark}\nFROM evil.example/x/y:1\n{mark}\nFROM node:22\n")
+    images = AnyImages()
+    off_list, ours = judged(tmp_path, images=images).verdicts
+    assert off_list.outcome is Outcome.REFUSE
+    assert not off_list.writes
+    assert ours.outcome is Outcome.PASS
+    assert not images.heads

@@ -72,6 +72,11 @@ class Rulebook:
             self._made[key] = rules(finding, cause, self._config)
         return self._made[key]
 
+    def of_names(self, finding: Finding) -> Mapping[str, Rule]:
+        """Return the rules of the checks that judge a name alone: they count for what is ignored, too."""
+        made = self.rules(finding, Cause.FIRST)
+        return {name: one for name, one in made.items() if ROWS[name].by_name}
+
     def wanted(self, finding: Finding, cause: Cause) -> tuple[Check, ...]:
         """Return what `wanted` returns for a finding."""
         return tuple(CHECKS[name] for name in self.rules(finding, cause))
