@@ -89,9 +89,15 @@ def test_hostile_names_are_harmless(text: str) -> None:
 
 def test_a_huge_report_still_fits() -> None:
     written = [reports.pinned(reports.finding(f"service{n}/Dockerfile")) for n in range(3000)]
-    made = make(reports.report(*written), written)
+    gone = [
+        reports.unresolved(reports.finding(f"gone{n}/Dockerfile", value="node:1"), "x" * 300)
+        for n in range(200)
+    ]
+    made = make(reports.report(*written, *gone), written)
     assert len(made.body) < 65_536
     assert "3000 references" in made.body
+    assert "gone0/Dockerfile:1" in made.body  # what was held is said, however long the rest is
+    assert "more that did not fit" in made.body
 
 
 def test_the_content_hash_knows_edits_not_the_base_commit() -> None:

@@ -17,6 +17,7 @@ from bot.model import (
     Kind,
     Outcome,
     Proposal,
+    Reference,
     Report,
     Ruling,
     SkipReason,
@@ -185,13 +186,18 @@ def _row(verdict: Verdict, candidate: Candidate) -> Row:
         now=candidate.target,
         page=web.page(resolution.reference, candidate.target, is_index=is_index),
         platforms=platforms,
-        source=resolution.source,
+        source=_origin(resolution.reference),
         notes=tuple(
             reason.text
             for reason in verdict.reasons
             if reason.ruling is not Ruling.PASS and reason.demand != "off"
         ),
     )
+
+
+def _origin(reference: Reference) -> str:
+    """Return where a reference comes from by its name; which mirror answered is the operator's affair."""
+    return reference.host if isinstance(reference, GitReference) else reference.registry
 
 
 def _why(finding: Finding) -> str:
