@@ -12,7 +12,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import pytest
 import sqlalchemy
+from servers import REQUIRED
 
 
 def _binaries() -> Path | None:
@@ -23,13 +25,18 @@ def _binaries() -> Path | None:
 
 
 BINARIES = _binaries()
-BACKENDS = ("sqlite", "postgres") if BINARIES and shutil.which("pg_ctl") else ("sqlite",)
+BACKENDS = ("sqlite", "postgres")
 
 
 def url(backend: str, folder: Path) -> str:
     """Return the URL of an empty database; Postgres has one for all, emptied now."""
     if backend == "sqlite":
         return f"sqlite:///{folder / 'moorline.db'}"
+    if BINARIES is None:
+        reason = "Postgres is not installed: apt-get install --no-install-recommends postgresql"
+        if REQUIRED:
+            pytest.fail(reason)
+        pytest.skip(reason)
     server = _cluster()
     engine = sqlalchemy.create_engine(server, isolation_level="AUTOCOMMIT")
     try:
