@@ -130,6 +130,15 @@ class TestGitHook:
         assert "evil" not in response.get_data(as_text=True)
         assert store.inbox.waiting() == 0
 
+    @pytest.mark.parametrize("ref", ["refs/heads/refs/heads/main", "refs/heads/refs/tags/v1"])
+    def test_a_branch_named_like_a_full_ref_is_not_taken_for_another(
+        self, store: Store, client: FlaskClient, ref: str
+    ) -> None:
+        response = post(client, push(ref=ref))
+        assert response.status_code == 400
+        assert "rename" in response.get_data(as_text=True)
+        assert store.inbox.waiting() == 0
+
     @pytest.mark.parametrize("body", [b"", b"{", b"[]", push(ref="main"), push(after="x")])
     def test_unknown_shapes_are_refused(self, client: FlaskClient, body: bytes) -> None:
         assert post(client, body).status_code == 400
@@ -217,6 +226,23 @@ class TestServed:
             *(str(root), str(tmp_path / "secret.git"), f"{root}/../secret.git", "~", "https://x/y"),
         ):
             assert served.address(name) is None, name
+
+    def test_one_repository_has_one_address(self, tmp_path: Path) -> None:
+        root = tmp_path / "git"
+        (root / "app" / ".git").mkdir(parents=True)
+        (tmp_path / "link").symlink_to(root / "app")
+        app = str(root / "app")
+        served = Served({"app": f"{tmp_path}/link/", "old": f"file://{app}/.git"}, [str(root)])
+        for name in ("app", "app/.git", "app/.git/", app, f"{app}/.git", "old", f"{tmp_path}/link/"):
+            assert served.address(name) == app, name
+        url = "https://git.example/a.git"
+        for other in (url, "https://GIT.example:443/a.git/", "HTTPS://git.example/a.git"):
+            served = Served({"acme/app": other})
+            for name in ("acme/app", url, other):
+                assert served.address(name) == url, name
+        kept = "http://[::1]:8080/a"
+        assert Served({"a": kept}).address("a") == kept
+        assert Served({"a": "ssh://git@h/a"}).address("a") == "ssh://git@h/a"
 
     def test_names_and_addresses(self) -> None:
         served = Served({"acme/app": "https://git.example/a.git"})
@@ -447,6 +473,17 @@ class TestServer:
                 "POST", f"{url}/webhooks/git", body=iter([b"x" * 500] * 10), chunked=True, retries=False
             )
             assert chunked.status == 413
+
+    def test_a_stranger_cannot_send_more_than_a_push(self, store: Store) -> None:
+        with serving(app(store)) as (url, _):
+            port = int(url.rpartition(":")[2])
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as line:
+                line.sendall(b"POST /webhooks/git HTTP/1.1\r\nHost: x\r\nContent-Length: 65537\r\n\r\n")
+                # Answered before a byte of the body is there.
+                assert line.recv(100).startswith(b"HTTP/1.1 413 ")
+            with urllib3.PoolManager() as pool:
+                largest = pool.request("POST", f"{url}/webhooks/git", body=b"x" * 65536, retries=False)
+                assert largest.status == 401
 
     def test_stopping_answers_what_was_received(self, store: Store) -> None:
         application, begun, hold = app(store), threading.Event(), threading.Event()

@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 from bot.errors import StoreError
 from bot.store.base import Backlog, Inbox, Proposals
 from webhooks import git, health, pages
+from webhooks.events import LARGEST_PUSH
 from webhooks.metrics import Metrics
 from webhooks.site import Site
 
@@ -58,7 +59,8 @@ def create_app(
     `wake` where one works in the same process.
     """
     app = Flask("webhooks", static_folder=None, template_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = site.max_body
+    # The hook is the only one that takes a body: nobody may send more than it would read.
+    app.config["MAX_CONTENT_LENGTH"] = min(site.max_body, LARGEST_PUSH)
     app.config["MAX_FORM_MEMORY_SIZE"] = 1024
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     metrics = Metrics(inbox, proposals, registry)

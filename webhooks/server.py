@@ -41,7 +41,7 @@ def serve(
         sockets=[listening],
         threads=threads,
         ident=None,
-        max_request_body_size=app.config["MAX_CONTENT_LENGTH"],
+        max_request_body_size=app.config["MAX_CONTENT_LENGTH"] + 1,  # waitress refuses what equals it
         max_request_header_size=32 * 1024,
         channel_timeout=30,
         connection_limit=200,
