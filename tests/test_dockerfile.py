@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from bot.dockerfile import Scan, Use, scan
 from bot.dockerfile.patterns import ANY, Glob
+from bot.dockerfile.uses import MAX_USES
 from bot.dockerfile.words import COMPUTED, Budget, Run, Traced, Value, expand
 from bot.model import SkipReason, State
 
@@ -97,9 +98,42 @@ def test_platform_alone_is_trouble_and_no_image() -> None:
     )
 
 
-def test_words_behind_the_image_are_trouble() -> None:
-    found = check("FROM node:20 # why\nFROM a AS\n", "FROM node:20", "FROM a")
-    assert [line for line, _ in found.trouble] == [1, 2]
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("FROM node:20 # why", "node:20"),
+        ("FROM node:20 AS", "node:20"),
+        ("FROM node:20 AS a b", "node:20"),
+        ("FROM node:20 IS a", "node:20"),
+        ("FROM $A # why", "$A"),
+        (f"FROM node@{DIGEST} # why", f"node@{DIGEST}"),
+        ("FROM --platform linux/amd64 node:20", "linux/amd64"),
+        ("FROM --platform linux/amd64", "linux/amd64"),
+        ("FROM --platform linux/amd64 AS x", "linux/amd64"),
+        ("FROM --pull node:20 AS x", "node:20"),
+    ],
+)
+def test_lines_that_no_builder_takes_are_trouble_and_not_edited(line: str, value: str) -> None:
+    found = check(f"ARG A=alpine:3\n{line}\n", f"FROM {value} | invalid")
+    assert [line for line, _ in found.trouble] == [2]
+    assert found.uses[0].state is State.UNKNOWN
+    assert found.uses[0].note
+
+
+def test_what_a_broken_line_feeds_is_shared() -> None:
+    check(
+        "ARG A=alpine:3\nFROM $A # why\nFROM $A\n",
+        "FROM alpine:3 (A) | shared-variable",
+        "FROM $A | invalid",
+    )
+
+
+def test_scratch_with_words_behind_it_is_trouble_alone() -> None:
+    assert [line for line, _ in check("FROM scratch # why\n").trouble] == [1]
+
+
+def test_a_template_may_put_anything_behind_the_image() -> None:
+    assert check("FROM node:20 {{ x }} {{ y }}\n", "FROM node:20").trouble == ()
 
 
 def test_unknown_instructions_are_told_once() -> None:
@@ -352,23 +386,73 @@ def test_what_names_no_image(line: str) -> None:
     check(f"FROM scratch\n{line}\n")
 
 
-def test_stages_mask_images_from_their_line_on() -> None:
+def test_stages_mask_images_of_from_behind_them_and_of_sources_everywhere() -> None:
     check(
         """FROM nginx AS Base
 COPY --from=base a b
 COPY --from=later a b
-RUN --mount=from=BASE,target=/x true
+ADD --from=LATER a b
+RUN --mount=from=BASE,target=/x --mount=from=nginx,target=/y true
+ONBUILD COPY --from=later a b
+FROM later
 FROM base AS later
 FROM later
 COPY --from=later a b
+COPY --from=caddy a b
 FROM ${S:-base}
 FROM nginx AS nginx
 FROM nginx
 """,
         "FROM nginx",
-        "COPY --from later",
+        "FROM later",
+        "COPY --from caddy",
         "FROM nginx",
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("FROM docker://quay.io/a/b:1", "FROM quay.io/a/b:1"),
+        ("FROM docker://quay.io/a/b", "FROM quay.io/a/b"),
+        ('FROM "docker://quay.io/a/b:1"', "FROM quay.io/a/b:1"),
+        (f"FROM docker://quay.io/a/b@{DIGEST} AS x", f"FROM quay.io/a/b@{DIGEST} | pinned"),
+        ('FROM docker://quay.io/"a"/b', 'FROM quay.io/"a"/b | escaped'),
+        ("FROM docker:///b", "FROM docker:///b | invalid"),
+        ("FROM docker://", "FROM docker:// | invalid"),
+        ("ARG B=docker://quay.io/a/b:1\nFROM $B", "FROM quay.io/a/b:1 (B)"),
+        ("ARG B=b\nFROM docker://a/$B", "FROM a/$B | partial-variable"),
+        ("FROM a\nCOPY --from=docker://quay.io/a/b:1 a b", "FROM a\nCOPY --from quay.io/a/b:1"),
+        ("FROM oci-archive:x.tar", "FROM oci-archive:x.tar | unsupported"),
+        ("FROM oci-archive:/x/Y.tar", "FROM oci-archive:/x/Y.tar | unsupported"),
+        ("FROM docker-archive:x.tar:node:20", "FROM docker-archive:x.tar:node:20 | unsupported"),
+        ("FROM docker-daemon:node:20", "FROM docker-daemon:node:20 | unsupported"),
+        ("FROM containers-storage:foo", "FROM containers-storage:foo | unsupported"),
+        ("FROM containers-storage:localhost/a:1", "FROM containers-storage:localhost/a:1 | unsupported"),
+        ("ARG B=oci-archive:x.tar\nFROM $B", "FROM oci-archive:x.tar (B) | unsupported"),
+        (
+            "FROM a\nCOPY --from=containers-storage:foo a b",
+            "FROM a\nCOPY --from containers-storage:foo | unsupported",
+        ),
+        ("FROM oci:./layout:v1", "FROM oci:./layout:v1 | unsupported"),
+        ("FROM oci:layout:v1", "FROM oci:layout:v1 | unsupported"),
+        ("FROM dir:/srv/image", "FROM dir:/srv/image | unsupported"),
+        ("FROM DIR:/srv/image", "FROM DIR:/srv/image | invalid"),
+        ("FROM node:a:b", "FROM node:a:b | invalid"),
+        ("FROM oci/a:1", "FROM oci/a:1"),
+        ("FROM oci-archive", "FROM oci-archive"),
+    ],
+)
+def test_the_transports_of_buildah(line: str, expected: str) -> None:
+    check(f"{line}\n", *expected.split("\n"))
+    check(f"{line}\n", *expected.split("\n"), buildah=True)
+
+
+@pytest.mark.parametrize("text", ["oci:1", "dir:x"])
+def test_what_could_be_an_image_is_a_transport_where_buildah_alone_reads(text: str) -> None:
+    check(f"FROM {text}\n", f"FROM {text}")
+    found = check(f"FROM {text}\n", f"FROM {text} | unsupported", buildah=True)
+    assert found.uses[0].note
 
 
 def test_stages_through_build_arguments() -> None:
@@ -760,6 +844,15 @@ def test_a_chain_too_long_to_follow_makes_nothing_editable() -> None:
     chain = b"".join(b"ARG A%d=$A%d\n" % (n + 1, n) for n in range(100))
     found = scan(b"ARG A0=node:20\n" + chain + b"FROM $A0\nFROM x$A100\n").uses
     assert [use.skip for use in found] == [SkipReason.SHARED_VARIABLE, SkipReason.PARTIAL_VARIABLE]
+
+
+def test_references_beyond_a_bound_are_not_read() -> None:
+    lines = b"ARG A=node:20\nFROM $A\nCOPY --from=stage a b\nCOPY --from=a/b a b\n" + b"FROM a:1\n" * MAX_USES
+    found = scan(lines + b"FROM $A AS stage\n")
+    assert len(found.uses) == MAX_USES
+    assert [(line, "read in part" in detail) for line, detail in found.trouble] == [(MAX_USES + 2, True)]
+    # What was not read may use the variable and may be the stage.
+    assert [use.skip for use in found.uses[:3]] == [SkipReason.SHARED_VARIABLE, SkipReason.UNSUPPORTED, None]
 
 
 def test_more_of_everything_than_anybody_writes_is_told() -> None:

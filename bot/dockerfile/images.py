@@ -1,7 +1,7 @@
 """The images of a Dockerfile: stages, sources, and what each FROM comes to.
 
-Follows BuildKit: stage names mask images from their line on, only the beginning of an instruction
-holds flags, and no variable is expanded in a `from`.
+Follows BuildKit: a stage's name masks images of the FROMs behind it and of every `from` in the file,
+only the beginning of an instruction holds flags, and no variable is expanded in a `from`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bot.dockerfile.instructions import (
     words,
 )
 from bot.dockerfile.patterns import Glob
-from bot.dockerfile.uses import BROKEN, MAX_TROUBLE, Use, Uses, is_template, templated, unclosed
+from bot.dockerfile.uses import BROKEN, MAX_TROUBLE, MAX_USES, Use, Uses, is_template, templated, unclosed
 from bot.dockerfile.words import UNKNOWN, Run, Traced, Value
 from bot.model import ImageReference, SkipReason
 from bot.reference import is_digest, parse_image
@@ -51,13 +51,16 @@ class Scan:
     """Names of the build arguments that feed images."""
 
 
-def scan(data: bytes, *, passed: Collection[str] = (), contexts: Collection[str] = ()) -> Scan:
+def scan(
+    data: bytes, *, passed: Collection[str] = (), contexts: Collection[str] = (), buildah: bool = False
+) -> Scan:
     """Return every reference to an image in a Dockerfile; never raises, in time linear in `data`.
 
     `passed` names build arguments given from outside, whose defaults are thus not what is used;
-    `contexts` names build contexts, which mask images as stages do.
+    `contexts` names build contexts, which mask images as stages do; `buildah` says that nothing else
+    reads the file, so that `oci:1` is a folder and no image.
     """
-    return _Scanner(data, frozenset(passed), frozenset(contexts)).scan()
+    return _Scanner(data, frozenset(passed), frozenset(contexts), buildah=buildah).scan()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +70,18 @@ class _From:
     where: str
     word: Traced
     value: Value
+    broken: str
+    """Why no builder takes the line, in one sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Origin:
+    """The `from` of COPY, ADD or a mount, judged once all stages are known."""
+
+    where: str
+    text: Traced
+    trigger: bool
+    unused: bool
 
 
 class _Masks:
@@ -104,14 +119,18 @@ class _Masks:
 class _Scanner:
     """One pass over the instructions; the FROMs are judged behind it."""
 
-    def __init__(self, data: bytes, passed: frozenset[str], contexts: frozenset[str]) -> None:
+    def __init__(
+        self, data: bytes, passed: frozenset[str], contexts: frozenset[str], *, buildah: bool
+    ) -> None:
         self._data = data
         self._passed = passed
         self._reader = Reader(data)
         self._arguments = Arguments(data, self._reader.escape)
         self._masks = _Masks(contexts)
-        self._uses = Uses(data)
+        self._uses = Uses(data, buildah=buildah)
         self._froms: list[_From] = []
+        self._origins: list[_Origin] = []
+        self._cut = False
         self._staged = False
         self._after: list[Instruction] = []
         self._trouble: list[tuple[int, str]] = []
@@ -122,6 +141,13 @@ class _Scanner:
             self._syntax(self._reader.syntax)
         for instruction in self._reader.instructions():
             self._instruction(instruction)
+            if self._cut:
+                self._arguments.budget.exceeded = True
+                detail = f"It holds more than {MAX_USES} references and was read in part."
+                self._trouble.append((instruction.line, detail))
+                break
+        for origin in self._origins:
+            self._judge_origin(origin)
         for found in self._froms:
             self._judge(found)
         trouble = {*self._reader.trouble, *self._trouble, *self._uses.trouble}
@@ -183,8 +209,11 @@ class _Scanner:
 
     def _from(self, instruction: Instruction) -> None:
         given, rest = flags(instruction.text)
+        broken = ""
         for flag in given:
-            if flag.name == b"platform" and flag.value is not None:
+            if flag.value is None:
+                broken = "A flag of FROM takes `=` and its value behind that."
+            elif flag.name == b"platform":
                 self._arguments.feed(self._arguments.expand(flag.value), None)
         self._staged = self._staged or not instruction.trigger
         end = templated(rest.text)
@@ -192,21 +221,30 @@ class _Scanner:
         if not found:
             self._trouble.append((instruction.line, "FROM names no image."))
             return
-        self._base("ONBUILD FROM" if instruction.trigger else "FROM", found[0])
-        if len(found) == 3 and found[1].text.lower() == b"as":
-            if not instruction.trigger:
-                self._masks.add(found[2].text)
-        elif len(found) > 1 and not is_template(rest.text):
-            detail = "FROM takes one image and `AS` with a name behind it."
-            self._trouble.append((instruction.line, detail))
+        named = len(found) == 3 and found[1].text.lower() == b"as"
+        if len(found) > 1 and not named:
+            broken = broken or "FROM takes one image and `AS` with a name behind it."
+        if is_template(rest.text):
+            broken = ""
+        if broken:
+            self._trouble.append((instruction.line, broken))
+        self._base("ONBUILD FROM" if instruction.trigger else "FROM", found[0], broken)
+        if named and not instruction.trigger:
+            self._masks.add(found[2].text)
 
-    def _base(self, where: str, word: Traced) -> None:
+    def _base(self, where: str, word: Traced, broken: str) -> None:
         value = self._arguments.expand(word)
         if self._is_stage(value):
             self._arguments.feed(value, None)
-            return
-        self._arguments.feed(value, value.text.place if value.pure and value.text.known else None)
-        self._froms.append(_From(where=where, word=word, value=value))
+        elif self._room():
+            known = value.pure and value.text.known and not broken
+            self._arguments.feed(value, value.text.place if known else None)
+            self._froms.append(_From(where=where, word=word, value=value, broken=broken))
+
+    def _room(self) -> bool:
+        """Return whether one more reference is told."""
+        self._cut = self._cut or len(self._froms) + len(self._origins) >= MAX_USES
+        return not self._cut
 
     def _is_stage(self, value: Value) -> bool:
         """Return whether a FROM takes a stage, a context or nothing at all."""
@@ -255,24 +293,36 @@ class _Scanner:
             self._source("RUN --mount from", source, instruction, unused=unused)
 
     def _source(self, where: str, text: Traced, instruction: Instruction, *, unused: bool = False) -> None:
-        """Judge the `from` of COPY, ADD or a mount."""
+        """Take the `from` of COPY, ADD or a mount."""
         name = text.text
         if not name or name == b"scratch" or _NUMBER.fullmatch(name) or name in self._masks:
             return
-        skip, note = None, ""
-        if unused:
-            skip, note = SkipReason.UNSUPPORTED, "This mount takes no image from here."
-        elif instruction.trigger and not _SURELY_IMAGE.search(name):
-            skip = SkipReason.UNSUPPORTED
-            note = "It may name a stage of the Dockerfile that builds on this image."
-        self._uses.literal(f"ONBUILD {where}" if instruction.trigger else where, text, skip, note)
+        if self._room():
+            self._origins.append(_Origin(where=where, text=text, trigger=instruction.trigger, unused=unused))
 
     # --- judgement ------------------------------------------------------------------------
+
+    def _judge_origin(self, origin: _Origin) -> None:
+        name = origin.text.text
+        if name in self._masks:
+            return
+        skip, note = None, ""
+        if origin.unused:
+            skip, note = SkipReason.UNSUPPORTED, "This mount takes no image from here."
+        elif not _SURELY_IMAGE.search(name) and (origin.trigger or self._cut):
+            skip = SkipReason.UNSUPPORTED
+            note = "It may name a stage of the Dockerfile that builds on this image."
+            if not origin.trigger:
+                note = "It may name a stage in the part that was not read."
+        where = f"ONBUILD {origin.where}" if origin.trigger else origin.where
+        self._uses.literal(where, origin.text, skip, note)
 
     def _judge(self, found: _From) -> None:
         where, word, value = found.where, found.word, found.value
         if is_template(word.text):
             self._uses.template(where, word)
+        elif found.broken:
+            self._uses.unknown(where, word, SkipReason.INVALID, found.broken)
         elif value.problem:
             self._uses.unknown(where, word, SkipReason.VARIABLE, value.problem)
         elif value.literal and not value.text.known and _ends_in_digest(word.text):

@@ -9,6 +9,8 @@ from bot.dockerfile.words import Run, Traced
 from bot.model import ImageReference, SkipReason, Span, State
 from bot.reference import parse_image
 
+MAX_USES = 5_000
+"""References of one file that are told; a long one written by people has fewer than 200."""
 MAX_TROUBLE = 20
 """Entries of trouble of one file; one would do to send a person there."""
 
@@ -20,6 +22,10 @@ _TEMPLATE = re.compile(
 _OPENINGS = {b"{{": b"}}", b"{%": b"%}", b"<%": b"%>"}
 _AS_NAME = re.compile(rb"(?i)[\t ]as[\t ]+[^\t ]+[\t ]*\Z")
 _BLANK = re.compile(rb"[\t ]")
+_DOCKER = b"docker://"
+_TRANSPORT = re.compile(rb"(?:oci-archive|docker-archive|docker-daemon|containers-storage):.*", re.DOTALL)
+_TRANSPORT_OR_NAME = re.compile(rb"(?:oci|dir|sif|tarball|ostree):.*", re.DOTALL)
+_ELSEWHERE = "Buildah takes this from a file or a local store, where there is no digest to pin."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +49,9 @@ class Use:
 class Uses:
     """Collects the references of one file, one for each place."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, *, buildah: bool) -> None:
         self._data = data
+        self._buildah = buildah
         self._by_span: dict[Span, Use] = {}
         self.trouble: list[tuple[int, str]] = []
 
@@ -83,9 +90,15 @@ class Uses:
         argument: str | None = None,
     ) -> None:
         """Add the reference that `text` is, told at `place`; `skip` counts where it is one and floats."""
-        reference = parse_image(text.text.decode("utf-8", "replace"))
+        reference = _image(text.text)
+        if reference is None and text.text.startswith(_DOCKER):  # as buildah may be told, too
+            reference = _image(text.text[len(_DOCKER) :])
+            if reference is not None and place.text.startswith(_DOCKER):
+                place = place.cut(len(_DOCKER), len(place.text))
         state = State.FLOATING
-        if reference is None:
+        if self._is_elsewhere(text.text, reference):
+            reference, state, skip, note = None, State.UNKNOWN, SkipReason.UNSUPPORTED, _ELSEWHERE
+        elif reference is None:
             state, note = State.UNKNOWN, ""
             skip = SkipReason.INVALID
             if is_template(text.text):
@@ -95,6 +108,15 @@ class Uses:
         elif skip is None and place.place is None:
             skip, note = SkipReason.ESCAPED, BROKEN
         self._add(where, place, reference, state, skip, note, argument)
+
+    def _is_elsewhere(self, text: bytes, reference: ImageReference | None) -> bool:
+        """Return whether text names one of buildah's transports (containers-transports(5)) and no image."""
+        if reference is not None and reference.digest is not None:
+            return False
+        if _TRANSPORT.fullmatch(text):
+            return True
+        sure = self._buildah or reference is None
+        return sure and not is_template(text) and _TRANSPORT_OR_NAME.fullmatch(text) is not None
 
     def _add(
         self,
@@ -139,6 +161,10 @@ class Uses:
         if end < 0:
             return text
         return Traced((Run(self._data[start : end + len(closing)], start),))
+
+
+def _image(text: bytes) -> ImageReference | None:
+    return parse_image(text.decode("utf-8", "replace"))
 
 
 def is_template(text: bytes) -> bool:

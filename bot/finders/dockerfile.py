@@ -63,7 +63,7 @@ def needs(source: Source) -> tuple[str, ...]:
 def find(source: Source, files: Mapping[str, bytes]) -> Findings:
     """Return the references of one Dockerfile."""
     del files
-    found = scan(source.data)
+    found = scan(source.data, buildah="containerfile" in source.path.rpartition("/")[2].lower())
     return Findings(
         references=tuple(
             Finding(
