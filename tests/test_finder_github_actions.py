@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_finders_golden import resolve
 
 from bot import candidates, edits
-from bot.finders import github_actions, github_builds, github_matrix
+from bot.finders import github_actions, github_builds, github_inputs, github_matrix
 from bot.finders.base import Finder
 from bot.finders.version_comments import _versions
 from bot.forges import guard
@@ -510,3 +510,44 @@ def test_dockerfile_that_an_argument_is_passed_to(inputs: str, dockerfile: str |
 def test_unread_file_says_what_is_wrong() -> None:
     (one,) = find(b"jobs:\n  a: # uses\n    \xff: 1\n").unread
     assert (one.path, one.reason, one.line) == (PATH, UnreadReason.NOT_UTF8, 3)
+
+
+# --- inputs of workflows -------------------------------------------------------------------
+
+CALLED = b"""on: {workflow_call: {inputs: {image: {default: "node:20"}}}}
+jobs: {a: {container: "${{ inputs.image }}"}}
+"""
+CALLED_PATH = ".github/workflows/called.yml"
+CALLER = b"""jobs: {a: {uses: ./.github/workflows/called.yml, with: {image: "node:22"}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("callers", "skip"),
+    [
+        ([], None),
+        ([CALLER], SkipReason.OVERRIDDEN),
+        ([CALLER.replace(b"image:", b"other:")], None),
+        ([CALLER.replace(b"called.yml", b"other.yml")], None),
+        ([b"# see ./.github/workflows/called.yml"], None),
+        ([b"# ./.github/workflows/called.yml\n[" * 5], None),
+        ([CALLER + b"#" * github_inputs.MAX_FILE], SkipReason.OVERRIDDEN),
+        ([CALLER.replace(b"image:", b"other:")] * (github_inputs.MAX_CALLERS + 1), SkipReason.OVERRIDDEN),
+    ],
+)
+def test_a_default_that_a_workflow_of_the_repository_replaces(
+    callers: list[bytes], skip: SkipReason | None
+) -> None:
+    files = {f".github/workflows/{number:03}.yml": data for number, data in enumerate(callers)}
+    (one,) = github_actions.find(Source(CALLED_PATH, CALLED), {**files, CALLED_PATH: CALLED}).references
+    assert (one.value, one.skip) == ("node:20", skip)
+
+
+@pytest.mark.parametrize("called", [b"", b"[", CALLED + b"#" * github_inputs.MAX_FILE, b"inputs: 1"])
+def test_what_is_passed_to_a_workflow_that_is_not_read_is_no_image(called: bytes) -> None:
+    assert github_actions.find(Source(PATH, CALLER), {CALLED_PATH: called}) == Findings()
+
+
+def test_what_is_passed_is_an_image_where_the_called_workflow_runs_it() -> None:
+    (one,) = github_actions.find(Source(PATH, CALLER), {CALLED_PATH: CALLED}).references
+    assert (one.value, one.skip, one.where) == ("node:22", None, "jobs.a.with.image")

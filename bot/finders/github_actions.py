@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping as Files
 from dataclasses import dataclass
 
-from bot.finders import github_builds, github_matrix
+from bot.finders import github_builds, github_inputs, github_matrix, github_steps
 from bot.finders.github_anchors import elsewhere
 from bot.finders.version_comments import version_comment
 from bot.finders.yaml import Hit, Table, unread
@@ -63,8 +63,10 @@ _DOCKER = "docker://"
 _DOCKER_IMAGE = b"docker-image://"
 _CONTEXT = re.compile(r"(?<==)docker-image://((?:\$\{\{[^{}\n]*\}\}|[^\s\"',\\$])+)")
 """The image of a named context: `node=docker-image://node:22`, or `app.contexts.node=...` for bake."""
+_OPTION = re.compile(r"(?<![^\s\"',])image=((?:\$\{\{[^{}\n]*\}\}|[^\s\"',\\$])+)")
+"""The image among the options of a builder: `image=moby/buildkit:v0.16.0,network=host`."""
 MAX_CONTEXTS = 10_000
-"""Characters of a step's contexts in which images are looked for."""
+"""Characters of a step's contexts or options in which images are looked for."""
 _URL = re.compile(
     r"https?://(?P<host>[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?)/(?P<rest>[^\s?#]+)", re.IGNORECASE
 )
@@ -87,6 +89,9 @@ _SCOPES = {
     "steps": "An earlier step makes the value.",
     "matrix": "The file does not show the matrix's values.",
 }
+_COMPUTED = "Only a whole `${{ matrix.name }}` or `${{ inputs.name }}` is followed to the values it can have."
+_STEP_ENV = "The value of `env` is not followed here: write the reference in its place."
+_NAMED = re.compile(r"\s*\$\{\{\s*\w+(?:\s*\.\s*[\w-]+|\s*\[\s*'[^']*'\s*\])+\s*\}\}\s*")
 
 
 def claims(path: str, head: bytes) -> bool:
@@ -106,7 +111,6 @@ def needs(source: Source) -> tuple[str, ...]:
 
 def find(source: Source, files: Files[str, bytes]) -> Findings:
     """Return the actions, workflows and images that a file runs, and what it builds."""
-    del files
     data = source.data
     if not any(word in data for word in _WORDS) and b"\0" not in data:
         return Findings()
@@ -118,7 +122,7 @@ def find(source: Source, files: Files[str, bytes]) -> Findings:
     ):
         return Findings()  # an `action.yml` of something else
     facts = github_builds.facts(tree)
-    references = _File(tree).findings()
+    references = _File(tree, files).findings()
     return Findings(
         references=tuple(sorted(references, key=lambda one: (one.location.span, one.where))),
         built=tuple(facts.built.values()),
@@ -150,9 +154,12 @@ class _Reading:
 class _File:
     """One file's findings, one for each place."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, files: Files[str, bytes]) -> None:
         self._tree = tree
         self._fed = github_matrix.fed(tree)
+        inputs = github_inputs.fed(tree, files)
+        self._fed.literals += inputs.literals
+        self._fed.slots |= inputs.slots
         self._found: dict[tuple[int, int], Finding] = {}
         self._elsewhere: dict[int, str] = {}
         place = f"/{tree.source.path}"
@@ -164,16 +171,23 @@ class _File:
             for hit in _TABLE.walk(self._tree)
             if isinstance(hit.node, Scalar) and _is_text(hit.node) and id(hit.node) not in self._fed.slots
         ]
-        self._elsewhere = elsewhere(self._tree, {id(node) for _, node in taken})
+        steps = [one for one in github_steps.inputs(self._tree) if id(one.node) not in self._fed.slots]
+        ids = {id(node) for _, node in taken} | {id(one.node) for one in steps}
+        self._elsewhere = elsewhere(self._tree, ids)
         for hit, node in taken:
             self._take(hit, node)
+        for one in steps:
+            if one.listed:
+                self._within(one.node, one.where, _OPTION)
+            elif _is_text(one.node):
+                self._image(one.node, one.where, step=True)
         for literal in self._fed.literals:
             if _is_text(literal.node):
                 self._image(literal.node, literal.where, literal=literal)
         if _DOCKER_IMAGE in self._tree.source.data:
             for hit in _CONTEXT_TABLE.walk(self._tree):
                 if isinstance(hit.node, Scalar):
-                    self._contexts(hit.node, hit.where)
+                    self._within(hit.node, hit.where, _CONTEXT)
         return list(self._found.values())
 
     def _take(self, hit: Hit, node: Scalar) -> None:
@@ -185,22 +199,29 @@ class _File:
         elif not node.value.startswith(("./", "../", ".\\")) and node.value not in (".", ".."):
             self._action(node, hit.where)
 
-    def _image(self, node: Scalar, where: str, *, literal: github_matrix.Literal | None = None) -> None:
+    def _image(
+        self,
+        node: Scalar,
+        where: str,
+        *,
+        literal: github_matrix.Literal | None = None,
+        step: bool = False,
+    ) -> None:
         text = node.value.strip("\n") if node.style in ("|", ">") else node.value
         lead = len(_DOCKER) if _has_scheme(text) else 0
-        reading = _read_image(text[lead:])
+        reading = _read_image(text[lead:], step=step)
         if literal is not None:
             reading = _as_literal(reading, literal)
         self._add(node, where, Kind.IMAGE, reading, lead=lead, literal=literal)
 
-    def _contexts(self, node: Scalar, where: str) -> None:
-        """Add the images among the named contexts of a build, each on its line."""
+    def _within(self, node: Scalar, where: str, form: re.Pattern[str]) -> None:
+        """Add the images among the named contexts or options of a build, each on its line."""
         text, offset = self._tree.text.text, self._tree.text.offset
         start = node.start_mark.index
         end = min(node.end_mark.index, start + MAX_CONTEXTS)
         escaped = node.style == '"' and "\\" in text[start:end]
-        for found in _CONTEXT.finditer(text, start, end):
-            reading = _read_image(found[1])
+        for found in form.finditer(text, start, end):
+            reading = _read_image(found[1], step=True)
             place = (offset(found.start(1)), offset(found.end(1)))
             if place not in self._found:
                 self._found[place] = Finding(
@@ -258,7 +279,7 @@ class _File:
             skip=skip,
             note=note,
             comment=comment,
-            argument=literal.argument if literal else None,
+            argument=literal.argument or None if literal else None,
         )
 
 
@@ -277,12 +298,12 @@ def _as_literal(reading: _Reading, literal: github_matrix.Literal) -> _Reading:
     return _Reading(
         reference=reading.reference,
         state=reading.state,
-        skip=SkipReason.SHARED_VARIABLE if literal.shared else None,
+        skip=literal.skip if literal.shared else None,
         note=literal.shared or literal.note,
     )
 
 
-def _read_image(text: str) -> _Reading:
+def _read_image(text: str, *, step: bool = False) -> _Reading:
     reference = parse_image(text)
     if reference is not None:
         if reference.digest is not None:
@@ -293,7 +314,7 @@ def _read_image(text: str) -> _Reading:
     if is_digest(text.rpartition("@")[2]):
         return _Reading(reference=None, state=State.PINNED, skip=SkipReason.PINNED)
     if _WHOLE.fullmatch(text):
-        return _variable(text)
+        return _variable(text, step=step)
     note = "A digest behind an expression would make other values of it fail in silence"
     if "matrix." in text:
         note += "; put whole references into the matrix, and each of them can be pinned"
@@ -341,9 +362,14 @@ def _invalid(note: str) -> _Reading:
     return _Reading(reference=None, state=State.UNKNOWN, skip=SkipReason.INVALID, note=note)
 
 
-def _variable(text: str) -> _Reading:
+def _variable(text: str, *, step: bool) -> _Reading:
     scope = _SCOPE.search(text)
     note = _SCOPES.get(scope[1].lower(), "") if scope else ""
+    named = scope[1].lower() if scope else ""
+    if named in ("matrix", "inputs") and not _NAMED.fullmatch(text):
+        note = _COMPUTED
+    elif named == "env" and step:
+        note = _STEP_ENV
     if not text.lstrip().startswith("${{"):
         note = "A template fills this in."
     return _Reading(reference=None, state=State.UNKNOWN, skip=SkipReason.VARIABLE, note=note)

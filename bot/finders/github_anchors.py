@@ -11,7 +11,7 @@ from collections.abc import Collection
 from bot.finders.yaml import shown
 from bot.yamltree import Mapping, Node, Scalar, Sequence, Tree, scalar
 
-_PLACES = frozenset({"image", "container", "uses", "services"})
+_PLACES = frozenset({"image", "node_image", "container", "uses", "services"})
 """Keys whose values are references, or hold nothing but references."""
 
 

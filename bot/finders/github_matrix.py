@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+from bot.finders import github_steps
 from bot.finders.yaml import Table, shown
+from bot.model import SkipReason
 from bot.yamltree import Mapping, Node, Scalar, Sequence, Tree, get, items, scalar
 
 MAX_NODES = 200_000
@@ -37,6 +39,8 @@ class Literal:
     """How expressions name it: `matrix.image`."""
     shared: str
     """Why a digest must not be written into it; empty where it may."""
+    skip: SkipReason = SkipReason.SHARED_VARIABLE
+    """What `shared` comes to."""
     note: str = ""
 
 
@@ -50,7 +54,7 @@ class Fed:
 
 
 def fed(tree: Tree) -> Fed:
-    """Return the literals that matrices feed to containers and services as whole images."""
+    """Return the literals that matrices feed to containers, services and steps as whole images."""
     made = Fed()
     budget = _Budget()
     found: dict[int, Literal] = {}
@@ -100,13 +104,15 @@ class _Budget:
 
 
 def _by_path(tree: Tree, job: Node, budget: _Budget) -> dict[_Path, list[Scalar]]:
-    """Return a job's containers and services that are one whole expression, by its path."""
+    """Return a job's containers, services and inputs of steps that are one whole expression, by its path."""
     paths: dict[_Path, list[Scalar]] = defaultdict(list)
-    if not all(budget.bears(get(job, name), 2) for name in ("container", "services")):
+    if not all(budget.bears(get(job, name), 2) for name in ("container", "services", "steps")):
         return paths
-    for hit in _SLOTS.walk(Tree(tree.source, tree.text, (job,))):
-        if isinstance(hit.node, Scalar) and (whole := _WHOLE.fullmatch(hit.node.value)):
-            paths[_parts(whole["path"])].append(hit.node)
+    nodes = [hit.node for hit in _SLOTS.walk(Tree(tree.source, tree.text, (job,)))]
+    nodes += [one.node for one in github_steps.of_steps(get(job, "steps"), "", set()) if not one.listed]
+    for node in nodes:
+        if isinstance(node, Scalar) and (whole := _WHOLE.fullmatch(node.value)):
+            paths[_parts(whole["path"])].append(node)
     return paths
 
 
