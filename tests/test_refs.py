@@ -22,9 +22,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from urllib3.exceptions import HTTPError
 
+from bot import packs
 from bot.demo import hosts
 from bot.model import GitReference, Resolution, Unresolved, UnresolvedReason
-from bot.refs import pack, transport, versions
+from bot.refs import transport, versions
 from bot.refs.base import Advertised, GitRefs
 from bot.refs.pktline import pkt
 from bot.refs.smart import GitHosts
@@ -472,7 +473,7 @@ def test_small_blobs_alone_are_fetched(
 
     def measuring(self: Remote, commit: str) -> bytes:
         data = read(self, commit)
-        sizes.append(len(pack.read_pack(data, limit=10**7)))
+        sizes.append(len(packs.read_pack(data, limit=10**7)))
         return data
 
     monkeypatch.setattr(transport.Remote, "pack", measuring)
@@ -719,7 +720,7 @@ def real_pack(commits: dict[str, str]) -> tuple[bytes, Path]:
 
 def test_a_real_pack(real_pack: tuple[bytes, Path]) -> None:
     data, folder = real_pack
-    objects = pack.read_pack(data, limit=10**7)
+    objects = packs.read_pack(data, limit=10**7)
     listed = git(
         "cat-file",
         "--batch-all-objects",
@@ -729,8 +730,8 @@ def test_a_real_pack(real_pack: tuple[bytes, Path]) -> None:
     assert {f"{name.hex()} {kind.decode()} {len(body)}" for name, (kind, body) in objects.items()} == set(
         listed.splitlines()
     )
-    with pytest.raises(pack.OversizedError):
-        pack.read_pack(data, limit=50_000)
+    with pytest.raises(packs.OversizedError):
+        packs.read_pack(data, limit=50_000)
 
 
 def sealed(entries: bytes, count: int) -> bytes:
@@ -775,8 +776,25 @@ def delta(base: bytes, orders: bytes, target: int, source: int = 1000) -> bytes:
 
 
 def test_deltas_by_hand() -> None:
-    objects = pack.read_pack(sealed(delta(BASE, COPY + b"\1y", 1001) + blob(BASE), 2), limit=5000)
+    objects = packs.read_pack(sealed(delta(BASE, COPY + b"\1y", 1001) + blob(BASE), 2), limit=5000)
     assert sorted(body for _, body in objects.values()) == [BASE, BASE + b"y"]
+
+
+def test_large_blobs_are_left_out_and_never_held() -> None:
+    large = bytes(18_000)
+    copied = delta(BASE, COPY * 10, 10_000)
+    small = delta(BASE, COPY + b"\1y", 1001)
+    data = sealed(blob(large) + blob(BASE) + copied + small, 4)
+    objects = packs.read_pack(data, limit=5000, largest=4000)
+    assert sorted(body for _, body in objects.values()) == [BASE, BASE + b"y"]
+    with pytest.raises(packs.OversizedError):
+        packs.read_pack(sealed(blob(large) + blob(large), 2), limit=5000, largest=4000)
+    with pytest.raises(packs.PackError, match="size differs"):
+        packs.read_pack(sealed(blob(large, 17_999), 1), limit=5000, largest=4000)
+    with pytest.raises(packs.OversizedError, match="4 objects"):
+        packs.read_pack(data, limit=50_000, most=3)
+    objects = packs.read_pack(sealed(delta(BASE, COPY, 1000), 1), limit=5000, largest=4000)
+    assert objects == {}, "its base may have been left out"
 
 
 BAD_PACKS = {
@@ -813,8 +831,8 @@ BAD_PACKS = {
 
 @pytest.mark.parametrize("data", BAD_PACKS.values(), ids=BAD_PACKS.keys())
 def test_bad_packs(data: bytes) -> None:
-    with pytest.raises(pack.PackError):
-        pack.read_pack(data, limit=5000)
+    with pytest.raises(packs.PackError):
+        packs.read_pack(data, limit=5000)
 
 
 @given(st.data())
@@ -825,8 +843,8 @@ def test_damaged_packs_are_told(real_pack: tuple[bytes, Path], data: st.DataObje
         body[data.draw(st.integers(12, len(body) - 1))] ^= data.draw(st.integers(1, 255))
     sums = bytes(body) + hashlib.sha1(body, usedforsecurity=False).digest()
     try:
-        objects = pack.read_pack(sums, limit=10**7)
-    except pack.PackError:
+        objects = packs.read_pack(sums, limit=10**7)
+    except packs.PackError:
         return
     assert objects
 
@@ -834,8 +852,8 @@ def test_damaged_packs_are_told(real_pack: tuple[bytes, Path], data: st.DataObje
 @given(st.binary(max_size=200))
 def test_any_tree_is_read_or_refused(data: bytes) -> None:
     try:
-        entries = list(pack.tree_entries(data))
-    except pack.PackError:
+        entries = list(packs.tree_entries(data))
+    except packs.PackError:
         return
     assert b"".join(mode + b" " + name + b"\0" + identity for mode, name, identity in entries) == data
 

@@ -71,11 +71,9 @@ def read_push(body: bytes) -> Push | Irrelevant:
     branch = ref.removeprefix("refs/heads/")
     if branch == ref:
         return Irrelevant.NO_BRANCH
-    if not is_git_ref(branch):
-        raise EventError('"ref" names no branch.')
-    if branch.startswith("refs/"):
-        # Its short name is another branch's full one, and would be taken for that.
-        raise EventError('"ref" names a branch whose own name begins with "refs/"; rename it.')
+    # A short name that is another branch's full one would be taken for that.
+    if not is_git_ref(branch) or branch.startswith("refs/"):
+        raise EventError('"ref" names no branch, or one whose own name begins with "refs/": rename it.')
     if not after.strip("0"):
         return Irrelevant.DELETED
     return Push(repository=repository, branch=branch, head=after)

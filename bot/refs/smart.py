@@ -14,11 +14,11 @@ from typing import TypeVar
 import urllib3
 
 from bot.model import GitReference, Resolution, Unresolved, UnresolvedReason
+from bot.packs import OversizedError, PackError, read_pack, tree_entries
 from bot.reference import is_commit, is_git_ref
 from bot.refs import versions
 from bot.refs.base import Advertised
 from bot.refs.once import Once
-from bot.refs.pack import OversizedError, PackError, read_pack, tree_entries
 from bot.refs.transport import MAX_BLOB, Ref, Remote, TroubleError
 
 _Answer = TypeVar("_Answer")

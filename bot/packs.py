@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from mmap import mmap
 
 _KINDS = {1: b"commit", 2: b"tree", 3: b"blob", 4: b"tag"}
-_OFFSET_DELTA, _REFERENCE_DELTA = 6, 7
+_BLOB, _OFFSET_DELTA, _REFERENCE_DELTA = 3, 6, 7
 _MAX_OBJECTS = 250_000
 _HEADER = 12
 _WINDOW = 65536
+_PIECE = 1024 * 1024
 
 
 class PackError(Exception):
@@ -30,27 +32,39 @@ class _Entry:
     """Offset or id of what a delta builds on."""
 
 
-def read_pack(data: bytes, *, limit: int, algorithm: str = "sha1") -> dict[bytes, tuple[bytes, bytes]]:
-    """Return kind and content of every object by its binary id, each id computed from the content.
+def read_pack(
+    data: bytes | mmap,
+    *,
+    limit: int,
+    algorithm: str = "sha1",
+    most: int = _MAX_OBJECTS,
+    largest: int | None = None,
+) -> dict[bytes, tuple[bytes, bytes]]:
+    """Return kind and content of objects by their binary ids, each id computed from the content.
 
-    `limit` bounds the sum of all contents in bytes.  Raises `PackError`.
+    `limit` bounds the sum of all contents in bytes, `most` their number.  Blobs of more than `largest`
+    bytes, and what builds on one, are left out and never held, at most four times `limit` of them.
+    Raises `PackError`.
     """
     trailer = hashlib.new(algorithm, usedforsecurity=False).digest_size
-    if len(data) < _HEADER + trailer or data[:4] != b"PACK" or data[4:8] not in (b"\0\0\0\2", b"\0\0\0\3"):
+    view = memoryview(data)
+    if len(view) < _HEADER + trailer or bytes(view[:8]) not in (b"PACK\0\0\0\2", b"PACK\0\0\0\3"):
         raise PackError("no pack")
-    body = data[:-trailer]
-    if hashlib.new(algorithm, body, usedforsecurity=False).digest() != data[-trailer:]:
+    body = view[:-trailer]
+    if hashlib.new(algorithm, body, usedforsecurity=False).digest() != view[-trailer:]:
         raise PackError("its checksum differs")
-    count = int.from_bytes(data[8:12], "big")
-    if count > _MAX_OBJECTS:
+    count = int.from_bytes(view[8:12], "big")
+    if count > most:
         raise OversizedError(f"{count} objects")
-    entries = _entries(body, count, trailer, limit)
-    return _resolved(entries, limit, algorithm)
+    entries = _entries(body, count, trailer, limit, largest)
+    return _resolved(entries, limit, algorithm, largest)
 
 
-def _entries(body: bytes, count: int, id_size: int, limit: int) -> dict[int, _Entry]:
+def _entries(
+    body: memoryview, count: int, id_size: int, limit: int, largest: int | None
+) -> dict[int, _Entry]:
     entries: dict[int, _Entry] = {}
-    position, total = _HEADER, 0
+    position, total, passed_over = _HEADER, 0, 0
     for _ in range(count):
         start = position
         kind, size, position = _head(body, position)
@@ -59,10 +73,16 @@ def _entries(body: bytes, count: int, id_size: int, limit: int) -> dict[int, _En
             back, position = _offset(body, position)
             base = start - back
         elif kind == _REFERENCE_DELTA:
-            base = body[position : position + id_size]
+            base = bytes(body[position : position + id_size])
             position += id_size
         elif kind not in _KINDS:
             raise PackError("an object of no known kind")
+        if largest is not None and kind == _BLOB and size > largest:
+            passed_over += size
+            if passed_over > 4 * limit:
+                raise OversizedError("its objects are larger than was granted")
+            position = _passed(body, position, size)
+            continue
         total += size
         if total > limit:
             raise OversizedError("its objects are larger than was granted")
@@ -71,7 +91,7 @@ def _entries(body: bytes, count: int, id_size: int, limit: int) -> dict[int, _En
     return entries
 
 
-def _head(body: bytes, position: int) -> tuple[int, int, int]:
+def _head(body: memoryview, position: int) -> tuple[int, int, int]:
     byte = _byte(body, position)
     kind, size, shift = (byte >> 4) & 7, byte & 15, 4
     while byte & 0x80:
@@ -84,7 +104,7 @@ def _head(body: bytes, position: int) -> tuple[int, int, int]:
     return kind, size, position + 1
 
 
-def _offset(body: bytes, position: int) -> tuple[int, int]:
+def _offset(body: memoryview, position: int) -> tuple[int, int]:
     byte = _byte(body, position)
     value = byte & 0x7F
     while byte & 0x80:
@@ -96,38 +116,50 @@ def _offset(body: bytes, position: int) -> tuple[int, int]:
     return value, position + 1
 
 
-def _byte(body: bytes, position: int) -> int:
+def _byte(body: bytes | memoryview, position: int) -> int:
     if position >= len(body):
         raise PackError("it ends too early")
     return body[position]
 
 
-def _inflate(body: bytes, position: int, size: int) -> tuple[bytes, int]:
+def _inflate(body: memoryview, position: int, size: int) -> tuple[bytes, int]:
     """Return the content that begins at `position` and where it ends, unfolding no more than `size`."""
-    stream = zlib.decompressobj()
     pieces: list[bytes] = []
+    end = _unfolded(body, position, size, pieces.append)
+    return b"".join(pieces), end
+
+
+def _passed(body: memoryview, position: int, size: int) -> int:
+    """Return where the content that begins at `position` ends, holding no more than a window of it."""
+    return _unfolded(body, position, size, len)
+
+
+def _unfolded(body: memoryview, position: int, size: int, take: Callable[[bytes], object]) -> int:
+    stream = zlib.decompressobj()
     left = size + 1
     step = min(size + 128, _WINDOW)
     try:
         while not stream.eof and left > 0:
-            window = stream.unconsumed_tail or body[position : position + step]
-            step = _WINDOW
+            window: bytes | memoryview = stream.unconsumed_tail
             if not window:
-                break
-            if not stream.unconsumed_tail:
+                window = body[position : position + step]
                 position += len(window)
-            piece = stream.decompress(window, left)
+                step = _WINDOW
+                if not window:
+                    break
+            piece = stream.decompress(window, min(left, _PIECE))
             left -= len(piece)
-            pieces.append(piece)
+            take(piece)
     except zlib.error as error:
         raise PackError("damaged data") from error
-    content = b"".join(pieces)
-    if not stream.eof or len(content) != size:
+    if not stream.eof or left != 1:
         raise PackError("an object's size differs from what it says")
-    return content, position - len(stream.unused_data)
+    return position - len(stream.unused_data)
 
 
-def _resolved(entries: dict[int, _Entry], limit: int, algorithm: str) -> dict[bytes, tuple[bytes, bytes]]:
+def _resolved(
+    entries: dict[int, _Entry], limit: int, algorithm: str, largest: int | None
+) -> dict[bytes, tuple[bytes, bytes]]:
     objects: dict[bytes, tuple[bytes, bytes]] = {}
     waiting: dict[int | bytes, list[int]] = {}
     ready: list[tuple[int, bytes, bytes]] = []
@@ -145,16 +177,27 @@ def _resolved(entries: dict[int, _Entry], limit: int, algorithm: str) -> dict[by
         identity = hashlib.new(algorithm, header + content, usedforsecurity=False).digest()
         objects[identity] = (kind, content)
         for child in (*waiting.pop(offset, ()), *waiting.pop(identity, ())):
-            made = _patched(content, entries[child].data, limit - total)
+            delta = entries[child].data
+            if largest is not None and kind == b"blob" and patched_size(delta) > largest:
+                continue
+            made = patched(content, delta, limit - total)
             total += len(made)
             ready.append((child, kind, made))
-    if done != len(entries):
+    if done != len(entries) and largest is None:
         raise PackError("a delta builds on what is not there")
     return objects
 
 
-def _patched(base: bytes, delta: bytes, limit: int) -> bytes:
-    """Return what a delta makes of its base (gitformat-pack, deltified representation)."""
+def patched_size(delta: bytes) -> int:
+    """Return the size in bytes of what a delta says it makes.  Raises `PackError`."""
+    return _length(delta, _length(delta, 0)[1])[0]
+
+
+def patched(base: bytes, delta: bytes, limit: int) -> bytes:
+    """Return what a delta makes of its base (gitformat-pack, deltified representation).
+
+    Raises `PackError`, `OversizedError` among it where that is more than `limit` bytes.
+    """
     source, position = _length(delta, 0)
     target, position = _length(delta, position)
     if source != len(base):
