@@ -21,7 +21,8 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _OWNER = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,254}")
-_REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//")
+_ID = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
+_REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(?:^|/)\.|\.lock(?:/|\Z)")
 _MAX_NAME = 255
 _MAX_REF = 255
 
@@ -42,8 +43,11 @@ def is_commit(text: str) -> bool:
 
 
 def parse_image(text: str) -> ImageReference | None:
-    """Return the image that `text` names, or None where it is no reference by the grammar."""
-    if not text or len(text) > 1024 or not text.isascii():
+    """Return the image that `text` names, or None where it is no reference by the grammar.
+
+    64 hex digits alone or behind `sha256:` are the id of a local image, which no registry knows.
+    """
+    if not text or len(text) > 1024 or not text.isascii() or _ID.fullmatch(text):
         return None
     rest, at, digest = text.partition("@")
     if at and not is_digest(digest):
@@ -98,9 +102,9 @@ def parse_git(text: str, *, host: str) -> GitReference | None:
 
 def is_git_ref(ref: str) -> bool:
     """Return whether `ref` may name a branch, tag or commit (git-check-ref-format, one level up)."""
-    if not ref or len(ref) > _MAX_REF or _REF_FORBIDDEN.search(ref):
+    if not ref or ref == "@" or len(ref) > _MAX_REF or _REF_FORBIDDEN.search(ref):
         return False
-    return not ref.startswith(("/", "-")) and not ref.endswith(("/", ".", ".lock"))
+    return not ref.startswith(("/", "-")) and not ref.endswith(("/", "."))
 
 
 def pinned_git(reference: GitReference, commit: str) -> GitReference:

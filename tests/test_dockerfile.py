@@ -65,6 +65,8 @@ def check(text: str | bytes, *expected: str, **options: Any) -> Scan:
         (f"FROM node@{DIGEST.upper()}", f"FROM node@{DIGEST.upper()} | invalid"),
         ("FROM node@sha256:0123", "FROM node@sha256:0123 | invalid"),
         ("FROM Node:20", "FROM Node:20 | invalid"),
+        (f"FROM {DIGEST}", f"FROM {DIGEST} | invalid"),
+        (f"FROM {DIGEST[7:]}", f"FROM {DIGEST[7:]} | invalid"),
         ("FROM BASEIMAGE", "FROM BASEIMAGE | invalid"),
         ("FROM nöde:20", "FROM nöde:20 | invalid"),
         ('FROM node:"20"', 'FROM node:"20" | escaped'),
