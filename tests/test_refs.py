@@ -228,6 +228,7 @@ def test_connections_are_used_again(server: GitServer, pool: urllib3.PoolManager
 
 
 def test_three_thousand_refs(tmp_path: Path, pool: urllib3.PoolManager) -> None:
+    require_git()
     work = tmp_path / "work"
     work.mkdir()
     git("init", "-q", cwd=work)

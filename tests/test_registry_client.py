@@ -756,6 +756,7 @@ def test_a_helper_that_fails_is_said(server: Scripted, tmp_path: Path) -> None:
 def test_secrets_are_nowhere(server: Scripted, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Not in what is returned, logged or shown, whatever goes wrong with them in hand."""
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="urllib3")
     token = "t0ken-that-nobody-sees"
     shown: list[str] = []
     for last in (
