@@ -18,6 +18,7 @@ from bot.model import (
 )
 from bot.reference import is_commit
 from bot.refs.base import Advertised
+from bot.registries.base import Images
 from bot.trust.base import Sources
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -135,7 +136,7 @@ class FakeLedger:
 
 
 def sources(
-    *, images: FakeImages | None = None, refs: FakeRefs | None = None, ledger: FakeLedger | None = None
+    *, images: Images | None = None, refs: FakeRefs | None = None, ledger: FakeLedger | None = None
 ) -> Sources:
     """Return sources of which only what is given answers."""
     return Sources(images=images or FakeImages(), refs=refs or FakeRefs(), ledger=ledger)

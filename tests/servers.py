@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -176,3 +177,17 @@ def skopeo_digest(registry: DockerRegistry, image: str, *, login: str = "") -> s
     )
     assert done.returncode == 0, done.stderr.decode()
     return f"sha256:{hashlib.sha256(done.stdout).hexdigest()}"
+
+
+def skopeo_config(registry: DockerRegistry, image: str) -> dict[str, Any]:
+    """Return the configuration of the image that skopeo takes for linux/amd64 from `image` of `registry`."""
+    command = [program("skopeo"), "--override-os=linux", "--override-arch=amd64", "inspect", "--config"]
+    done = subprocess.run(
+        [*command, "--tls-verify=false", f"docker://{registry.host}/{image}"],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    config: dict[str, Any] = json.loads(done.stdout)
+    return config

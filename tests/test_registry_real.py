@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import fakes
 import pytest
 from oci_images import (
     DOCKER_LIST,
@@ -19,14 +20,24 @@ from oci_images import (
     index,
     push,
 )
-from servers import PASSWORD, USER, DockerRegistry, docker_registry, skopeo_digest
+from servers import PASSWORD, USER, DockerRegistry, docker_registry, skopeo_config, skopeo_digest
 from tokens import IDENTITY_TOKEN, TokenServer, token_server
 
-from bot.model import ImageReference, Manifest, Platform, Resolution, Unresolved, UnresolvedReason
+from bot.model import (
+    ImageReference,
+    Manifest,
+    Platform,
+    Resolution,
+    Status,
+    Subject,
+    Unresolved,
+    UnresolvedReason,
+)
 from bot.reference import parse_image
 from bot.registries.client import RegistryClient
 from bot.registries.credentials import Credentials, Scope
 from bot.registries.egress import GuardedPool, guarded_pool
+from bot.trust import digest_honesty
 
 pytestmark = pytest.mark.servers
 
@@ -203,6 +214,63 @@ def test_a_mirror_is_reachable_through_its_mapping_only(
     named = client.resolve(reference(f"{open_registry.host}/library/app:single"))
     assert isinstance(named, Unresolved)
     assert named.reason is UnresolvedReason.BLOCKED
+
+
+# --- what clients pick --------------------------------------------------------------------
+
+GOOD, EVIL = image("good", labels={"who": "good"}), image("evil", labels={"who": "evil"})
+
+
+def entry(made: Image, **platform: str) -> dict[str, object]:
+    return {**made.manifest.descriptor, "platform": {"os": "linux", "architecture": "amd64", **platform}}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("key", {"manifests": [entry(GOOD)], "Manifests": [entry(EVIL)]}),
+        ("long-s", {"manifests": [entry(GOOD)], "manife\u017fts": [entry(EVIL)]}),
+        ("digest", {"manifests": [{**entry(GOOD), "Digest": EVIL.digest, "Size": len(EVIL.manifest.body)}]}),
+        (
+            "platform",
+            {
+                "manifests": [
+                    {**entry(GOOD), "Platform": {"os": "linux", "architecture": "arm64"}},
+                    {
+                        **entry(EVIL, architecture="arm64"),
+                        "Platform": {"os": "linux", "architecture": "amd64"},
+                    },
+                ]
+            },
+        ),
+    ],
+)
+def test_an_index_of_which_skopeo_takes_another_image(
+    open_registry: DockerRegistry, pool: GuardedPool, name: str, content: Mapping[str, object]
+) -> None:
+    """Whoever minds the case of keys reads `good`; skopeo, written in Go as Docker is, takes `evil`."""
+    body = document(OCI_INDEX, {"schemaVersion": 2, "mediaType": OCI_INDEX, **content})
+    made = Image(manifest=body, children=(GOOD, EVIL))
+    push(open_registry.url, "library/trap", made, name)
+    assert json.loads(body.body)["manifests"][0]["digest"] == GOOD.digest
+    assert skopeo_config(open_registry, f"library/trap:{name}")["config"]["Labels"] == {"who": "evil"}
+    client = mirrored(open_registry, pool)
+    found = client.resolve(reference(f"trap:{name}"))
+    assert isinstance(found, Resolution)
+    subject = Subject(reference=found.reference, digest=found.digest, resolution=found)
+    evidence = digest_honesty.gather(subject, fakes.sources(images=client))
+    assert evidence.status is Status.INVALID
+    assert "depends on the client" in evidence.detail
+
+
+@pytest.mark.parametrize("tag", IMAGES)
+def test_plain_images_are_honest(open_registry: DockerRegistry, pool: GuardedPool, tag: str) -> None:
+    client = mirrored(open_registry, pool)
+    found = client.resolve(reference(f"app:{tag}"))
+    assert isinstance(found, Resolution)
+    subject = Subject(reference=found.reference, digest=found.digest, resolution=found)
+    evidence = digest_honesty.gather(subject, fakes.sources(images=client))
+    assert (evidence.status, evidence.detail) == (Status.VERIFIED, "")
 
 
 # --- htpasswd -----------------------------------------------------------------------------

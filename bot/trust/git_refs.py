@@ -25,6 +25,7 @@ from bot.model import (
 )
 from bot.reference import is_commit
 from bot.refs.base import Advertised
+from bot.trust import unanswered
 from bot.trust.base import Judgement, Rule, Sources
 
 name = "git-refs"
@@ -49,8 +50,7 @@ def gather(subject: Subject, sources: Sources) -> Evidence:
     pinned = is_commit(reference.ref)
     answer = sources.refs.advertised(reference)  # everything there is where the ref is a commit
     if isinstance(answer, Unresolved):
-        status = Status.INVALID if answer.reason in _LIES else Status.ERROR
-        return Evidence(check=name, digest=subject.digest, status=status, detail=answer.detail)
+        return unanswered.evidence(name, subject, answer, _LIES)
     facts: dict[str, Fact] = {"names": _names(answer, subject.digest)}
     if pinned:
         facts["tags"] = tuple(f"{tag}={commit}" for tag, commit in _tags(answer))

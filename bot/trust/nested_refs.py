@@ -22,6 +22,7 @@ from bot.model import (
 )
 from bot.reference import is_commit, is_digest
 from bot.source import Source
+from bot.trust import unanswered
 from bot.trust.base import Judgement, Rule, Sources
 from bot.yamltree import Mapping as MappingNode
 from bot.yamltree import Node, Tree, Unparsable, compose, get, items, scalar
@@ -45,7 +46,7 @@ def gather(subject: Subject, sources: Sources) -> Evidence:
     paths = _paths(reference.path)
     answer = sources.refs.files(reference, subject.digest, paths)
     if isinstance(answer, Unresolved):
-        return _evidence(subject, Status.ERROR, answer.detail)
+        return unanswered.evidence(name, subject, answer)
     path = next((one for one in paths if one in answer), None)
     if path is None:
         return _evidence(subject, Status.ABSENT, f"there is no {' and no '.join(paths)}")
