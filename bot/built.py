@@ -18,6 +18,8 @@ _HOLE = "\0"
 _VARIABLE = re.compile(
     r"\$\{\{[^{}]*\}\}|\{\{[^{}]*\}\}|\$\{[^{}]*\}|\$\([^()]*\)|\$\[\[[^\[\]]*\]\]|\$[A-Za-z_][A-Za-z0-9_]*|%[A-Z_]+%|`[^`]*`"
 )
+_OWNER = re.compile(r"\$\{\{\s{0,20}github\.repository_owner\s{0,20}\}\}|\$\{?GITHUB_REPOSITORY_OWNER\b\}?")
+_REPOSITORY = re.compile(r"\$\{\{\s{0,20}github\.repository\s{0,20}\}\}|\$\{?GITHUB_REPOSITORY\b\}?")
 _DEPTH = 5
 _THIS = re.compile(
     r"\$\{?(?:CI_REGISTRY_IMAGE|CI_PROJECT_PATH|CI_COMMIT_)"
@@ -56,15 +58,19 @@ class BuiltNames:
 
     __slots__ = ("_exact", "_patterns", "_written")
 
-    def __init__(self, built: Iterable[Built]) -> None:
+    def __init__(self, built: Iterable[Built], owner: str = "", repository: str = "") -> None:
+        """`owner` and `repository`, an `owner/name`, are the repository's own, empty where not known."""
         self._exact: dict[tuple[str, str], Built] = {}
         self._written: dict[str, Built] = {}
         patterns: dict[tuple[str, ...], _Pattern] = {}
         for one in built:
-            name = without_tag(one.name)
+            written = without_tag(one.name)
+            name = _placed(written, owner, repository)
             pieces = _pieces(name)
             if not name or len(name) > _LIMIT:
                 continue
+            if name != written:
+                self._written.setdefault(written, one)
             image = parse_image(name) if len(pieces) == 1 else None
             if image is not None:
                 self._exact.setdefault((image.registry, image.repository), one)
@@ -87,6 +93,15 @@ class BuiltNames:
                 if pattern is not None:
                     return pattern.built
         return self._written.get(without_tag(finding.value))
+
+
+def _placed(name: str, owner: str, repository: str) -> str:
+    """Return a name with what GitHub's own expressions come to here, in lower case as registries have it."""
+    if owner:
+        name = _OWNER.sub(lambda _: owner.lower(), name)
+    if repository:
+        name = _REPOSITORY.sub(lambda _: repository.lower(), name)
+    return name
 
 
 def names_this_project(value: str) -> bool:

@@ -350,6 +350,7 @@ def look(job: Job, ground: Ground, now: datetime) -> Survey:
         owner=ground.owner,
         now=now,
         decisions=ground.decisions,
+        repository=job.repository if ground.owner and job.repository.startswith(f"{ground.owner}/") else "",
     )
     if ground.marks is not None:
         selected = _unheeded(selected, Marks(snapshot.files))

@@ -109,15 +109,16 @@ def select(
     now: datetime,
     contexts: Iterable[BuildContext] = (),
     decisions: Iterable[Decision] = (),
+    repository: str = "",
 ) -> tuple[Finding, ...]:
     """Return the findings in order, each with its final `skip` and the note that explains it.
 
-    `host` is the forge's host and `owner` the owner or group of the repository; both are empty
-    where they are not known.
+    `host` is the forge's host, `owner` the owner or group of the repository and `repository` its
+    `owner/name`; each is empty where it is not known.
     """
     place = _Selection(
         config=config,
-        built=BuiltNames(built),
+        built=BuiltNames(built, _top(owner), repository),
         arguments=arguments,
         contexts=contexts,
         marks=Marks(files),

@@ -400,6 +400,30 @@ def test_images_that_are_built_here(built: str, value: str, here: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("built", "value", "here"),
+    [
+        ("ghcr.io/${{ github.repository_owner }}/app:1", "ghcr.io/acme/app", True),
+        ("ghcr.io/${{ github.repository_owner }}/app:1", "ghcr.io/other/app", False),
+        ("ghcr.io/${{github.repository_owner}}/${{ matrix.svc }}", "ghcr.io/acme/app", True),
+        ("ghcr.io/${{github.repository_owner}}/${{ matrix.svc }}", "ghcr.io/other/app", False),
+        ("ghcr.io/$GITHUB_REPOSITORY_OWNER/app", "ghcr.io/acme/app", True),
+        ("ghcr.io/${GITHUB_REPOSITORY}", "ghcr.io/acme/shop", True),
+        ("ghcr.io/${{ github.repository }}:latest", "ghcr.io/acme/shop:1", True),
+        ("ghcr.io/${{ github.repository }}:latest", "ghcr.io/acme/base", False),
+        ("ghcr.io/${{ github.repository }}/web", "ghcr.io/acme/shop/web", True),
+        ("ghcr.io/${{ github.repository }}/web", "ghcr.io/acme/other/web", False),
+        ("${{ github.repository_owner }}/app", "acme/app", True),
+        ("${{ github.repository_owner }}/app", "node:20", False),
+    ],
+)
+def test_images_that_are_built_here_by_their_owner(built: str, value: str, here: bool) -> None:
+    names = BuiltNames([Built(name=built, location=NOWHERE)], "Acme", "Acme/shop")
+    assert (names.find(image(value)[0]) is not None) is here
+    written, _ = image(built, skip=SkipReason.VARIABLE)
+    assert names.find(written) is not None
+
+
+@pytest.mark.parametrize(
     "value",
     [
         "$CI_REGISTRY_IMAGE",

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from bot.finders import scripts
+from bot.finders import github_matrix, scripts
 from bot.model import BuildArgument, BuildContext, Built, Location
 from bot.yamltree import Mapping, Node, Scalar, Sequence, Tree, get, items, scalar
 
@@ -53,6 +53,8 @@ class _Step:
     """Where scripts run, relative to the repository; None where that cannot be told."""
     root: str | None
     """What `context` and `file` are relative to; None where that cannot be told."""
+    matrix: Node | None = None
+    values: github_matrix.Values = field(default_factory=github_matrix.Values)
 
 
 def facts(tree: Tree) -> Facts:
@@ -71,6 +73,7 @@ def _steps(tree: Tree) -> Iterator[_Step]:
     root = _root(tree.source.path)
     known: dict[int, dict[str, str]] = {}
     seen: set[int] = set()
+    values = github_matrix.Values()
     for document in tree.documents:
         env = _env(get(document, "env"), known)
         everywhere = _folder(get(document, "defaults"))
@@ -94,6 +97,8 @@ def _steps(tree: Tree) -> Iterator[_Step]:
                     env=[_env(get(step, "env"), known), *levels],
                     folder=_join(place, _WORKSPACE.sub("", inner)),
                     root=place,
+                    matrix=get(get(job, "strategy"), "matrix"),
+                    values=values,
                 )
         composite = get(get(document, "runs"), "steps")
         if isinstance(composite, Sequence):
@@ -279,9 +284,22 @@ def _add_built(step: _Step, node: Node | None, made: Facts, names: Iterable[str]
         return
     made.seen.add(id(node))
     for written in names:
-        name = written.strip().strip("\"'")
-        if _says_something(name) and name not in made.built:
-            made.built[name] = Built(name=name, location=_place(step.tree, node, name))
+        said = written.strip().strip("\"'")
+        if not _says_something(said):
+            continue
+        for name in _of_matrix(step, said):
+            if name not in made.built:
+                made.built[name] = Built(name=name, location=_place(step.tree, node, name, said))
+
+
+def _of_matrix(step: _Step, name: str) -> list[str]:
+    """Return a name with each value that the matrix can give it; as it is where that is not known."""
+    made = [name]
+    for expression in dict.fromkeys(found[0] for found in _EXPRESSION.finditer(name)):
+        values = step.values.of(step.matrix, expression)
+        if values and len(values) * len(made) <= github_matrix.MAX_VALUES:
+            made = [one.replace(expression, value) for one in made for value in values]
+    return made
 
 
 def _says_something(name: str) -> bool:

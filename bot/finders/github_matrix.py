@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TypeAlias
 
 from bot.finders import github_steps
@@ -17,6 +18,10 @@ from bot.finders.yaml import Table, shown
 from bot.model import SkipReason
 from bot.yamltree import Mapping, Node, Scalar, Sequence, Tree, get, items, scalar
 
+MAX_VALUES = 64
+"""Values of one name that are put into what is built."""
+MAX_VALUE = 200
+"""Characters of such a value."""
 MAX_NODES = 200_000
 """Nodes of one file that are searched for other uses; behind them every value counts as shared."""
 
@@ -56,7 +61,7 @@ class Fed:
 def fed(tree: Tree) -> Fed:
     """Return the literals that matrices feed to containers, services and steps as whole images."""
     made = Fed()
-    budget = _Budget()
+    budget = Budget()
     found: dict[int, Literal] = {}
     open_slots: set[int] = set()
     jobs = {id(job): (key, job) for document in tree.documents for key, job in items(get(document, "jobs"))}
@@ -84,7 +89,7 @@ def fed(tree: Tree) -> Fed:
     return made
 
 
-class _Budget:
+class Budget:
     """How many nodes may still be looked at: aliases let few bytes stand for many nodes."""
 
     def __init__(self) -> None:
@@ -103,7 +108,29 @@ class _Budget:
         return self._left >= 0
 
 
-def _by_path(tree: Tree, job: Node, budget: _Budget) -> dict[_Path, list[Scalar]]:
+class Values:
+    """The literals that expressions of the matrix can come to, in the jobs of one file."""
+
+    def __init__(self) -> None:
+        self._budget = Budget()
+        self._known: dict[tuple[int, _Path], tuple[str, ...]] = {}
+
+    def of(self, matrix: Node | None, expression: str) -> tuple[str, ...]:
+        """Return what `${{ matrix.name }}` can be; empty where the file does not show it, or too much."""
+        whole = _WHOLE.fullmatch(expression)
+        if whole is None or matrix is None:
+            return ()
+        key = (id(matrix), _parts(whole["path"]))
+        if key not in self._known:
+            borne = self._budget.bears(matrix)
+            nodes = list(islice(_literals(matrix, key[1], ""), MAX_VALUES + 1)) if borne else []
+            made = tuple(dict.fromkeys(node.value for _, node in nodes))
+            whole_literals = all(0 < len(value) <= MAX_VALUE and "$" not in value for value in made)
+            self._known[key] = made if whole_literals and len(nodes) <= MAX_VALUES else ()
+        return self._known[key]
+
+
+def _by_path(tree: Tree, job: Node, budget: Budget) -> dict[_Path, list[Scalar]]:
     """Return a job's containers, services and inputs of steps that are one whole expression, by its path."""
     paths: dict[_Path, list[Scalar]] = defaultdict(list)
     if not all(budget.bears(get(job, name), 2) for name in ("container", "services", "steps")):
@@ -154,7 +181,7 @@ def _shared(
     path: _Path,
     literals: list[tuple[str, Scalar]],
     slots: list[Scalar],
-    budget: _Budget,
+    budget: Budget,
 ) -> str:
     name = _named(path)
     for used in _uses(job, {id(matrix), *(id(slot) for slot in slots)}, budget):
@@ -175,7 +202,7 @@ def _in_include(where: str) -> bool:
     return ".strategy.matrix.include[" in where
 
 
-def _uses(job: Node, apart: set[int], budget: _Budget) -> Iterator[_Path]:
+def _uses(job: Node, apart: set[int], budget: Budget) -> Iterator[_Path]:
     """Yield the path of each use of the matrix in a job's expressions; empty where it is used whole."""
     pending: list[tuple[Node, bool]] = [(job, False)]
     seen = set(apart)
