@@ -829,25 +829,83 @@ def test_the_same_image_by_two_names_is_one_question(server: Scripted) -> None:
 
 
 def test_what_runs_share_carries_the_scope(server: Scripted) -> None:
-    now = [1000.0]
     serve(server)
-    memo = Memos.shared(seconds=300.0, clock=lambda: now[0])
+    memo = Memos.shared()
 
-    def ask(scope: Scope) -> int:
-        """Return how many requests a run of this scope sends."""
-        before = len(server.asked)
+    def ask(scope: Scope) -> list[str]:
+        """Return the requests that a run of this scope sends."""
+        server.asked.clear()
         client = client_for(server, scope=scope, memo=memo)
-        assert isinstance(client.resolve(reference()), Resolution)
-        assert isinstance(client.manifest(reference(), DIGEST), Manifest)
-        return len(server.asked) - before
+        for _ in range(2):  # equal questions of a run are asked once
+            assert isinstance(client.resolve(reference()), Resolution)
+            found = client.manifest(reference(), DIGEST)
+            assert isinstance(found, Manifest)
+            assert found.body == BODY
+        return [request.method for request in server.asked]
 
-    assert [ask(Scope(owner="acme")) for _ in range(2)] == [2, 0]
-    assert ask(Scope(owner="ACME")) == 0
-    assert ask(Scope(owner="mallory")) == 2
-    assert ask(Scope(owner="acme", trusted=False)) == 2
-    assert ask(Scope(owner="mallory", trusted=False)) == 0
-    now[0] += 301.0
-    assert ask(Scope(owner="acme")) == 1  # The tag is asked again; the digest is known for good.
+    assert ask(Scope(owner="acme")) == ["HEAD", "GET"]
+    assert ask(Scope(owner="ACME")) == ["HEAD", "HEAD"]  # The body is known, and that it is there asked.
+    assert ask(Scope(owner="mallory")) == ["HEAD", "GET"]
+    assert ask(Scope(owner="acme", trusted=False)) == ["HEAD", "GET"]
+    assert ask(Scope(owner="mallory", trusted=False)) == ["HEAD", "HEAD"]
+
+
+def test_a_tag_that_moved_is_seen_by_the_next_run(server: Scripted) -> None:
+    """However soon: a withdrawn image must not be pinned from memory."""
+    memo = Memos.shared()
+    bad, good = index([image("bad")]), index([image("good")])
+    for made in (bad, good):
+        server.manifest("acme/app", "1", made.manifest.body, made.digest, OCI_INDEX)
+        found = client_for(server, memo=memo).resolve(reference())
+        assert isinstance(found, Resolution)
+        assert found.digest == made.digest
+
+
+def test_a_manifest_that_was_deleted_is_seen_by_the_next_run(server: Scripted) -> None:
+    serve(server)
+    memo = Memos.shared()
+    client = client_for(server, memo=memo)
+    assert isinstance(client.manifest(reference(), DIGEST), Manifest)
+    server.routes.clear()
+    assert isinstance(client.manifest(reference(), DIGEST), Manifest)  # the same run
+    trouble(client_for(server, memo=memo).manifest(reference(), DIGEST), UnresolvedReason.NOT_FOUND)
+
+
+def test_a_known_body_does_not_hide_what_the_registry_says_of_it_now(server: Scripted) -> None:
+    serve(server)
+    memo = Memos.shared()
+    assert isinstance(client_for(server, memo=memo).manifest(reference(), DIGEST), Manifest)
+    serve(server, Content_Type=DOCKER_MANIFEST)
+    trouble(client_for(server, memo=memo).manifest(reference(), DIGEST), UnresolvedReason.INVALID)
+    serve(server, Docker_Content_Digest=OTHER)
+    trouble(client_for(server, memo=memo).manifest(reference(), DIGEST), UnresolvedReason.LYING)
+    serve(server)
+    server.routes[f"HEAD /v2/acme/app/manifests/{DIGEST}"] = Reply(status=405)
+    server.asked.clear()
+    assert isinstance(client_for(server, memo=memo).manifest(reference(), DIGEST), Manifest)
+    assert server.count() == {"HEAD": 1, "GET": 1}
+
+
+def test_known_bodies_cost_no_budget(server: Scripted) -> None:
+    serve(server)
+    memo, budget = Memos.shared(), Budget(limits={server.host: 1}, window=600.0)
+    for _ in range(3):
+        client = client_for(server, memo=memo, budget=budget)
+        assert isinstance(client.manifest(reference(), DIGEST), Manifest)
+
+
+def test_tags_and_referrers_are_asked_anew_by_each_run(server: Scripted) -> None:
+    memo = Memos.shared()
+    for tags in (["1"], ["1", "2"]):
+        server.routes["GET /v2/acme/app/tags/list"] = Reply(body=json.dumps({"tags": tags}).encode())
+        server.routes[f"GET /v2/acme/app/referrers/{DIGEST}"] = Reply(
+            headers=[("Content-Type", OCI_INDEX)], body=referrers_body(*[OTHER] * (len(tags) - 1))
+        )
+        client = client_for(server, memo=memo)
+        assert client.tags(reference()) == tuple(tags)
+        referrers = client.referrers(reference(), DIGEST)
+        assert isinstance(referrers, tuple)
+        assert len(referrers) == len(tags) - 1
 
 
 def test_trouble_is_known_for_the_run_only(server: Scripted) -> None:

@@ -10,7 +10,7 @@ import itertools
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
@@ -74,7 +74,7 @@ class RegistryClient:
         credentials: Credentials | None = None,
         scope: Scope | None = None,
         realms: Mapping[str, Collection[str]] | None = None,
-        memo: Memos | None = None,
+        memo: Memo[Manifest] | None = None,
         budget: Budget | None = None,
         bounds: Bounds | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -83,6 +83,7 @@ class RegistryClient:
 
         `mirrors`: registry or `*` to base URL (see `Mirrors`).  `realms`: URL of a registry or mirror to
         the URLs of token servers that belong to it: they are reached for it and may see its login.
+        `memo`: the bodies that earlier runs hashed (see `Memos.shared`).
         """
         parsed = {
             Allowed.parse(origin): frozenset(Allowed.parse(server) for server in servers)
@@ -100,7 +101,7 @@ class RegistryClient:
             realms=parsed,
             clock=clock,
         )
-        self._shared = memo or Memos.shared(clock=clock)
+        self._bodies = Memos.shared() if memo is None else memo
         # Equal questions of a run are asked once, whatever the answer.
         self._run = Memos.of_one_run()
         self._lookups = itertools.count()
@@ -122,20 +123,20 @@ class RegistryClient:
         wanted = reference.followed_tag or reference.digest or ""
         found = self._ask(
             reference,
-            (self._run.resolutions, self._shared.resolutions),
+            self._run.resolutions,
             wanted,
             lambda endpoint, deadline: self._resolve(reference, wanted, endpoint, deadline),
         )
         return replace(found, reference=reference)
 
     def manifest(self, reference: ImageReference, digest: str) -> Manifest | Unresolved:
-        """Return the manifest or index with `digest` of the reference's repository.
+        """Return the manifest or index with `digest` of the reference's repository, which has it now.
 
-        One GET; its body hashes to `digest`.
+        One GET, whose body hashes to `digest`; one HEAD by the digest where an earlier run hashed it.
         """
         found = self._ask(
             reference,
-            (self._run.manifests, self._shared.manifests),
+            self._run.manifests,
             digest,
             lambda endpoint, deadline: self._manifest(reference, digest, endpoint, deadline),
         )
@@ -145,7 +146,7 @@ class RegistryClient:
         """Return the tags of the reference's repository in the registry's order, up to a bound."""
         found = self._ask(
             reference,
-            (self._run.tags, self._shared.tags),
+            self._run.tags,
             "",
             lambda endpoint, deadline: self._tags(reference, endpoint, deadline),
         )
@@ -159,7 +160,7 @@ class RegistryClient:
         """
         found = self._ask(
             reference,
-            (self._run.referrers, self._shared.referrers),
+            self._run.referrers,
             digest,
             lambda endpoint, deadline: self._referrers(reference, digest, endpoint, deadline),
         )
@@ -170,13 +171,11 @@ class RegistryClient:
     def _ask(
         self,
         reference: ImageReference,
-        memos: tuple[Memo[_Answered | Unresolved], Memo[_Answered | Unresolved]],
+        memo: Memo[_Answered | Unresolved],
         what: str,
         ask: Callable[[Endpoint, Deadline], _Answered],
     ) -> _Answered | Unresolved:
-        run, shared = memos
         endpoint = self._mirrors.route(reference)
-        key = (self._scope.key, endpoint.origin, endpoint.mirror, endpoint.repository, what)
 
         def once() -> _Answered | Unresolved:
             if next(self._lookups) >= self._bounds.lookups:
@@ -187,7 +186,10 @@ class RegistryClient:
             except TroubleError as trouble:
                 return trouble.about(reference)
 
-        return run.get(key, lambda: shared.get(key, once))
+        return memo.get(self._key(endpoint, what), once)
+
+    def _key(self, endpoint: Endpoint, what: str) -> Hashable:
+        return (self._scope.key, endpoint.origin, endpoint.mirror, endpoint.repository, what)
 
     # --- the distribution API -------------------------------------------------------------
 
@@ -232,7 +234,16 @@ class RegistryClient:
     ) -> Manifest:
         if not is_digest(digest):
             raise TroubleError(UnresolvedReason.INVALID, "What is asked for is no digest.")
-        return self._get_manifest(reference, digest, digest, endpoint, deadline)
+        key = self._key(endpoint, digest)
+        known = self._bodies.known(key)
+        if known is not None:
+            # What the body is cannot change; that the registry still has it, and calls it the same, can.
+            now = self._resolve(reference, digest, endpoint, deadline)
+            if now.media_type == known.media_type:
+                return known
+        found = self._get_manifest(reference, digest, digest, endpoint, deadline)
+        self._bodies.keep(key, found)
+        return found
 
     def _get_manifest(
         self,

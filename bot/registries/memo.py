@@ -36,7 +36,7 @@ class Memo(Generic[Value]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._capacity = capacity
-        self._keep = keep
+        self._seconds = keep
         self._weigh = weigh
         self._clock = clock
         self._weight = 0
@@ -74,6 +74,19 @@ class Memo(Generic[Value]):
                 del self._pending[key]
             mine.done.set()
 
+    def known(self, key: Hashable) -> Value | None:
+        """Return the answer that is known for `key`, None where there is none."""
+        with self._lock:
+            kept = self._known.get(key)
+            if kept is None or kept[0] <= self._clock():
+                return None
+            self._known.move_to_end(key)
+            return kept[2]
+
+    def keep(self, key: Hashable, answer: Value) -> None:
+        """Know `answer` for `key` from now on."""
+        self._store(key, answer)
+
     def forget(self, key: Hashable) -> None:
         """Drop what is known for `key`, if anything."""
         with self._lock:
@@ -84,7 +97,7 @@ class Memo(Generic[Value]):
         return len(self._known)
 
     def _store(self, key: Hashable, answer: Value) -> None:
-        seconds, weight = self._keep(answer), self._weigh(answer)
+        seconds, weight = self._seconds(answer), self._weigh(answer)
         if seconds <= 0 or weight > self._capacity:
             return
         with self._lock:
