@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 import json
+import os
 import re
+from urllib.parse import unquote_to_bytes
 
 import goldens
 import pytest
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 from test_markdown import HOSTILE
 
 from bot.model import Outcome, Report, SkipReason, State, Verdict
-from bot.output import FORMATS, diff, explanation, table
+from bot.output import FORMATS, diff, document, explanation, table
 
 
 def ordinary() -> Report:
@@ -104,6 +107,32 @@ def test_hostile_names(text: str) -> None:
     for row in table.rows(report, everything=True):
         shown = row.place + row.value + row.note
         assert not re.search(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e]", shown)
+
+
+def test_names_that_are_not_utf8_can_be_had_back() -> None:
+    names = [b"\xff\xfe/Dockerfile", b"\xfe\xff/Dockerfile", "ä/Dockerfile".encode(), b"a%FF/Dockerfile"]
+    paths = [os.fsdecode(name) for name in names]
+    report = reports.report(
+        *(reports.skipped(reports.finding(path, note=f"see {path}:1")) for path in paths),
+        trouble=tuple(reports.unread(path, path) for path in paths),
+    )
+    made = json.loads(FORMATS["json"](report))
+    assert json.dumps(made, ensure_ascii=False).encode("utf-8")
+    for listed in (made["references"], made["unread"]):
+        assert [one["path"] for one in listed][2:] == ["ä/Dockerfile", "a%FF/Dockerfile"]
+        assert [one["path"] for one in listed][:2] == ["\N{REPLACEMENT CHARACTER}" * 2 + "/Dockerfile"] * 2
+        assert [base64.b64decode(one["path_bytes"]) for one in listed[:2]] == names[:2]
+        assert all("path_bytes" not in one for one in listed[2:])
+    uris = [
+        one["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        for one in json.loads(FORMATS["sarif"](report))["runs"][0]["results"]
+    ]
+    assert document.unread(reports.unread("\ud800", ""))["path"] == "\N{REPLACEMENT CHARACTER}"
+    assert [unquote_to_bytes(uri) for uri in uris] == [*names, *names]
+    prints = [one["fingerprint"] for one in json.loads(FORMATS["codequality"](report))]
+    assert len(set(prints)) == len(prints)
+    swapped = reports.report(*reversed(report.verdicts))
+    assert {one["fingerprint"] for one in json.loads(FORMATS["codequality"](swapped))} <= set(prints)
 
 
 def test_fingerprints_differ_and_survive_moved_lines() -> None:

@@ -1,10 +1,19 @@
-"""The JSON document of a report, version 1."""
+"""The JSON document of a report, version 1.
+
+File names need not be UTF-8: `path` shows U+FFFD for each byte that is not, and `path_bytes`, which
+is there for such names alone, holds the whole name's bytes in base64.
+"""
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 
 from bot.model import Finding, GitReference, ImageReference, Reference, Report, Unread, Verdict
+
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+"""What stands for a byte that is not UTF-8, as `os.fsdecode` has it."""
 
 
 def dumps(report: Report) -> str:
@@ -19,23 +28,23 @@ def document(report: Report) -> dict[str, object]:
         "files": report.files,
         "references": [{**reference(one.finding), **verdict(one)} for one in report.verdicts],
         "unread": [unread(one) for one in report.unread],
-        "notes": list(report.notes),
+        "notes": [_text(note) for note in report.notes],
     }
 
 
 def reference(finding: Finding) -> dict[str, object]:
     """Return a finding as JSON data; line 1-based, column a 0-based byte offset in its line."""
     return {
-        "path": _text(finding.location.path),
+        **_path(finding.location.path),
         "line": finding.location.line,
         "column": finding.location.column,
         "kind": finding.kind.value,
         "format": finding.format,
-        "where": finding.where,
+        "where": _text(finding.where),
         "value": _text(finding.value),
         "state": finding.state.value,
         "skip": finding.skip.value if finding.skip else None,
-        "note": finding.note,
+        "note": _text(finding.note),
         "reference": parts(finding.reference),
     }
 
@@ -63,11 +72,11 @@ def verdict(one: Verdict) -> dict[str, object]:
         made["target"] = one.candidate.target
         made["cause"] = one.candidate.cause.value
     if one.unresolved is not None:
-        made["unresolved"] = {"reason": one.unresolved.reason.value, "detail": one.unresolved.detail}
+        made["unresolved"] = {"reason": one.unresolved.reason.value, "detail": _text(one.unresolved.detail)}
     if made:
         made["outcome"] = one.outcome.value
         made["reasons"] = [
-            {"check": why.check, "ruling": why.ruling.value, "demand": why.demand, "text": why.text}
+            {"check": why.check, "ruling": why.ruling.value, "demand": why.demand, "text": _text(why.text)}
             for why in one.reasons
         ]
     return {"verdict": made} if made else {}
@@ -76,13 +85,24 @@ def verdict(one: Verdict) -> dict[str, object]:
 def unread(one: Unread) -> dict[str, object]:
     """Return a file that was not read as JSON data."""
     return {
-        "path": _text(one.path),
+        **_path(one.path),
         "line": one.line,
         "reason": one.reason.value,
         "detail": _text(one.detail),
     }
 
 
+def _path(path: str) -> dict[str, object]:
+    shown = _text(path)
+    if shown == path:
+        return {"path": path}
+    try:
+        name = path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # not a file's name, but what a forge calls one
+        return {"path": shown}
+    return {"path": shown, "path_bytes": base64.b64encode(name).decode("ascii")}
+
+
 def _text(text: str) -> str:
-    """Return text that JSON can carry: file names need not be UTF-8."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """Return text that JSON can carry."""
+    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
