@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 
 from bot.model import Edit, Finding, Location, Reference, State
 from bot.source import splice
@@ -67,13 +69,19 @@ class _Moves:
     """Where a byte offset before the edits is after them."""
 
     def __init__(self, edits: Iterable[Edit]) -> None:
-        self._by_path: dict[str, list[Edit]] = defaultdict(list)
+        by_path: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for edit in edits:
-            self._by_path[edit.path].append(edit)
+            # In halves of a byte: what is put in right at an offset moves only what is behind it.
+            place = 2 * edit.span.end + (edit.span.start == edit.span.end)
+            by_path[edit.path].append((place, len(edit.replacement) - len(edit.expected)))
+        self._places: dict[str, list[int]] = {}
+        self._sums: dict[str, list[int]] = {}
+        for path, moves in by_path.items():
+            moves.sort()
+            self._places[path] = [place for place, _ in moves]
+            self._sums[path] = list(accumulate((moved for _, moved in moves), initial=0))
 
     def position(self, path: str, offset: int) -> int:
-        return offset + sum(
-            len(edit.replacement) - len(edit.expected)
-            for edit in self._by_path.get(path, ())
-            if edit.span.end <= offset and edit.span.start < offset
-        )
+        if path not in self._places:
+            return offset
+        return offset + self._sums[path][bisect_right(self._places[path], 2 * offset)]

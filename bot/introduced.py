@@ -30,18 +30,18 @@ def findings(
     known: list[Finding] = list(base)
     for same in (_construct, _file):
         left, known = _without(left, known, same)
-    moved: dict[Hashable, list[Finding]] = {}
+    moved: dict[Hashable, Counter[str]] = {}
     for one in known:
-        moved.setdefault(_text(one), []).append(one)
+        moved.setdefault(_text(one), Counter())[one.location.path] += 1
     came: list[Finding] = []
     for one in left:
-        alike = moved.get(_text(one), [])
+        alike = moved.get(_text(one), Counter())
         path = one.location.path
-        before = next((it for it in alike if renamed(it.location.path, path)), None)
+        before = next((it for it, count in alike.items() if count and renamed(it, path)), None)
         if before is None:
             came.append(one)
         else:
-            alike.remove(before)
+            alike[before] -= 1
     return tuple(came)
 
 

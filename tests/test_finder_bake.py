@@ -200,3 +200,12 @@ def test_hostile_sizes(name: str) -> None:
     assert len(found.arguments) <= bake.MAX_FACTS
     assert len(found.contexts) <= bake.MAX_FACTS
     assert len(found.built) <= bake.MAX_FACTS
+
+
+def test_targets_beyond_a_bound_are_told() -> None:
+    each = 'target "t{}" {{ contexts = {{ a = "docker-image://a:1" }} }}\n'
+    text = "".join(each.format(number) for number in range(bake.MAX_TARGETS))
+    assert find(text).unread == ()
+    found = find(text + each.format("more"))
+    assert len(found.references) == bake.MAX_TARGETS
+    assert ["read in part" in one.detail for one in found.unread] == [True]

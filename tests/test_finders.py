@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from bot import finders
 from bot.model import UnreadReason
 
+MORE = finders.MAX_REFERENCES + 1
+
 WORDS = st.sampled_from(
     [
         "Dockerfile",
@@ -75,3 +77,26 @@ def test_a_defect_in_a_finder_costs_its_one_file(monkeypatch: pytest.MonkeyPatch
     [unread] = found["compose.yml"].unread
     assert unread.reason is UnreadReason.UNPARSABLE
     assert "report" in unread.detail
+
+
+@pytest.mark.parametrize(
+    ("path", "lead", "each"),
+    [
+        ("Dockerfile", "", "FROM a:1\n"),
+        ("compose.yml", "services:\n", "  s{}: {{image: 'a:1'}}\n"),
+        (".gitlab-ci.yml", "", "j{}: {{image: 'a:1', script: x}}\n"),
+        (".github/workflows/x.yml", "jobs:\n  a:\n    steps:\n", "    - uses: a/b@v1\n"),
+        ("docker-bake.hcl", 'target "a" {\n contexts = {\n', '  a{} = "docker-image://a:1"\n'),
+    ],
+)
+def test_references_of_one_file_have_a_bound(path: str, lead: str, each: str) -> None:
+    lines = [each.format(number) for number in range(MORE)]
+    tail = "}}\n" if path.endswith(".hcl") else ""
+    [(_, _, found)] = finders.find({path: (lead + "".join(lines) + tail).encode()})
+    assert len(found.references) == finders.MAX_REFERENCES
+    assert found.references[0].location.line <= found.references[-1].location.line
+    assert [one.reason for one in found.unread] == [UnreadReason.UNPARSABLE]
+    assert "read in part" in found.unread[0].detail
+    assert found.unread[0].path == path
+    [(_, _, found)] = finders.find({path: (lead + "".join(lines[1:]) + tail).encode()})
+    assert (len(found.references), found.unread) == (finders.MAX_REFERENCES, ())

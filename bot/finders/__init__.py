@@ -7,6 +7,7 @@ Pure: bytes in, findings with byte spans out.  A new format is one module here, 
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
+from dataclasses import replace
 
 from bot.finders import bake, compose, dockerfile, github_actions, gitlab_ci
 from bot.finders.base import Finder
@@ -23,6 +24,8 @@ FINDERS: Mapping[str, Finder] = {
 
 HEAD = 4096
 """Bytes of a file that `claims` is shown."""
+MAX_REFERENCES = 5_000
+"""References of one file that are told; a long one written by people has fewer than 200."""
 
 
 _ENDINGS = (".yml", ".yaml", ".hcl", ".json")
@@ -87,7 +90,16 @@ def find(
 def _found(finder: Finder, source: Source, files: Mapping[str, bytes]) -> Findings:
     """Return what a finder says; a defect in it costs its one file, and is said."""
     try:
-        return finder.find(source, files)
+        return _bounded(source.path, finder.find(source, files))
     except Exception as error:  # noqa: BLE001 - finders promise not to raise; the other files must go on
         detail = f"a defect of Moorline, please report it: {type(error).__name__}"
         return Findings(unread=(Unread(path=source.path, reason=UnreadReason.UNPARSABLE, detail=detail),))
+
+
+def _bounded(path: str, found: Findings) -> Findings:
+    """Return findings of which no more references are told than anything behind here should carry."""
+    if len(found.references) <= MAX_REFERENCES:
+        return found
+    detail = f"It holds more than {MAX_REFERENCES} references and was read in part."
+    unread = Unread(path=path, reason=UnreadReason.UNPARSABLE, detail=detail)
+    return replace(found, references=found.references[:MAX_REFERENCES], unread=(*found.unread, unread))

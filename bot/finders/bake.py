@@ -116,7 +116,11 @@ def find(source: Source, files: Mapping[str, bytes]) -> Findings:
         line = source.line_at(read.text.offset(min(at, len(read.text.text))))
         unread = (Unread(path=source.path, reason=UnreadReason.UNPARSABLE, detail=why, line=line),)
     held = files if files.get(source.path) is source.data else {**files, source.path: source.data}
-    made = _File(source, read, _Project(source.path, held)).findings()
+    project = _Project(source.path, held)
+    if source.path in project.cut:
+        why = f"There are more than {MAX_TARGETS} targets; it was read in part."
+        unread = (*unread, Unread(path=source.path, reason=UnreadReason.UNPARSABLE, detail=why))
+    made = _File(source, read, project).findings()
     return Findings(
         references=made.references,
         unread=(*unread, *made.unread),
@@ -193,6 +197,8 @@ class _Project:
         self._known: dict[str, tuple[str, ...] | None] = {}
         self._matrices: dict[str, dict[str, tuple[str, ...]]] = {}
         beside = [one for one in sorted(files) if one.rpartition("/")[0] == self.folder and claims(one, b"")]
+        self.cut: set[str] = set()
+        """Files of which not all targets were taken."""
         for one in dict.fromkeys((path, *beside[:MAX_FILES])):
             try:
                 self.readings[one] = _reading(one, files[one])
@@ -219,8 +225,11 @@ class _Project:
                 self.variables.setdefault(name, []).append(_Held(path, held))
             elif block.kind == "function" and "result" in block.body:
                 self.functions.setdefault(name, []).append(_Held(path, block.body["result"]))
-            elif block.kind == "target" and (name in self.targets or len(self.targets) < MAX_TARGETS):
-                self.targets.setdefault(name, []).append(_Target(path, block))
+            elif block.kind == "target":
+                if name in self.targets or len(self.targets) < MAX_TARGETS:
+                    self.targets.setdefault(name, []).append(_Target(path, block))
+                else:
+                    self.cut.add(path)
 
     # --- what values come to --------------------------------------------------------------
 
