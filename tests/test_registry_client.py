@@ -743,6 +743,124 @@ def test_many_threads_fetch_one_token(server: Scripted) -> None:
     assert client.requests[server.host, "GET"] == 1
 
 
+# --- one repository's challenge is its own -----------------------------------------------
+
+
+def closed(server: Scripted, repository: str, realm: str, token: str = "t0ken") -> None:
+    """Let one repository ask for a bearer token from `realm`."""
+    granted = Reply(headers=[("Content-Type", OCI_INDEX), ("Docker-Content-Digest", DIGEST)], body=BODY)
+    asking = Reply(status=401, headers=[("WWW-Authenticate", f'Bearer realm="{realm}",service="r"')])
+
+    def guarded(asked: Asked) -> Reply:
+        return granted if asked.headers.get("authorization") == f"Bearer {token}" else asking
+
+    server.routes[f"* /v2/{repository}/manifests/1"] = guarded
+
+
+def lookup(client: RegistryClient, repository: str) -> Resolution | Unresolved:
+    return client.resolve(reference(f"registry.example/{repository}:1"))
+
+
+def paths(server: Scripted) -> list[str]:
+    return [f"{asked.method} {asked.path.partition('?')[0].removeprefix('/v2')}" for asked in server.asked]
+
+
+@pytest.mark.parametrize(
+    "bogus",
+    [
+        Reply(status=403),
+        Reply(status=500),
+        Reply(status=429),
+        Reply(body=b"no token"),
+        Reply(body=b'{"token": "useless"}'),
+        Reply(raw=b"junk"),
+        Reply(raw=b""),
+    ],
+)
+def test_a_private_repository_does_not_close_the_others(server: Scripted, bogus: Reply) -> None:
+    """Whatever its token server answers; the server is on the registry's own host, or on another."""
+    with scripted() as elsewhere:
+        elsewhere.routes["* /bogus"] = bogus
+        closed(server, "acme/private", f"{elsewhere.url}/bogus")
+        closed(server, "acme/tokens", f"{server.url}/token")
+        granting(server)
+        serve(server)
+        client = client_for(server, realms={server.url: [elsewhere.url]})
+        assert isinstance(lookup(client, "acme/private"), Unresolved)
+        server.asked.clear()
+        assert isinstance(lookup(client, "acme/app"), Resolution)
+        assert isinstance(lookup(client, "acme/tokens"), Resolution)
+        head = "HEAD /acme/tokens/manifests/1"
+        assert paths(server) == ["HEAD /acme/app/manifests/1", head, "GET /token", head]
+
+
+@pytest.mark.parametrize("realm", ["ftp://x/y", "http://10.0.0.1/token", "nonsense"])
+def test_a_realm_that_leads_nowhere_is_one_repositorys(server: Scripted, realm: str) -> None:
+    closed(server, "acme/private", realm)
+    serve(server)
+    client = client_for(server)
+    assert isinstance(lookup(client, "acme/private"), Unresolved)
+    assert isinstance(lookup(client, "acme/app"), Resolution)
+
+
+def test_a_way_that_worked_spares_the_others_a_challenge(server: Scripted) -> None:
+    for repository in ("acme/a", "acme/b"):
+        closed(server, repository, f"{server.url}/token")
+    granting(server)
+    client = client_for(server)
+    for repository in ("acme/a", "acme/b"):
+        assert isinstance(lookup(client, repository), Resolution)
+    first, second = (f"HEAD /acme/{name}/manifests/1" for name in "ab")
+    assert paths(server) == [first, "GET /token", first, "GET /token", second]
+
+
+def test_a_way_that_fails_for_another_repository_is_not_asked_twice(server: Scripted) -> None:
+    for repository in ("acme/a", "acme/private"):
+        closed(server, repository, f"{server.url}/token")
+
+    def grant(asked: Asked) -> Reply:
+        return Reply(status=403) if "private" in asked.path else Reply(body=b'{"token": "t0ken"}')
+
+    server.routes["* /token"] = grant
+    serve(server)
+    client = client_for(server)
+    assert isinstance(lookup(client, "acme/a"), Resolution)
+    server.asked.clear()
+    trouble(lookup(client, "acme/private"), UnresolvedReason.UNAUTHORIZED)
+    assert paths(server) == ["GET /token", "HEAD /acme/private/manifests/1"]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_token_brought_along_may_be_what_is_refused(server: Scripted, status: int) -> None:
+    closed(server, "acme/a", f"{server.url}/token")
+    granting(server)
+    serve(server)
+    granted = server.routes[f"* {PATH}"]
+    assert isinstance(granted, Reply)
+    server.routes[f"* {PATH}"] = lambda asked: (
+        Reply(status=status) if "authorization" in asked.headers else granted
+    )
+    client = client_for(server)
+    assert isinstance(lookup(client, "acme/a"), Resolution)
+    assert isinstance(lookup(client, "acme/app"), Resolution)
+    server.routes["* /v2/acme/shut/manifests/1"] = Reply(status=403)
+    trouble(lookup(client, "acme/shut"), UnresolvedReason.FORBIDDEN)
+
+
+def test_a_token_server_that_dies_closes_nothing_that_is_open(server: Scripted) -> None:
+    with scripted() as elsewhere:
+        closed(server, "acme/a", f"{elsewhere.url}/token")
+        granting(elsewhere)
+        serve(server)
+        client = client_for(server, realms={server.url: [elsewhere.url]})
+        assert isinstance(lookup(client, "acme/a"), Resolution)
+        elsewhere.routes["* /token"] = Reply(raw=b"")
+        assert isinstance(lookup(client, "acme/app"), Resolution)
+        asked = len(elsewhere.asked)
+        trouble(lookup(client, "acme/none"), UnresolvedReason.NOT_FOUND)
+        assert len(elsewhere.asked) == asked  # It is not asked in vain again.
+
+
 def test_a_helper_that_fails_is_said(server: Scripted, tmp_path: Path) -> None:
     serve(server)
     server.routes[f"* {PATH}"] = Reply(status=401, headers=[("WWW-Authenticate", "Basic")])

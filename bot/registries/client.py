@@ -35,7 +35,7 @@ from bot.registries.memo import Memo
 from bot.registries.memos import Memos
 from bot.registries.mirrors import Endpoint, Mirrors
 from bot.registries.rules import Allowed
-from bot.registries.tokens import Authorizer
+from bot.registries.tokens import Attempt, Authorizer
 from bot.registries.trouble import TroubleError, from_status, retry_after
 from bot.registries.wire import Answer, Deadline, Wire
 
@@ -329,13 +329,41 @@ class RegistryClient:
 
     def _call(self, method: str, endpoint: Endpoint, url: str, deadline: Deadline, *, accept: str) -> Answer:
         """Return the answer to a request, a challenge to it answered at most once."""
-        header = self._authorizer.header(endpoint, deadline)
-        answer = self._send(method, endpoint, url, deadline, accept, header)
+        attempt = self._authorizer.first(endpoint, deadline)
+        answer = self._send(method, endpoint, url, deadline, accept, attempt.header)
+        if not attempt.borrowed or not self._is_refused(answer):
+            return self._challenged(answer, attempt, method, endpoint, url, deadline, accept)
+        # It may be what we brought along from another repository that is refused.
+        plain = self._send(method, endpoint, url, deadline, accept, None)
+        plain = self._challenged(plain, Attempt(), method, endpoint, url, deadline, accept)
+        return plain if plain.status < 400 else answer
+
+    def _is_refused(self, answer: Answer) -> bool:
+        """Return whether an answer is a no that asks for nothing."""
+        if answer.redirected or answer.status not in (401, 403):
+            return False
+        return answer.status == 403 or not self._authorizer.asks(answer.headers.getlist("www-authenticate"))
+
+    def _challenged(
+        self,
+        answer: Answer,
+        attempt: Attempt,
+        method: str,
+        endpoint: Endpoint,
+        url: str,
+        deadline: Deadline,
+        accept: str,
+    ) -> Answer:
         if answer.status != 401 or answer.redirected:
             return answer
         challenges = answer.headers.getlist("www-authenticate")
-        another = self._authorizer.answer(endpoint, challenges, header, deadline)
-        return answer if another is None else self._send(method, endpoint, url, deadline, accept, another)
+        another = self._authorizer.answer(endpoint, challenges, attempt, deadline)
+        if another is None:
+            return answer
+        answer = self._send(method, endpoint, url, deadline, accept, another)
+        if answer.status < 400:
+            self._authorizer.worked(endpoint)
+        return answer
 
     def _send(
         self, method: str, endpoint: Endpoint, url: str, deadline: Deadline, accept: str, header: str | None

@@ -33,6 +33,8 @@ _DEFAULT_LIFE = 60.0
 _LONGEST_LIFE = 3600.0
 _MARGIN = 0.8
 _CLIENT = "moorline"
+_BORROWED = 0.3
+"""The share of a look-up's time that a way learned elsewhere may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +52,25 @@ class _Way:
     service: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What a first request says of who asks."""
+
+    header: str | None = field(default=None, repr=False)
+    way: _Way | None = None
+    """How the header was come by, or was not."""
+    borrowed: bool = False
+    """The way was learned from another repository of the server."""
+    trouble: TroubleError | None = None
+    """Why a borrowed way gave no header."""
+
+
 class Authorizer:
-    """Answers challenges for one scope; safe for threads."""
+    """Answers challenges for one scope; safe for threads.
+
+    Each repository's own challenge decides.  A way that worked for one is tried for the others of its
+    server, which spares them a challenge; that it fails there says nothing.
+    """
 
     def __init__(
         self,
@@ -66,24 +85,36 @@ class Authorizer:
         self._credentials = credentials
         self._scope = scope
         self._realms = realms
-        self._ways: dict[Allowed, _Way] = {}
+        self._ways: dict[tuple[Allowed, str], _Way] = {}
+        self._worked: dict[Allowed, _Way] = {}
         self._tokens: Memo[_Token] = Memo(keep=lambda token: token.life, clock=clock)
         self._secrets: Memo[Secret | HelperError | None] = Memo(keep=lambda _: math.inf)
         self._lock = threading.Lock()
 
-    def header(self, endpoint: Endpoint, deadline: Deadline) -> str | None:
+    def first(self, endpoint: Endpoint, deadline: Deadline) -> Attempt:
         """Return what to send with the first request to `endpoint`, as far as we have learned.
 
-        Raises `TroubleError`.
+        Raises `TroubleError` where the repository has asked for what cannot be had.
         """
         with self._lock:
-            way = self._ways.get(endpoint.origin)
-        return None if way is None else self._by(way, endpoint, deadline)
+            own = self._ways.get((endpoint.origin, endpoint.repository))
+            other = self._worked.get(endpoint.origin)
+        if own is not None:
+            return Attempt(header=self._by(own, endpoint, deadline), way=own)
+        if other is None:
+            return Attempt()
+        try:
+            header = self._by(other, endpoint, deadline.part(_BORROWED, endpoint.host))
+        except TroubleError as trouble:
+            if trouble.reason is not UnresolvedReason.UNAUTHORIZED:
+                self._forget(endpoint, other)
+            return Attempt(way=other, trouble=trouble)
+        return Attempt(header=header, way=other, borrowed=header is not None)
 
     def answer(
-        self, endpoint: Endpoint, challenges: Sequence[str], refused: str | None, deadline: Deadline
+        self, endpoint: Endpoint, challenges: Sequence[str], attempt: Attempt, deadline: Deadline
     ) -> str | None:
-        """Return what to send after a 401 to `refused`; None where nothing else can be sent.
+        """Return what to send after a 401 to `attempt`; None where nothing else can be sent.
 
         Raises `TroubleError`.
         """
@@ -91,14 +122,33 @@ class Authorizer:
         way = _choose(parsed)
         if way is None:
             return None
-        lacking = any(one.parameters.get("error") == "insufficient_scope" for one in parsed)
         with self._lock:
-            self._ways[endpoint.origin] = way
+            self._ways[endpoint.origin, endpoint.repository] = way
+        if attempt.trouble is not None and way == attempt.way:
+            raise attempt.trouble
+        refused = attempt.header
+        lacking = any(one.parameters.get("error") == "insufficient_scope" for one in parsed)
         header = self._by(way, endpoint, deadline)
         if header is not None and header == refused and way.scheme == "bearer" and not lacking:
             self._tokens.forget(self._key(way, endpoint))  # Expired before its time, or withdrawn.
             header = self._by(way, endpoint, deadline)
         return None if header == refused else header
+
+    def asks(self, challenges: Sequence[str]) -> bool:
+        """Return whether challenges hold one that can be answered."""
+        return _choose(parse_challenges(challenges)) is not None
+
+    def worked(self, endpoint: Endpoint) -> None:
+        """Note that the way that a repository asked for opened it."""
+        with self._lock:
+            way = self._ways.get((endpoint.origin, endpoint.repository))
+            if way is not None:
+                self._worked[endpoint.origin] = way
+
+    def _forget(self, endpoint: Endpoint, way: _Way) -> None:
+        with self._lock:
+            if self._worked.get(endpoint.origin) == way:
+                del self._worked[endpoint.origin]
 
     def has_login(self, endpoint: Endpoint) -> bool:
         """Return whether there is a login that this scope may use there."""

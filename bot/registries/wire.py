@@ -67,6 +67,10 @@ class Deadline:
             )
         return left
 
+    def part(self, share: float, host: str) -> Deadline:
+        """Return one after that share of the seconds left; raises `TroubleError` when there are none."""
+        return Deadline(self.left(host) * share)
+
 
 class Wire:
     """Asks servers on behalf of one client, and counts."""
