@@ -246,7 +246,12 @@ def test_a_large_file_is_read_for_itself_and_not_for_others(monkeypatch: pytest.
     check(files)
     parsed.clear()
     found = find(files)
-    assert sorted(parsed) == sorted([files["compose.a.yml"], files["compose.b.yml"]] * 2)
+    assert sorted(parsed) == sorted([files["compose.a.yml"], files["compose.b.yml"]])
+    parsed.clear()
+    assert compose.needs(Source("compose.b.yml", files["compose.b.yml"])) == (".env",)
+    assert parsed == []
+    assert compose.needs(Source("compose.a.yml", files["compose.a.yml"])) == (".env", "base.yml")
+    assert parsed == [files["compose.a.yml"]]
     assert [(one.path, one.reason) for held in found.values() for one in held.unread] == [
         ("base.yml", UnreadReason.TOO_LARGE),
         ("big.yml", UnreadReason.TOO_LARGE),

@@ -82,6 +82,8 @@ paths: tuple[str, ...] = (
     "**/*stack*.yaml",
 )
 
+_LINKS = (b"extends", b"include", b"\\")
+"""Without one of these a file leads to no other; an escape may hide a key."""
 _TEMPLATE = re.compile(r"\{\{|\{%|<%")
 _NEWLINE = re.compile(rb"\n")
 _MENTION = re.compile(rb"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
@@ -113,12 +115,14 @@ def claims(path: str, head: bytes) -> bool:
 
 def needs(source: Source) -> tuple[str, ...]:
     """Return the `.env` files, bases and included files that the file leads to."""
-    reading = cached(source.data)
-    world = World({source.path: source.data}, source.path)
-    unit = world.main(source.path)
-    wanted = {path for path, _, _, _ in world.links(unit)}
-    for one in reading.includes:
-        wanted.update(world.environment(unit, one)[1])
+    wanted: set[str] = set()
+    if any(word in source.data for word in _LINKS):
+        reading = cached(source.data)
+        world = World({source.path: source.data}, source.path, reading)
+        unit = world.main(source.path)
+        wanted.update(path for path, _, _, _ in world.links(unit))
+        for one in reading.includes:
+            wanted.update(world.environment(unit, one)[1])
     if (b"$" in source.data or wanted) and not is_stack(source.path):
         wanted.add(join(folder_of(source.path), ".env") or ".env")
     return tuple(sorted(wanted - {source.path}))
@@ -130,7 +134,7 @@ def find(source: Source, files: Mapping[str, bytes]) -> Findings:
     if reading is EMPTY:
         return Findings()
     held = files if files.get(source.path) is source.data else {**files, source.path: source.data}
-    return _Finder(source.path, World(held, source.path)).findings()
+    return _Finder(source.path, World(held, source.path, reading)).findings()
 
 
 # --- one file's findings ------------------------------------------------------------------

@@ -180,16 +180,17 @@ class _Reader:
 
     def _service(self, where: str, node: Node) -> None:
         name = where.removeprefix("services.")
-        image = get(node, "image")
-        named = self._image(f"{where}.image", image, name, local=scalar(get(node, "pull_policy")) == "never")
-        build = get(node, "build")
-        self._volumes(f"{where}.volumes", get(node, "volumes"))
+        held = _fields(node)
+        local = scalar(held.get("pull_policy")) == "never"
+        named = self._image(f"{where}.image", held.get("image"), name, local=local)
+        if "volumes" in held:
+            self._volumes(f"{where}.volumes", held["volumes"])
         self._services.append(
             Service(
                 name=name,
                 has_image=named,
-                build=self._build(f"{where}.build", build, name),
-                extends=self._extends(f"{where}.extends", get(node, "extends")),
+                build=self._build(f"{where}.build", held.get("build"), name),
+                extends=self._extends(f"{where}.extends", held.get("extends")),
             )
         )
 
@@ -371,6 +372,11 @@ def _cut(value: Value, start: int, end: int, where: str) -> Value:
         first = span.start + len(value.text[:start].encode())
         span = Span(first, first + len(value.text[start:end].encode()))
     return Value(where=where, text=value.text[start:end], span=span, raw=value.raw)
+
+
+def _fields(node: Node) -> dict[str, Node]:
+    """Return a mapping's values by key, merge keys resolved; the last one of equal keys."""
+    return {key.value: value for key, value in items(node)}
 
 
 def _is_set(node: Node) -> bool:

@@ -102,11 +102,12 @@ class Unit:
 class World:
     """The files of a snapshot, as compose leads from one to the other."""
 
-    def __init__(self, files: Mapping[str, bytes], path: str) -> None:
+    def __init__(self, files: Mapping[str, bytes], path: str, reading: Reading) -> None:
+        """`reading` is what the file at `path` says, the one that is looked at."""
         self.files = files
         self._path = path
         self._named = _named(tuple(files))
-        self._readings: dict[str, Reading] = {}
+        self._readings: dict[str, Reading] = {path: reading}
         self._settings: dict[str, dict[str, Setting]] = {}
         self._projects: dict[str, tuple[Unit, ...]] = {}
 
@@ -114,8 +115,7 @@ class World:
         """Return what a file says; of a large one nothing, unless it is the one that is looked at."""
         if path not in self._readings:
             data = self.files.get(path)
-            skipped = path != self._path and self.is_large(path)
-            self._readings[path] = EMPTY if data is None or skipped else cached(data)
+            self._readings[path] = EMPTY if data is None or self.is_large(path) else cached(data)
         return self._readings[path]
 
     def is_large(self, path: str) -> bool:
