@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from bot.finders.gitlab_facts import Facts, facts
 from bot.finders.gitlab_link import link
+from bot.finders.gitlab_pointers import MAX_NESTING, Request
 from bot.finders.gitlab_text import PREDEFINED
 from bot.model import Built, Finding, Findings, Unread, UnreadReason
 from bot.source import Source
@@ -113,8 +114,6 @@ def needs(source: Source) -> tuple[str, ...]:
 
 def find(source: Source, files: Mapping[str, bytes]) -> Findings:
     """Return what the file holds, and what local includes hold that no other file reports."""
-    if not _RELEVANT.search(source.data):
-        return Findings()
     return _repository(source, files).get(source.path, Findings())
 
 
@@ -172,6 +171,7 @@ class _Repository:
         made: dict[str, list[Finding]] = defaultdict(list)
         built: dict[str, list[Built]] = defaultdict(list)
         for pipeline in self._pipelines():
+            self._refer(pipeline)
             complete = len(pipeline) <= MAX_FILES and not any(
                 self.facts[path].unread or self.refused.get(path) for path in pipeline
             )
@@ -195,6 +195,34 @@ class _Repository:
             )
             for path in self.claimed
         }
+
+    def _refer(self, pipeline: list[str]) -> None:
+        """Read files once more for what the `!reference` of others ask them for."""
+        if not any(self.facts[path].asked for path in pipeline):
+            return
+        given: dict[str, dict[Request, int]] = defaultdict(dict)
+        for path in pipeline:
+            if not _RELEVANT.search(self.files[path]):
+                self.facts[path] = facts(Source(path, self.files[path]))
+        for _ in range(MAX_NESTING):
+            asked: dict[Request, int] = {}
+            for path in pipeline:
+                for one, depth in self.facts[path].asked.items():
+                    asked[one] = min(depth, asked.get(one, depth))
+            done = True
+            for path in pipeline:
+                there = self.facts[path]
+                fresh = {
+                    one: depth
+                    for one, depth in asked.items()
+                    if one.target[0] in there.keys and there.asked.get(one, depth + 1) > depth
+                }
+                if fresh:
+                    done = False
+                    given[path].update(fresh)
+                    self.facts[path] = facts(Source(path, self.files[path]), given[path])
+            if done:
+                return
 
     def _refusals(self, path: str) -> tuple[Unread, ...]:
         return tuple(

@@ -6,16 +6,27 @@ Nothing is linked here.  A file's facts hold no tree, so that those of a whole p
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
+from collections.abc import Mapping as Given
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from functools import partial
+from types import MappingProxyType
 from typing import TypeAlias
 
 from bot.finders import scripts
 from bot.finders.gitlab_includes import includes, locals_of, steps
 from bot.finders.gitlab_place import Place, key, place
+from bot.finders.gitlab_pointers import (
+    MAX_NESTING,
+    TAG,
+    Origin,
+    Pointer,
+    Request,
+    Role,
+    is_reference,
+    path_of,
+)
 from bot.finders.gitlab_text import mentions, whole
 from bot.finders.yaml import unread
 from bot.model import BuildArgument, BuildContext, Built, Finding, Unread, UnreadReason
@@ -30,29 +41,26 @@ RESERVED = frozenset({
 
 _TAG = "tag:yaml.org,2002:"
 _NO_IMAGE = frozenset({
-    "!reference", *(f"{_TAG}{kind}" for kind in ("null", "bool", "int", "float", "timestamp")),
+    TAG, *(f"{_TAG}{kind}" for kind in ("null", "bool", "int", "float", "timestamp")),
 })  # fmt: skip
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,14}")
 _SCRIPTS = ("before_script", "script", "after_script")
 _ACTIVE = frozenset({*_SCRIPTS, "coverage", "environment", "extends", "stage", "trigger"})
 """Keys of a hidden job whose text means something by itself; under others an anchor is merely kept."""
-_MAX_SERVICES_DEPTH = 3
+_KEPT = frozenset(
+    {"artifacts", "cache", "hooks", "id_tokens", "needs", "release", "rules", "run", "secrets", "tags"}
+)
+"""Keys of a hidden job under which a reference means something by itself."""
+_MAX_LISTS = 3
 MAX_STEPS = 150_000
 """Entries that are looked at in one file, those that aliases bring counted each time."""
-_REFERENCE = "!reference"
-
-
-class Origin(StrEnum):
-    """Where a variable or input gets a value."""
-
-    VARIABLES = "variables"
-    RULES = "rules"
-    """`rules: variables`, which replaces what `variables` says."""
-    MATRIX = "matrix"
-    DEFAULT = "default"
-    """The default of an input."""
-    PASSED = "passed"
-    """`inputs` of an include."""
+_REPORTED = frozenset({("image",), ("image", "name"), ("services",)})
+"""Keys of a job behind which references are reported anyway."""
+ALIKE = frozenset({"default", "parallel", "rules", "matrix", "trigger"})
+"""Keys that mean the same wherever a reference puts them."""
+STANDARD = frozenset({*ALIKE, "image", "services", "variables"})
+"""Keys of a job that mean the same in another that is put together of it."""
+_NO_MAPPING: Given[Request, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,14 +98,6 @@ class Definition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pointer:
-    """A `!reference` in place of an image or among services."""
-
-    place: Place
-    target: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What one file says."""
 
@@ -108,8 +108,15 @@ class Facts:
     uses: tuple[Use, ...] = ()
     definitions: tuple[Definition, ...] = ()
     pointers: tuple[Pointer, ...] = ()
-    keys: frozenset[tuple[str, ...]] = frozenset()
-    """Jobs and their keys, for `!reference` to point at."""
+    asked: Given[Request, int] = field(default_factory=dict)
+    """What `!reference` asks for, with how many references lead there; other files may hold it, too."""
+    answered: frozenset[Request] = frozenset()
+    forwards: frozenset[tuple[Request, Request]] = frozenset()
+    """Requests that come to others."""
+    taken: frozenset[str] = frozenset()
+    """Key paths that a `!reference` puts where there is no image and no variable."""
+    keys: frozenset[str] = frozenset()
+    """Keys of the root, for the `!reference` of other files to point at."""
     parents: dict[str, frozenset[str]] = field(default_factory=dict)
     """The jobs that a job extends or refers to."""
     locals: tuple[str, ...] = ()
@@ -124,12 +131,15 @@ class Facts:
     contexts: tuple[BuildContext, ...] = ()
 
 
-def facts(source: Source) -> Facts:
-    """Return what the file says; one that is no YAML has nothing but its `unread`."""
+def facts(source: Source, wanted: Given[Request, int] = _NO_MAPPING) -> Facts:
+    """Return what the file says; one that is no YAML has nothing but its `unread`.
+
+    `wanted` are requests of other files, with how many references lead to each.
+    """
     tree = compose(source)
     if isinstance(tree, Unparsable):
         return Facts(path=source.path, unread=(unread(source, tree),))
-    return _Reader(tree).read()
+    return _Reader(tree).read(wanted)
 
 
 _Holder: TypeAlias = int | tuple[int, int]
@@ -161,7 +171,9 @@ class _Reader:
         self.slots: list[_Slot] = []
         self.findings: list[Finding] = []
         self.pointers: list[Pointer] = []
-        self.keys: set[tuple[str, ...]] = set()
+        self.asked: dict[Request, int] = {}
+        self.answered: set[Request] = set()
+        self.forwards: set[tuple[Request, Request]] = set()
         self.parents: dict[str, set[str]] = defaultdict(set)
         self.locals: dict[str, None] = {}
         self.needed: set[str] = set()
@@ -172,12 +184,26 @@ class _Reader:
         self._once: dict[str, set[int]] = defaultdict(set)
         self._places: dict[int, Place] = {}
         self._inert: set[_Holder] = set()
+        self._roots: list[_Pairs] = []
+        self._queue: deque[Request] = deque()
+        self._behind: Request | None = None
+        self._known: dict[int, _Pairs] = {}
 
-    def read(self) -> Facts:
+    def read(self, wanted: Given[Request, int]) -> Facts:
         trouble: tuple[Unread, ...] = ()
+        taken: set[str] = set()
         try:
             for document in self.tree.documents:
-                self._document(document)
+                fields = self._pairs(document)
+                if "apiVersion" not in fields or "kind" not in fields:
+                    self._roots.append(fields)  # no Kubernetes manifest that lies among pipelines
+            for fields in self._roots:
+                self._document(fields)
+            for request, depth in wanted.items():
+                self._ask(request, depth)
+            while self._queue:
+                self._look(self._queue.popleft())
+            taken = self._taken()
         except _TooMuchError:
             trouble = (
                 Unread(
@@ -218,7 +244,11 @@ class _Reader:
             uses=tuple(uses),
             definitions=tuple(definitions),
             pointers=tuple(self.pointers),
-            keys=frozenset(self.keys),
+            asked=self.asked,
+            answered=frozenset(self.answered),
+            forwards=frozenset(self.forwards),
+            taken=frozenset(taken),
+            keys=frozenset(name for fields in self._roots for name in fields),
             parents={name: frozenset(found) for name, found in self.parents.items()},
             locals=tuple(self.locals),
             variables_elsewhere=frozenset(variables),
@@ -254,7 +284,7 @@ class _Reader:
 
     def _several(self, node: Node | None) -> list[tuple[_Holder, Node]]:
         """Return the items of a sequence that is no `!reference`, with their holders."""
-        if not isinstance(node, Sequence) or str(node.tag) == _REFERENCE:
+        if not isinstance(node, Sequence) or str(node.tag) == TAG:
             return []
         self._count(len(node.value))
         return [((id(node), number), item) for number, item in enumerate(node.value)]
@@ -281,22 +311,18 @@ class _Reader:
                 continue
             if isinstance(one, Scalar):
                 yield one
-            elif isinstance(one, Sequence) and str(one.tag) != _REFERENCE:
+            elif isinstance(one, Sequence) and str(one.tag) != TAG:
                 pending += reversed(one.value)
             elif isinstance(one, Mapping):
                 pending += (found for pair in reversed(one.value) for found in reversed(pair))
 
     # --- the parts of a file --------------------------------------------------------------
 
-    def _document(self, root: Node) -> None:
-        fields = self._pairs(root)
-        if "apiVersion" in fields and "kind" in fields:
-            return  # a Kubernetes manifest that lies among pipelines
+    def _document(self, fields: _Pairs) -> None:
         self._spec(_node(fields, "spec"))
         self._variables(_node(fields, "variables"), "variables", None, Origin.VARIABLES)
         workflow = self._pairs(_node(fields, "workflow"))
-        for rule, where in self._rules(_node(workflow, "rules"), "workflow.rules"):
-            self._variables(get(rule, "variables"), f"{where}.variables", None, Origin.RULES)
+        self._ruled(_node(workflow, "rules"), "workflow.rules", None, Role.RULES)
         self._images(fields, "", None)
         if (include := _node(fields, "include")) is not None:
             self._include(include, "include")
@@ -310,22 +336,17 @@ class _Reader:
 
     def _job(self, node: Node, name: str, job: str | None) -> None:
         where = key("", name)
-        self.keys.add((name,))
         if not isinstance(node, Mapping):
             return
         fields = self._pairs(node)
-        self.keys.update((name, found) for found in fields)
         if name.startswith("."):
             self._inert.update(holder for found, (holder, _) in fields.items() if found not in _ACTIVE)
         self._images(fields, where, job)
         trigger = _node(fields, "trigger")
         scope = None if trigger is not None else job  # a trigger job hands its variables down
         self._variables(_node(fields, "variables"), f"{where}.variables", scope, Origin.VARIABLES)
-        for rule, place_of_rule in self._rules(_node(fields, "rules"), f"{where}.rules"):
-            self._variables(get(rule, "variables"), f"{place_of_rule}.variables", scope, Origin.RULES)
-        matrix = get(_node(fields, "parallel"), "matrix")
-        for rule, place_of_rule in self._rules(matrix, f"{where}.parallel.matrix"):
-            self._variables(rule, place_of_rule, scope, Origin.MATRIX)
+        self._ruled(_node(fields, "rules"), f"{where}.rules", scope, Role.RULES)
+        self._parallel(_node(fields, "parallel"), f"{where}.parallel", scope)
         if (include := get(trigger, "include")) is not None:
             self._include(include, f"{where}.trigger.include")
         run = _node(fields, "run")
@@ -353,16 +374,16 @@ class _Reader:
             holder, node = fields["name"]
             where = f"{where}.name"
         if isinstance(node, Sequence):
-            self._pointer(node, where)
+            self._refer(node, where, Request(target=path_of(node), role=Role.IMAGE, job=job))
         elif isinstance(node, Scalar) and node.value and str(node.tag) not in _NO_IMAGE:
             self._slot(_Slot(node=node, holder=holder, where=where, job=job))
 
     def _services(self, holder: _Holder, node: Node, where: str, job: str | None, depth: int = 0) -> None:
         if isinstance(node, Scalar) and whole(node.value) is not None:
             self._image(holder, node, where, job)
-        if isinstance(node, Sequence) and str(node.tag) == _REFERENCE:
-            self._pointer(node, where)
-        elif depth < _MAX_SERVICES_DEPTH:
+        if isinstance(node, Sequence) and is_reference(node):
+            self._refer(node, where, Request(target=path_of(node), role=Role.SERVICES, job=job))
+        elif depth < _MAX_LISTS:
             for number, (place_of_item, item) in enumerate(self._several(node)):
                 here = f"{where}[{number}]"
                 if isinstance(item, Sequence):
@@ -374,18 +395,134 @@ class _Reader:
         self._count(len(slot.node.value) // 64)
         self.slots.append(slot)
 
-    def _pointer(self, node: Sequence, where: str) -> None:
-        if str(node.tag) != _REFERENCE or not self._first(node, "pointer"):
+    # --- references -----------------------------------------------------------------------
+
+    def _refer(self, node: Sequence, where: str, request: Request) -> None:
+        """Ask for what a `!reference` names, and remember where it stands."""
+        if not is_reference(node):
             return
-        span = self.tree.raw(node)
-        data = self.tree.source.data[span.start : span.end].rstrip()
-        location = self.tree.source.location(span.start, span.start + len(data))
-        self.pointers.append(
-            Pointer(
-                place=Place(where=where, location=location, raw=data.decode("utf-8"), plain=False),
-                target=tuple(scalar(item) or "" for item in node.value[:10]),
-            )
-        )
+        behind = self._behind
+        depth = 1 if behind is None else self.asked[behind] + 1
+        if self._first(node, "pointer"):
+            span = self.tree.raw(node)
+            data = self.tree.source.data[span.start : span.end].rstrip()
+            location = self.tree.source.location(span.start, span.start + len(data))
+            at = Place(where=where, location=location, raw=data.decode("utf-8"), plain=False)
+            self.pointers.append(Pointer(place=at, request=request, depth=depth))
+        if behind is not None:
+            self.forwards.add((behind, request))
+        self._ask(request, depth)
+
+    def _ask(self, request: Request, depth: int) -> None:
+        if depth > MAX_NESTING or not request.target or self.asked.get(request, depth + 1) <= depth:
+            return
+        self._count(1)
+        self.asked[request] = depth
+        self._queue.append(request)
+
+    def _look(self, request: Request) -> None:
+        """Take the nodes of this file that a request is for to be what it wants them for."""
+        first, *names = request.target
+        for fields in self._roots:
+            if first not in fields:
+                continue
+            (holder, node), where = fields[first], key("", first)
+            for number, name in enumerate(names):
+                if isinstance(node, Sequence) and is_reference(node):
+                    self._first(node, "pointer")
+                    self._forward(request, (*path_of(node), *names[number:]), self.asked[request] + 1)
+                    break
+                below = self._below(node)
+                if name not in below:
+                    if number == 0:
+                        for parent in self._parents_of(below):
+                            self._forward(request, (parent, *names), self.asked[request])
+                    break
+                (holder, node), where = below[name], key(where, name)
+            else:
+                self._answer(request, holder, node, where)
+
+    def _forward(self, request: Request, target: tuple[str, ...], depth: int) -> None:
+        behind = replace(request, target=target)
+        self.forwards.add((request, behind))
+        self._ask(behind, depth)
+
+    def _below(self, node: Node) -> _Pairs:
+        if id(node) not in self._known:
+            self._known[id(node)] = self._pairs(node)
+        return self._known[id(node)]
+
+    def _parents_of(self, fields: _Pairs) -> Iterator[str]:
+        extended = _node(fields, "extends")
+        if text := scalar(extended):
+            yield text
+        yield from (text for _, one in self._several(extended) if (text := scalar(one)))
+
+    def _answer(self, request: Request, holder: _Holder, node: Node, where: str) -> None:
+        first, *names = request.target
+        reported = tuple(names) in _REPORTED and (first == "default" or first not in RESERVED)
+        if is_reference(node) and not reported:
+            pass  # answered by what it leads to
+        elif str(node.tag) != f"{_TAG}null":
+            self.answered.add(request)
+        job = request.job
+        self._behind = request
+        match request.role:
+            case Role.IMAGE | Role.SERVICES if reported:
+                pass
+            case Role.SERVICES if isinstance(node, Sequence):
+                self._services(holder, node, where, job)
+            case Role.IMAGE | Role.SERVICES:
+                self._image(holder, node, where, job)
+            case Role.VALUE:
+                self._variable(request, holder, node, where)
+            case Role.VARIABLES:
+                self._variables(node, where, job, request.origin)
+            case Role.PARALLEL:
+                self._parallel(node, where, job)
+            case Role.RULES | Role.MATRIX:
+                self._ruled(node, where, job, request.role)
+        self._behind = None
+
+    def _taken(self) -> set[str]:
+        """Return the key paths that references put where nobody looks for an image.
+
+        What a hidden entry holds means nothing by itself: a reference there counts once another
+        takes it along.
+        """
+        taken: set[str] = set()
+        if TAG.encode() not in self.tree.source.data:
+            return taken
+        dormant: dict[str, list[str]] = defaultdict(list)
+        dormant_roots: dict[str, str] = {}
+        for fields in self._roots:
+            for name, (_, node) in fields.items():
+                root = key("", name)
+                parts = self._below(node) if name.startswith(".") else {}
+                if parts:
+                    for part, (_, below) in parts.items():
+                        if part in _ACTIVE or part in _KEPT:
+                            taken.update(self._put(below))
+                        else:
+                            where = key(root, part)
+                            dormant[where] += self._put(below)
+                            dormant_roots[where] = root
+                elif name.startswith("."):
+                    dormant[root] += self._put(node)
+                else:
+                    taken.update(self._put(node))
+        return _woken(taken, dormant, dormant_roots)
+
+    def _put(self, root: Node) -> Iterator[str]:
+        """Yield the key paths that references below a node name and that nobody asked for."""
+        for node in _sequences((root,)):
+            if is_reference(node) and id(node) not in self._once["pointer"]:
+                where = ""
+                for name in path_of(node):
+                    where = key(where, name)
+                yield where
+
+    # --- includes and inputs --------------------------------------------------------------
 
     def _include(self, node: Node, where: str) -> None:
         if not self._first(node, "include"):
@@ -438,21 +575,49 @@ class _Reader:
                 self._slot(slot(node=name_of_item, holder=place_of_name, where=f"{here}.name"))
 
     def _variables(self, node: Node | None, where: str, job: str | None, origin: Origin) -> None:
+        if isinstance(node, Sequence):
+            wanted = Request(target=path_of(node), role=Role.VARIABLES, job=job, origin=origin)
+            self._refer(node, where, wanted)
         for name, (holder, value) in self._pairs(node).items():
-            slot = partial(_Slot, job=job, name=name, origin=origin)
-            here = key(where, name)
-            if isinstance(value, Scalar):
-                self._slot(slot(node=value, holder=holder, where=here))
-            elif isinstance(value, Mapping):
-                fields = self._pairs(value)
-                place_of_value, one = fields.get("value", (holder, value))
-                if isinstance(one, Scalar):
-                    bound = "options" if "options" in fields else ""
-                    self._slot(slot(node=one, holder=place_of_value, where=f"{here}.value", bound=bound))
-            elif origin is Origin.MATRIX:
-                for number, (place_of_item, item) in enumerate(self._several(value)):
-                    if isinstance(item, Scalar):
-                        self._slot(slot(node=item, holder=place_of_item, where=f"{here}[{number}]"))
+            wanted = Request(target=(), role=Role.VALUE, job=job, name=name, origin=origin)
+            self._variable(wanted, holder, value, key(where, name))
+
+    def _variable(self, wanted: Request, holder: _Holder, value: Node, where: str) -> None:
+        """Take a node for the value of a variable."""
+        slot = partial(_Slot, job=wanted.job, name=wanted.name, origin=wanted.origin)
+        if isinstance(value, Scalar):
+            self._slot(slot(node=value, holder=holder, where=where, bound=wanted.bound))
+        elif isinstance(value, Mapping):
+            fields = self._pairs(value)
+            if "value" in fields:
+                bound = "options" if "options" in fields else ""
+                self._variable(replace(wanted, bound=bound), *fields["value"], f"{where}.value")
+        elif isinstance(value, Sequence) and is_reference(value):
+            self._refer(value, where, replace(wanted, target=path_of(value)))
+        elif wanted.origin is Origin.MATRIX:
+            for number, (place_of_item, item) in enumerate(self._several(value)):
+                if isinstance(item, Scalar):
+                    self._slot(slot(node=item, holder=place_of_item, where=f"{where}[{number}]"))
+                elif isinstance(item, Sequence) and is_reference(item):
+                    self._refer(item, f"{where}[{number}]", replace(wanted, target=path_of(item)))
+
+    def _parallel(self, node: Node | None, where: str, job: str | None) -> None:
+        if isinstance(node, Sequence):
+            self._refer(node, where, Request(target=path_of(node), role=Role.PARALLEL, job=job))
+        self._ruled(get(node, "matrix"), f"{where}.matrix", job, Role.MATRIX)
+
+    def _ruled(self, node: Node | None, where: str, job: str | None, role: Role, depth: int = 0) -> None:
+        """Read the variables of rules, or of a matrix: a list that may hold lists, or one of its items."""
+        if isinstance(node, Mapping):
+            if role is Role.MATRIX:
+                self._variables(node, where, job, Origin.MATRIX)
+            else:
+                self._variables(get(node, "variables"), f"{where}.variables", job, Origin.RULES)
+        elif isinstance(node, Sequence) and is_reference(node):
+            self._refer(node, where, Request(target=path_of(node), role=role, job=job))
+        elif depth < _MAX_LISTS:
+            for number, (_, item) in enumerate(self._several(node)):
+                self._ruled(item, f"{where}[{number}]", job, role, depth + 1)
 
     def _extends(self, job: str, fields: _Pairs) -> None:
         extended = _node(fields, "extends")
@@ -461,7 +626,7 @@ class _Reader:
         self.parents[job].update(text for _, one in self._several(extended) if (text := scalar(one)))
         for _, value in fields.values():
             for one in (value, *(item for _, item in self._several(value))):
-                if isinstance(one, Sequence) and str(one.tag) == _REFERENCE and one.value:
+                if isinstance(one, Sequence) and str(one.tag) == TAG and one.value:
                     self.parents[job].add(scalar(one.value[0]) or "")
 
     # --- scripts and mentions -------------------------------------------------------------
@@ -509,6 +674,22 @@ class _Reader:
         return variables, inputs, foreign
 
 
+def _woken(taken: set[str], dormant: dict[str, list[str]], roots: dict[str, str]) -> set[str]:
+    """Return what is taken, and what that takes along: `roots` tells which entry holds a dormant path."""
+    below: dict[str, list[str]] = defaultdict(list)
+    for where, root in roots.items():
+        below[root].append(where)
+    pending = list(taken)
+    while pending:
+        one = pending.pop()
+        above = [one[:at] for at, character in enumerate(one) if at and character in ".["]
+        for where in (*above, one, *below.pop(one, ())):
+            fresh = set(dormant.pop(where, ())) - taken
+            taken |= fresh
+            pending += fresh
+    return taken
+
+
 _MAKES = re.compile(r"build|push|executor|kaniko|copy|crane|bud\b")
 
 
@@ -530,6 +711,22 @@ def _is_plain_float(written: str) -> bool:
         return str(float(written)) == written
     except ValueError:
         return False
+
+
+def _sequences(documents: tuple[Node, ...]) -> Iterator[Sequence]:
+    """Yield the sequences of a file, each once."""
+    pending: list[Node] = list(documents)
+    seen: set[int] = set()
+    while pending:
+        one = pending.pop()
+        if isinstance(one, Scalar) or id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, Sequence):
+            yield one
+            pending += one.value
+        elif isinstance(one, Mapping):
+            pending += (node for pair in one.value for node in pair)
 
 
 def _positions(documents: tuple[Node, ...]) -> Iterator[tuple[_Holder, Scalar]]:

@@ -12,8 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from bot.finders.gitlab_facts import Definition, Facts, Origin, Pointer, Text, Use
+from bot.finders.gitlab_facts import ALIKE, STANDARD, Definition, Facts, Text, Use
 from bot.finders.gitlab_includes import FORMAT
+from bot.finders.gitlab_place import key
+from bot.finders.gitlab_pointers import Origin, Pointer, Role, lost
 from bot.finders.gitlab_text import PREDEFINED, Judgement, Part, Piece, is_own, judge, parts, pinned, whole
 from bot.model import Built, Finding, ImageReference, Kind, SkipReason, Span, State
 
@@ -48,6 +50,10 @@ class _Pipeline:
         self.bad: set[Key] = set()
         self._ancestors, self._descendants = _related(files)
         self.needed: set[str] = set()
+        self._taken = frozenset(one for file in files for one in file.taken)
+        self._roots = (
+            frozenset(key("", name) for file in files for name in file.keys) if self._taken else _NOBODY
+        )
         self._needed_text: str | None = None
         self._fed: dict[tuple[Key, str | None], bool] = {}
         self._by_job: dict[Key, dict[str | None, list[tuple[Facts, Definition]]]] = {}
@@ -77,8 +83,12 @@ class _Pipeline:
         for file in self.files:
             for use in file.uses:
                 self._use(file, use)
-            for pointer in file.pointers:
-                self._pointer(file, pointer)
+        for pointer, note in lost(
+            [one for file in self.files for one in file.pointers],
+            (one for file in self.files for one in file.answered),
+            (one for file in self.files for one in file.forwards),
+        ):
+            self._lost(pointer, note)
         self._spoil()
         for feed in self._feeds.values():
             self._literal(feed)
@@ -173,10 +183,9 @@ class _Pipeline:
         location = text.place.location
         return self._feeds.setdefault((location.path, location.span), _Feed())
 
-    def _pointer(self, file: Facts, pointer: Pointer) -> None:
-        if any(pointer.target[:2] in one.keys for one in self.files):
-            return
-        del file
+    def _lost(self, pointer: Pointer, note: str) -> None:
+        if pointer.request.role not in (Role.IMAGE, Role.SERVICES):
+            return  # a variable without a value is said where it is an image
         self._add(
             Finding(
                 format=FORMAT,
@@ -187,7 +196,7 @@ class _Pipeline:
                 reference=None,
                 state=State.UNKNOWN,
                 skip=SkipReason.VARIABLE,
-                note="refers to something that these files do not hold",
+                note=note,
             )
         )
 
@@ -305,6 +314,8 @@ class _Pipeline:
         texts = [use.text for use in feed.direct] + [one.text for one in feed.definitions.values()]
         if any(text.foreign for text in texts):
             return SkipReason.SHARED_VARIABLE, "its anchor is used for something else too"
+        if self._taken and any(self._is_taken(text.place.where) for text in texts):
+            return SkipReason.SHARED_VARIABLE, "a `!reference` uses it for something else too"
         location = texts[0].place.location
         for found, one in self._at.get((location.path, location.span), ()):
             name = found[1][:100]
@@ -319,6 +330,18 @@ class _Pipeline:
             if one.bound:
                 return SkipReason.NO_PLACE, f"`{one.bound}` of `{name}` would not accept a digest"
         return None
+
+    def _is_taken(self, where: str) -> bool:
+        """Return whether a `!reference` puts this text, or what holds it, where no image is expected."""
+        if where in self._taken:
+            return True
+        for at, character in enumerate(where):
+            if at and character in ".[" and (above := where[:at]) in self._taken:
+                last = above.rpartition(".")[2]
+                below = where[at + 1 :].partition(".")[0].partition("[")[0]
+                if last not in ALIKE and not (above in self._roots and below in STANDARD):
+                    return True
+        return False
 
     def _is_needed(self, one: Definition) -> bool:
         if one.name in self.needed:
