@@ -213,13 +213,15 @@ def at_merge_base(root: Path, revision: str) -> AtCommit:
 def served_git(roots: Iterable[str], repositories: Mapping[str, str], network: Network) -> GitForge:
     """Return the forge that serves the operator's repositories, and no others."""
     from bot.forges.git import GitForge
+    from bot.forges.gitremote import MAX_ANSWER
+    from bot.forges.places import one_name
     from bot.registries.egress import BlockedError
 
-    addresses = tuple(repositories.values())
+    addresses = tuple(one_name(address) for address in repositories.values())
     local = [address for address in addresses if address.startswith("/")]
     return GitForge(
         roots=[*roots, *local],
-        pool=network.reaching(addresses),
+        pool=network.reaching(addresses).extended(body=MAX_ANSWER),
         blocked=(BlockedError,),
         ssh=any(address.startswith("ssh://") for address in addresses),
     )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
-import stat
 import subprocess
 import sys
 import threading
+import tracemalloc
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import urllib3
@@ -20,12 +24,16 @@ from dulwich.pack import pack_objects_to_data
 from dulwich.repo import Repo
 from git_server import GitServer, commit_files, git, make_repository, require_git
 
+from bot import wiring
 from bot.errors import ForgeError, GuardError, SupersededError, TransientError
-from bot.forges import FORGES, forge_class, gitremote, gittree
+from bot.forges import FORGES, forge_class, gitobjects, gitremote, gittree
 from bot.forges.base import Change, Forge
 from bot.forges.git import GitForge
 from bot.forges.gitremote import address, is_remote
 from bot.model import Edit, Snapshot, Span, UnreadReason
+from bot.registries import egress
+from bot.registries.egress import Limits
+from bot.settings import Lookups
 
 pytestmark = pytest.mark.servers
 
@@ -99,7 +107,7 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return root, commit
 
 
-@pytest.fixture(params=["working-tree", "bare", "remote", "remote-cached", "remote-oldest"])
+@pytest.fixture(params=["working-tree", "bare", "remote", "remote-forgetful", "remote-oldest"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, templates: tuple[Path, str]) -> Place:
     kind: str = request.param
     folder = tmp_path / "app.git"
@@ -109,8 +117,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, templates: tuple[Path,
         return Place(GitForge(roots=[str(tmp_path)]), str(folder), folder, commit)
     server = request.getfixturevalue("server")
     server.protocol = kind != "remote-oldest"
-    cache = str(tmp_path / "cache") if kind == "remote-cached" else None
-    forge = GitForge(pool=request.getfixturevalue("pool"), cache=cache)
+    pool = request.getfixturevalue("pool")
+    forge = GitForge(pool=pool, keep=0) if kind == "remote-forgetful" else GitForge(pool=pool)
     return Place(forge, f"{server.url}/app.git", folder, commit)
 
 
@@ -499,19 +507,19 @@ def test_the_size_is_known_before_a_blob_is_unfolded(local: Place, monkeypatch: 
     base = os.urandom(3_000_000)
     commit_files(local.folder, {"large/Dockerfile": base}, "large")
     commit = commit_files(local.folder, {"delta/Dockerfile": base + b"x"}, "and one like it")
-    read = Blob.data.fget  # type: ignore[attr-defined]  # a property
+    read = gitobjects.OnDisk.read
     read_sizes: list[int] = []
 
-    def watched(self: Blob) -> bytes:
-        data: bytes = read(self)
+    def watched(self: gitobjects.OnDisk, identity: bytes, limit: int) -> tuple[bytes, bytes]:
+        kind, data = read(self, identity, limit)
         read_sizes.append(len(data))
-        return data
+        return kind, data
 
     for packed in (False, True):
         if packed:
             git("repack", "-adfq", cwd=local.folder)
         with monkeypatch.context() as patch:
-            patch.setattr(Blob, "data", property(watched))
+            patch.setattr(gitobjects.OnDisk, "read", watched)
             found = local.forge.snapshot(local.name, commit, claims)
         assert reasons(found) == {
             "large/Dockerfile": UnreadReason.TOO_LARGE,
@@ -522,6 +530,75 @@ def test_the_size_is_known_before_a_blob_is_unfolded(local: Place, monkeypatch: 
             "3,000,001 bytes, the limit is 2,097,152",
         }
         assert max(read_sizes) < 1000
+
+
+@contextmanager
+def held_less_than(limit: int) -> Iterator[None]:
+    """Fail where Python held more bytes at a time than the limit."""
+    tracemalloc.start()
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < limit
+
+
+def loose(folder: Path, identity: str) -> Path:
+    path = folder / ".git/objects" / identity[:2] / identity[2:]
+    path.parent.mkdir(exist_ok=True)
+    if path.exists():
+        path.chmod(0o644)
+    return path
+
+
+@pytest.mark.parametrize("what", ["HEAD:svc/Dockerfile", "HEAD:svc", "HEAD"])
+@pytest.mark.parametrize("head", [b"%s 10\0", b"%s 60000000\0"], ids=["lies", "is true"])
+def test_a_loose_object_that_unfolds_to_much(local: Place, what: str, head: bytes) -> None:
+    path = loose(local.folder, git("rev-parse", what, cwd=local.folder))
+    kind = {"HEAD:svc/Dockerfile": b"blob", "HEAD:svc": b"tree", "HEAD": b"commit"}[what]
+    path.write_bytes(zlib.compress(head % kind + bytes(60_000_000)))
+    honest = kind == b"blob" and b"6" in head
+    with held_less_than(10_000_000 if kind == b"blob" or b"10" in head else 200_000_000):
+        if honest:
+            found = local.forge.snapshot(local.name, local.commit, claims)
+            # All of them are the same blob.
+            equal = ("Dockerfile", "svc/Dockerfile", "svc/deep/maybe")
+            assert reasons(found) == dict.fromkeys(equal, UnreadReason.TOO_LARGE)
+            assert local.forge.read(local.name, local.commit, equal) == {}
+        else:
+            with pytest.raises(ForgeError, match="damaged"):
+                local.forge.snapshot(local.name, local.commit, claims)
+
+
+def test_a_tree_of_any_size_is_not_unfolded(local: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gittree, "LARGEST", 1000)
+    path = loose(local.folder, git("rev-parse", "HEAD:svc", cwd=local.folder))
+    path.write_bytes(zlib.compress(b"tree 30000000\0" + bytes(30_000_000)))
+    with held_less_than(5_000_000), pytest.raises(ForgeError, match="too large"):
+        local.forge.snapshot(local.name, local.commit, claims)
+
+
+def test_objects_are_read_as_git_reads_them(local: Place) -> None:
+    work = local.folder
+    text = b"".join(b"%d\n" % number for number in range(2000))
+    for number in range(6):
+        commit_files(work, {"big.txt": text.replace(b"77", b"7%d7" % number), "a": b"%d" % number}, "more")
+    git("tag", "-a", "-m", "x", "v1", cwd=work)
+    for packing in ((), ("gc", "-q"), ("repack", "-adfq", "--depth=50", "--window=50")):
+        if packing:
+            git(*packing, cwd=work)
+        listed = git("cat-file", "--batch-all-objects", "--batch-check", cwd=work).splitlines()
+        with Repo(str(work)) as repo:
+            objects = gitobjects.OnDisk(repo.object_store)
+            for line in listed:
+                name, kind, size = line.split()
+                content = repo.object_store[ObjectID(name.encode())].as_raw_string()
+                assert objects.size(name.encode()) == int(size) == len(content)
+                assert objects.read(name.encode(), 10**6) == (kind.encode(), content)
+            assert objects.size(b"1" * 40) is None
+            with pytest.raises(KeyError):
+                objects.read(b"1" * 40, 10)
 
 
 def hand_made(repo: Repo, tree: Tree) -> str:
@@ -651,17 +728,113 @@ def test_one_commit_is_fetched_once_and_without_history(
     git("clone", "-q", "--bare", str(work), str(tmp_path / "app.git"), cwd=tmp_path)
     git("config", "uploadpack.allowFilter", "true", cwd=tmp_path / "app.git")
     url = f"{server.url}/app.git"
-    cache = tmp_path / "cache"
-    forge = GitForge(pool=pool, cache=str(cache))
+    forge = GitForge(pool=pool)
     found = forge.snapshot(url, commit, claims)
     assert reasons(found) == {"large/Dockerfile": UnreadReason.TOO_LARGE}
-    assert sum(one.stat().st_size for one in cache.rglob("*") if one.is_file()) < 100_000
     before = len(server.requests)
-    for again in (forge, GitForge(pool=pool, cache=str(cache))):
-        assert again.snapshot(url, commit, claims) == found
+    assert forge.snapshot(url, commit, claims) == found
+    assert forge.read(url, commit, ["svc/Dockerfile"]) == {"svc/Dockerfile": OLD}
     assert len(server.requests) == before, "a commit never changes"
-    (folder,) = cache.iterdir()
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert GitForge(pool=pool).snapshot(url, commit, claims) == found
+
+
+def test_a_blob_of_zeros_is_never_held(server: GitServer, pool: urllib3.PoolManager, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    make_repository(work, FILES, bare=False)
+    commit = commit_files(work, {"large/Dockerfile": bytes(60_000_000)}, "zeros")
+    git("clone", "-q", "--bare", str(work), str(tmp_path / "app.git"), cwd=tmp_path)
+    forge = GitForge(pool=pool)
+    with held_less_than(10_000_000):
+        found = forge.snapshot(f"{server.url}/app.git", commit, claims)
+    assert reasons(found) == {"large/Dockerfile": UnreadReason.TOO_LARGE}
+    assert found.files["svc/Dockerfile"] == OLD
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("MAX_RECEIVED", 10_000, "it sends more than 0 MiB"),
+        ("MAX_UNFOLDED", 20_000, "its objects are larger"),
+        ("MAX_LISTED", 100, "more than any repository needs"),
+    ],
+)
+def test_a_repository_that_is_too_large(
+    server: GitServer,
+    pool: urllib3.PoolManager,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: int,
+    what: str,
+) -> None:
+    commit = make_repository(tmp_path / "app.git", {**FILES, "noise": os.urandom(50_000)})
+    monkeypatch.setattr(gitremote, name, value)
+    with pytest.raises(ForgeError, match=what) as caught:
+        GitForge(pool=pool).snapshot(f"{server.url}/app.git", commit, claims)
+    assert not isinstance(caught.value, TransientError), "it would be tried again"
+    assert caught.value.advice
+
+
+def test_the_guarded_pool_lets_a_large_pack_through(
+    server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = os.urandom(400_000)
+    commit = make_repository(tmp_path / "app.git", {**FILES, "noise": noise})
+    url = f"{server.url}/app.git"
+    tight = functools.partial(egress.guarded_pool, limits=Limits(body=100_000, response=0.001))
+    monkeypatch.setattr(egress, "guarded_pool", tight)
+    with wiring.Network(Lookups()) as network:
+        forge = wiring.served_git([], {"app": url}, network)
+        assert forge.read(url, commit, ["noise"]) == {"noise": noise}
+
+
+def test_requests_end_in_time(tmp_path: Path) -> None:
+    timeouts: list[urllib3.Timeout] = []
+
+    class Watched(urllib3.PoolManager):
+        def request(self, *words: Any, **more: Any) -> urllib3.BaseHTTPResponse:
+            timeouts.append(more["timeout"])
+            assert more["headers"]["Accept-Encoding"] == "identity"
+            return super().request(*words, **more)
+
+    commit = make_repository(tmp_path / "app.git", FILES)
+    with GitServer(tmp_path) as server, Watched() as pool:
+        GitForge(pool=pool).snapshot(f"{server.url}/app.git", commit, claims)
+    assert {one.connect_timeout for one in timeouts} == {5.0}
+    assert [one.read_timeout for one in timeouts] == [30.0, 30.0, 300.0]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "application/x-git-upload-pack-advertisement", "Content-Encoding": "gzip"},
+        {"Content-Type": "text/plain"},
+    ],
+    ids=["folded", "the dumb protocol"],
+)
+def test_only_plain_answers_of_the_smart_protocol_are_read(
+    server: GitServer, pool: urllib3.PoolManager, headers: dict[str, str]
+) -> None:
+    server.statuses["/"] = (200, headers)
+    with pytest.raises(ForgeError, match="breaks git's protocol"):
+        GitForge(pool=pool).head(f"{server.url}/app.git", "")
+    assert len(server.requests) == 1
+
+
+def test_a_bounded_number_of_bytes_is_kept(
+    server: GitServer, pool: urllib3.PoolManager, tmp_path: Path
+) -> None:
+    commits = {
+        name: make_repository(tmp_path / name, {"noise": os.urandom(40_000)}) for name in ("a", "b", "c")
+    }
+    forge = GitForge(pool=pool, keep=100_000)
+
+    def fetched(name: str) -> bool:
+        before = len(server.requests)
+        forge.snapshot(f"{server.url}/{name}", commits[name], claims)
+        return len(server.requests) > before
+
+    assert [fetched(name) for name in "abacbab"] == [True, True, False, True, True, True, False]
 
 
 def test_credentials(server: GitServer, pool: urllib3.PoolManager, tmp_path: Path) -> None:
@@ -716,7 +889,7 @@ def test_a_server_that_is_down(pool: urllib3.PoolManager, tmp_path: Path) -> Non
         GitForge(pool=pool).head(url, "")
 
 
-def test_what_the_pool_refuses(tmp_path: Path) -> None:
+def test_what_the_pool_refuses() -> None:
     class RefusedError(urllib3.exceptions.HTTPError):
         pass
 
@@ -724,7 +897,7 @@ def test_what_the_pool_refuses(tmp_path: Path) -> None:
         def request(self, *_: object, **__: object) -> urllib3.BaseHTTPResponse:
             raise RefusedError("The guard refuses 169.254.169.254.")
 
-    forge = GitForge(pool=Guarded(), blocked=(RefusedError,), cache=str(tmp_path))
+    forge = GitForge(pool=Guarded(), blocked=(RefusedError,))
     with pytest.raises(ForgeError, match="may not be reached") as caught:
         forge.head("http://169.254.169.254/a", "")
     assert not isinstance(caught.value, TransientError)

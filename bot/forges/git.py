@@ -6,7 +6,6 @@ and neither the working tree nor the branch that is checked out is ever touched.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import struct
@@ -29,8 +28,7 @@ from dulwich.errors import (
 )
 from dulwich.file import FileLocked
 from dulwich.graph import find_merge_base
-from dulwich.object_store import DiskObjectStore, MemoryObjectStore
-from dulwich.objects import Blob, Commit, ObjectID, Tag, Tree
+from dulwich.objects import Blob, Commit, ObjectID, Tree
 from dulwich.objectspec import parse_commit
 from dulwich.refs import HEADREF, Ref, SymrefLoop, check_ref_format
 from dulwich.repo import InvalidWorktreeConfiguration, Repo, UnsupportedExtension, UnsupportedVersion
@@ -38,9 +36,12 @@ from dulwich.repo import InvalidWorktreeConfiguration, Repo, UnsupportedExtensio
 from bot.errors import ForgeError, GuardError, SupersededError, TransientError
 from bot.forges import guard
 from bot.forges.base import Change
+from bot.forges.gitobjects import Fetched, OnDisk, commit_in
 from bot.forges.gitremote import Remote, address, is_remote
+from bot.forges.gitshelf import Shelf
 from bot.forges.gittree import Trees
 from bot.model import Snapshot
+from bot.packs import OversizedError, PackError
 from bot.reference import is_commit, is_git_ref
 
 # What dulwich notes about a server is for whoever configures logging, not for the terminal.
@@ -59,6 +60,7 @@ _DAMAGE = (
     KeyError,
     MissingCommitError,
     ObjectMissing,
+    PackError,
     RefFormatError,
     SymrefLoop,
     ValueError,
@@ -76,7 +78,7 @@ class GitForge:
     folder within a repository, whose paths are then relative to it.  `pool` leads to http and https
     remotes, `login` gives a user and password for a URL without its own; `ssh` lets ssh addresses
     be used, which go past the pool.  `blocked` are the pool's errors that mean that an address may
-    not be reached.  `cache` is a folder that keeps fetched objects; without one memory does, for good.
+    not be reached.  What is fetched is kept in memory for the next question, up to `keep` bytes of it.
     """
 
     name = "git"
@@ -86,7 +88,7 @@ class GitForge:
         *,
         roots: Iterable[str] = (),
         pool: urllib3.PoolManager | None = None,
-        cache: str | None = None,
+        keep: int = 128 * 1024 * 1024,
         login: Callable[[str], tuple[str, str] | None] = lambda _url: None,
         ssh: bool = False,
         blocked: tuple[type[Exception], ...] = (),
@@ -95,13 +97,12 @@ class GitForge:
     ) -> None:
         self._roots = tuple(Path(root).resolve() for root in roots)
         self._pool = pool
-        self._cache = Path(cache) if cache is not None else None
         self._login = login
         self._ssh = ssh
         self._blocked = blocked
         self._identity = identity.encode("utf-8")
         self._clock = clock
-        self._memory: dict[str, MemoryObjectStore] = {}
+        self._shelf = Shelf(keep)
 
     # --- reading --------------------------------------------------------------------------
 
@@ -234,15 +235,12 @@ class GitForge:
         with _translated():
             if is_remote(repository):
                 place = address(repository)
-                remote = Remote(
-                    place,
-                    pool=self._pool,
-                    login=self._login(str(place)),
-                    ssh=self._ssh,
-                    blocked=self._blocked,
-                )
-                with self._store(str(place)) as store:
-                    yield _RemotePlace(remote, store)
+                login = self._login(str(place))
+                remote = Remote(place, pool=self._pool, login=login, ssh=self._ssh, blocked=self._blocked)
+                # Who may not read it learns nothing from what was fetched for another.
+                key = (str(place), login or (place.user, place.password))
+                with self._shelf.lent(key) as fetched:
+                    yield _RemotePlace(remote, fetched)
                 return
             folder, prefix = self._local(repository)
             with Repo(str(folder)) as repo:
@@ -265,22 +263,6 @@ class GitForge:
                 f"{str(path)!a} is no git repository.", advice="Run `git init`, or name another."
             )
         return found, path.relative_to(found).as_posix()
-
-    @contextmanager
-    def _store(self, url: str) -> Iterator[DiskObjectStore | MemoryObjectStore]:
-        """Yield the store that keeps what was fetched from a remote: objects alone, no refs to go stale."""
-        key = hashlib.sha256(url.encode()).hexdigest()
-        if self._cache is None:
-            yield self._memory.setdefault(key, MemoryObjectStore())
-            return
-        folder = self._cache / key
-        for one in (folder, folder / "info", folder / "pack"):
-            one.mkdir(mode=0o700, parents=True, exist_ok=True)
-        store = DiskObjectStore(str(folder))
-        try:
-            yield store
-        finally:
-            store.close()
 
 
 class _Place:
@@ -338,6 +320,7 @@ class _Place:
 class _LocalPlace(_Place):
     def __init__(self, repo: Repo, prefix: str) -> None:
         self._repo = repo
+        self._objects = OnDisk(repo.object_store)
         self.prefix = prefix
 
     def default(self) -> str:
@@ -354,10 +337,10 @@ class _LocalPlace(_Place):
             return None
 
     def commit(self, identity: str) -> Commit:
-        return _commit_in(self._repo.object_store, identity)
+        return commit_in(self._objects, identity)
 
     def trees(self, commit: str) -> Trees:
-        return Trees(self._repo.object_store, self.commit(commit), self.prefix)
+        return Trees(self._objects, self.commit(commit), self.prefix)
 
     def revision(self, text: str) -> str:
         name, steps = _steps(text)
@@ -432,9 +415,9 @@ class _LocalPlace(_Place):
 
 
 class _RemotePlace(_Place):
-    def __init__(self, remote: Remote, store: DiskObjectStore | MemoryObjectStore) -> None:
+    def __init__(self, remote: Remote, fetched: Fetched) -> None:
         self._remote = remote
-        self._store = store
+        self._fetched = fetched
 
     def default(self) -> str:
         refs, symbolic = self._remote.refs()
@@ -456,12 +439,12 @@ class _RemotePlace(_Place):
     def commit(self, identity: str) -> Commit:
         if not is_commit(identity):
             raise ForgeError("That is no full commit id.")
-        if ObjectID(identity.encode("ascii")) not in self._store:
-            self._remote.fetch(self._store, identity.encode("ascii"))
-        return _commit_in(self._store, identity)
+        if self._fetched.size(identity.encode("ascii")) is None:
+            self._fetched.add(self._remote.fetch(identity.encode("ascii")))
+        return commit_in(self._fetched, identity)
 
     def trees(self, commit: str) -> Trees:
-        return Trees(self._store, self.commit(commit), partial=True)
+        return Trees(self._fetched, self.commit(commit))
 
     def move(
         self,
@@ -478,19 +461,9 @@ class _RemotePlace(_Place):
             commit.id if commit is not None else None,
             new,
         )
-        for made in new:
-            self._store.add_object(made)
-
-
-def _commit_in(store: DiskObjectStore | MemoryObjectStore | object, identity: str) -> Commit:
-    if not is_commit(identity):
-        raise ForgeError("That is no full commit id.")
-    found = store[ObjectID(identity.encode("ascii"))]  # type: ignore[index]  # any of dulwich's stores
-    while isinstance(found, Tag):
-        found = store[found.object[1]]  # type: ignore[index]  # the same
-    if not isinstance(found, Commit):
-        raise ForgeError(f"{identity} is no commit.")
-    return found
+        self._fetched.add(
+            {bytes.fromhex(made.id.decode("ascii")): (made.type_name, made.as_raw_string()) for made in new}
+        )
 
 
 def _steps(revision: str) -> tuple[str, list[int]]:
@@ -555,6 +528,11 @@ def _translated() -> Iterator[None]:
     except OSError as error:
         raise ForgeError(
             "The repository cannot be read or written.", advice="Check its permissions."
+        ) from error
+    except OversizedError as error:
+        raise ForgeError(
+            "The repository holds a commit or folder that is too large.",
+            advice="Scan a checkout of it instead.",
         ) from error
     except _DAMAGE as error:
         raise ForgeError(

@@ -1,11 +1,13 @@
 """A remote repository by dulwich: https and http through the given pool, ssh where it is allowed.
 
 Only the objects of one commit are fetched, without history and, where the server can, without the
-blobs that are too large to be read anyway.  A push names the commit that the branch must be at.
+blobs that are too large to be read anyway.  What comes is bounded as sent and as unfolded.  A push
+names the commit that the branch must be at.
 """
 
 from __future__ import annotations
 
+import mmap
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,19 +30,29 @@ from dulwich.client import (
 )
 from dulwich.config import ConfigFile
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository, SendPackError
-from dulwich.object_store import DiskObjectStore, MemoryObjectStore, ObjectStoreGraphWalker
+from dulwich.object_store import ObjectStoreGraphWalker
 from dulwich.objects import ZERO_SHA, Blob, Commit, ObjectID, Tree
 from dulwich.pack import UnpackedObject, pack_objects_to_data
 from dulwich.refs import Ref
 
 from bot.errors import ForgeError, SupersededError, TransientError
 from bot.forges.directory import MAX_FILE
+from bot.packs import OversizedError, PackError, read_pack
 
 if TYPE_CHECKING:
     from dulwich.client import DetermineWantsFunc
 
-MAX_RECEIVED = 512 * 1024 * 1024
-_SPOOLED = 16 * 1024 * 1024
+MAX_RECEIVED = 256 * 1024 * 1024
+"""Bytes of a pack as sent."""
+MAX_UNFOLDED = 256 * 1024 * 1024
+"""Bytes of the objects in it that are kept."""
+MAX_LISTED = 32 * 1024 * 1024
+"""Bytes of any other answer, such as a list of refs."""
+MAX_ANSWER = MAX_RECEIVED + MAX_RECEIVED // 64 + MAX_LISTED
+"""Bytes that a pool has to let through of an answer: a pack comes in numbered lines, with progress between."""
+_CONNECT_SECONDS = 5.0
+_LIST_SECONDS = 30.0
+_PACK_SECONDS = 300.0
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _PATH = re.compile(r"/?~?[A-Za-z0-9_.][A-Za-z0-9_.~+@-]*(?:/[A-Za-z0-9_.~+@][A-Za-z0-9_.~+@-]*)*/?")
@@ -115,10 +127,12 @@ def _bad_address() -> ForgeError:
 
 
 class _HttpClient(Urllib3HttpGitClient):
-    """Dulwich's client, which leaves answers open that it does not like."""
+    """Dulwich's client, which leaves answers open that it does not like, and bounds none."""
 
     answers: list[Callable[[], None]]
     """What closes each answer that came."""
+    home: str
+    """The one repository's URL with a slash behind it: nothing secret is sent elsewhere."""
 
     def _http_request(
         self,
@@ -127,7 +141,14 @@ class _HttpClient(Urllib3HttpGitClient):
         data: bytes | Iterator[bytes] | None = None,
         raise_for_status: bool = True,
     ) -> tuple[Any, Callable[[int], bytes]]:
-        answer, read = super()._http_request(url, headers, data, raise_for_status=False)
+        if not url.startswith(self.home):
+            self._auth_header = None
+        listing = data is None or (isinstance(data, bytes) and b"command=ls-refs" in data[:64])
+        self._timeout = urllib3.Timeout(  # type: ignore[assignment]  # handed to urllib3 as it is
+            connect=_CONNECT_SECONDS, read=_LIST_SECONDS if listing else _PACK_SECONDS
+        )
+        sent = {**(headers or {}), "Accept-Encoding": "identity"}
+        answer, read = super()._http_request(url, sent, data, raise_for_status=False)
         self.answers.append(answer.close)
         if raise_for_status and answer.status != 200:
             if answer.status == 404:
@@ -135,7 +156,30 @@ class _HttpClient(Urllib3HttpGitClient):
             if answer.status == 401:
                 raise HTTPUnauthorized(answer.headers.get("WWW-Authenticate"), url)
             raise _StatusError(answer.status)
-        return answer, read
+        if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise GitProtocolError("an answer in an encoding that was not asked for")
+        if not (answer.headers.get("Content-Type") or "").startswith("application/x-git-"):
+            raise GitProtocolError("not the smart protocol")
+        return answer, _Bounded(read, MAX_LISTED if listing else MAX_ANSWER)
+
+
+class _Bounded:
+    """Reads an answer up to a limit."""
+
+    def __init__(self, read: Callable[[int], bytes], limit: int) -> None:
+        self._read = read
+        self._left = limit
+
+    def __call__(self, size: int) -> bytes:
+        data = self._read(min(size, self._left + 1))
+        self._left -= len(data)
+        if self._left < 0:
+            raise _TooMuchError
+        return data
+
+
+class _TooMuchError(GitProtocolError):
+    """An answer is larger than any that is wanted."""
 
 
 class _StatusError(GitProtocolError):
@@ -201,6 +245,7 @@ class Remote:
             quiet=True,
         )
         client.answers = self._answers
+        client.home = f"{base.rstrip('/')}{self._path}/"
         return client
 
     def refs(
@@ -212,8 +257,11 @@ class Remote:
         refs = {bytes(name): bytes(value) for name, value in found.refs.items() if value is not None}
         return refs, {bytes(name): bytes(value) for name, value in found.symrefs.items() if value}
 
-    def fetch(self, store: DiskObjectStore | MemoryObjectStore, commit: bytes) -> None:
-        """Put a commit's objects into the store, without history; raises `SupersededError` if no ref is there."""
+    def fetch(self, commit: bytes) -> dict[bytes, tuple[bytes, bytes]]:
+        """Return kind and content of a commit's objects by binary id, without history and large blobs.
+
+        Raises `SupersededError` if no ref is there, `ForgeError` where they are more than is kept.
+        """
 
         def wants(refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:  # noqa: ARG001  # dulwich's
             return [ObjectID(commit)]
@@ -221,23 +269,33 @@ class Remote:
         walker = ObjectStoreGraphWalker(
             [], lambda _: [], shallow=set(), update_shallow=lambda _new, _old: None
         )
-        with tempfile.SpooledTemporaryFile(max_size=_SPOOLED) as received:
+        with tempfile.TemporaryFile() as received:
             with self._asking():
                 self._fetched(received, wants, walker)
             if not received.tell():
                 raise ForgeError(f"{self.place} sent no objects.")
-            received.seek(0)
-            store.add_thin_pack(received.read, None)
+            received.flush()
+            # Not closed here: an error's traceback may still look at it.
+            data = mmap.mmap(received.fileno(), 0, access=mmap.ACCESS_READ)
+        try:
+            return read_pack(data, limit=MAX_UNFOLDED, largest=MAX_FILE)
+        except OversizedError as error:
+            raise self._too_large(f"{error}") from error
+        except PackError as error:
+            raise ForgeError(f"{self.place} sent what is damaged: {error}.") from error
+
+    def _too_large(self, what: str) -> ForgeError:
+        return ForgeError(
+            f"{self.place} is too large at this commit: {what}.",
+            advice="Serve it from a folder (MOORLINE_GIT_ROOTS), or scan a checkout of it.",
+        )
 
     def _fetched(
         self, received: IO[bytes], wants: DetermineWantsFunc, walker: ObjectStoreGraphWalker
     ) -> FetchPackResult:
         def take(data: bytes) -> int:
             if received.tell() + len(data) > MAX_RECEIVED:
-                raise ForgeError(
-                    f"{self.place} sends more than {MAX_RECEIVED // 2**20} MiB for one commit.",
-                    advice="Scan a checkout of it instead.",
-                )
+                raise self._too_large(f"it sends more than {MAX_RECEIVED // 2**20} MiB")
             return received.write(data)
 
         return self._client.fetch_pack(
@@ -325,6 +383,10 @@ class Remote:
             raise ForgeError(f"{place} does not speak git's protocol as it should.") from error
 
     def _from_protocol(self, error: GitProtocolError) -> ForgeError:
+        if isinstance(error, _TooMuchError):
+            return ForgeError(
+                f"{self.place} answers with more than any repository needs.", advice="Check its address."
+            )
         if not isinstance(error, _StatusError):
             if isinstance(error.__cause__, self._blocked):
                 return ForgeError(

@@ -8,28 +8,35 @@ a billion times.
 from __future__ import annotations
 
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
 from dulwich.objects import Blob, Commit, ObjectID, Tree
 
 from bot.errors import ForgeError
 from bot.forges.directory import HEAD, MAX_FILE, too_large
-from bot.forges.gitsize import object_size
+from bot.forges.gitobjects import LARGEST, Objects
 from bot.forges.guard import is_git_folder
 from bot.model import Edit, Snapshot, Unread, UnreadReason
+from bot.packs import OversizedError, tree_entries
 from bot.source import splice
-
-if TYPE_CHECKING:
-    from dulwich.object_store import BaseObjectStore
 
 _BINARY_HEAD = 8192
 _MAX_ENTRIES = 1_000_000
+_MAX_REPEATED = 50_000
+"""Entries of folders that were unfolded before: real repositories hold few, bombs little else."""
+_MAX_SECONDS = 60.0
+_MAX_KEPT = 200_000
+"""Entries of trees that are kept unfolded."""
 _MAX_DEPTH = 200
 _MAX_LINK = 4096
 _LINK, _SUBMODULE = 0o120000, 0o160000
+
+
+_Child = tuple[bytes, int, ObjectID]
+"""Name, mode and id of an entry of a tree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +50,19 @@ class Trees:
     """The tree of one commit, or of a folder in it whose paths are then relative to that folder."""
 
     def __init__(
-        self, store: BaseObjectStore, commit: Commit, prefix: str = "", *, partial: bool = False
+        self,
+        objects: Objects,
+        commit: Commit,
+        prefix: str = "",
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store = store
+        self._objects = objects
         self.commit = commit
         self._prefix = prefix
-        self._partial = partial
-        """Whether blobs may be missing because they are too large to have been fetched."""
+        self._clock = clock
+        self._unfolded: dict[ObjectID, list[_Child]] = {}
+        self._kept = 0
 
     # --- reading --------------------------------------------------------------------------
 
@@ -78,9 +91,9 @@ class Trees:
         for path in paths:
             entry = self._at(path)
             if entry is not None and _is_regular(entry.mode):
-                size = self._size(entry.identity)
-                if size is not None and size <= limit:
-                    found[path] = self._blob(entry.identity)
+                data = self._blob(entry.identity, limit)
+                if isinstance(data, bytes):
+                    found[path] = data
         return found
 
     def _load(self, entry: _Entry, claims: Callable[[str, bytes], bool], limit: int) -> bytes | Unread | None:
@@ -88,22 +101,21 @@ class Trees:
             return self._link(entry, claims)
         if not _is_regular(entry.mode):
             return _unread(entry.path, UnreadReason.UNREADABLE, "not a regular file")
-        size = self._size(entry.identity)
-        if size is None:
-            if self._partial:
+        data = self._blob(entry.identity, limit)
+        if data is None:
+            if self._objects.partial:
                 return _unread(entry.path, UnreadReason.TOO_LARGE, f"more than {limit:,} bytes")
             return _unread(entry.path, UnreadReason.UNREADABLE, "missing from the repository")
-        if size > limit:
-            return _unread(entry.path, UnreadReason.TOO_LARGE, too_large(size, limit))
-        data = self._blob(entry.identity)
+        if isinstance(data, int):
+            return _unread(entry.path, UnreadReason.TOO_LARGE, too_large(data, limit))
         if b"\0" in data[:_BINARY_HEAD]:
             return _unread(entry.path, UnreadReason.BINARY, "holds a NUL byte near its beginning")
         return data if claims(entry.path, data[:HEAD]) else None
 
     def _link(self, entry: _Entry, claims: Callable[[str, bytes], bool]) -> Unread | None:
-        size = self._size(entry.identity)
-        text = self._blob(entry.identity) if size is not None and size <= _MAX_LINK else b"/"
-        target = _joined(PurePosixPath(entry.path).parent, text.decode("utf-8", "surrogateescape"))
+        data = self._blob(entry.identity, _MAX_LINK)
+        text = data.decode("utf-8", "surrogateescape") if isinstance(data, bytes) else "/"
+        target = _joined(PurePosixPath(entry.path).parent, text)
         if target is None:
             return _unread(entry.path, UnreadReason.SYMLINK, "leads out of the tree")
         led = self._at(target)
@@ -114,18 +126,28 @@ class Trees:
         return _unread(entry.path, UnreadReason.SYMLINK, "leads to a file that has another kind of name")
 
     def _entries(self, unread: list[Unread]) -> Iterator[_Entry]:
-        left = _MAX_ENTRIES
+        left, repeated = _MAX_ENTRIES, _MAX_REPEATED
+        end = self._clock() + _MAX_SECONDS
+        seen: set[ObjectID] = set()
         root = self._root()
         stack = [("", root, 0)] if root is not None else []
         while stack:
             prefix, identity, depth = stack.pop()
-            for name, mode, child in self._tree(identity).iteritems():
-                left -= 1
-                if left < 0:
-                    raise ForgeError(
-                        f"The commit {self.commit.id.decode()} holds more than {_MAX_ENTRIES:,} entries.",
-                        advice="Scan a checkout of it instead.",
-                    )
+            children = self._tree(identity)
+            left -= len(children)
+            if identity in seen:
+                repeated -= len(children) + 1
+            seen.add(identity)
+            if left < 0 or repeated < 0:
+                most = (
+                    f"{_MAX_REPEATED:,} entries of equal folders"
+                    if left >= 0
+                    else f"{_MAX_ENTRIES:,} entries"
+                )
+                raise self._too_much(f"holds more than {most}")
+            for name, mode, child in children:
+                if self._clock() > end:
+                    raise self._too_much(f"takes more than {_MAX_SECONDS:.0f} seconds to look through")
                 path = prefix + name.decode("utf-8", "surrogateescape")
                 if not _is_name(name):
                     unread.append(_unread(path, UnreadReason.UNREADABLE, "a name that no file may have"))
@@ -155,32 +177,44 @@ class Trees:
             if not stat.S_ISDIR(mode) or not _is_name(part):
                 return None
             try:
-                mode, identity = self._tree(identity)[part]
-            except KeyError:
+                mode, identity = next(child[1:] for child in self._tree(identity) if child[0] == part)
+            except StopIteration:
                 return None
         return mode, identity
 
-    def _tree(self, identity: ObjectID) -> Tree:
-        found = self._store[identity]
-        if not isinstance(found, Tree):
+    def _too_much(self, what: str) -> ForgeError:
+        return ForgeError(
+            f"The commit {self.commit.id.decode()} {what}.", advice="Scan a checkout of it instead."
+        )
+
+    def _tree(self, identity: ObjectID) -> list[_Child]:
+        known = self._unfolded.get(identity)
+        if known is not None:
+            return known
+        kind, content = self._objects.read(identity, LARGEST)
+        if kind != b"tree":
             raise ForgeError(f"The repository is damaged: {identity.decode()} should be a tree.")
-        return found
+        children = [
+            (name, int(mode, 8), ObjectID(child.hex().encode("ascii")))
+            for mode, name, child in tree_entries(content, self._objects.id_size)
+        ]
+        if self._kept + len(children) <= _MAX_KEPT:
+            self._kept += len(children) + 1
+            self._unfolded[identity] = children
+        return children
 
-    def _blob(self, identity: ObjectID) -> bytes:
-        found = self._store[identity]
-        if not isinstance(found, Blob):
-            raise ForgeError(f"The repository is damaged: {identity.decode()} should be a file.")
-        return found.data
-
-    def _size(self, identity: ObjectID) -> int | None:
-        """Return a blob's size, learnt from its header where the store has one; None if it is missing."""
-        size = object_size(self._store, identity)
-        if size is not None:
+    def _blob(self, identity: ObjectID, limit: int) -> bytes | int | None:
+        """Return a file's content; its size where that is over the limit; None where it is missing."""
+        size = self._objects.size(identity)
+        if size is None or size > limit:
             return size
         try:
-            return len(self._blob(identity))
-        except KeyError:
-            return None
+            kind, content = self._objects.read(identity, limit)
+        except OversizedError:
+            return LARGEST  # what it is made from is
+        if kind != b"blob":
+            raise ForgeError(f"The repository is damaged: {identity.decode()} should be a file.")
+        return content
 
     # --- rewriting ------------------------------------------------------------------------
 
@@ -208,7 +242,7 @@ class Trees:
         self, identity: ObjectID, changes: Mapping[tuple[bytes, ...], bytes], made: list[Blob | Tree]
     ) -> ObjectID:
         tree = Tree()
-        for name, mode, child in self._tree(identity).iteritems():
+        for name, mode, child in self._tree(identity):
             tree[name] = (mode, child)
         below: dict[bytes, dict[tuple[bytes, ...], bytes]] = {}
         for (name, *rest), data in changes.items():
