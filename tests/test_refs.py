@@ -303,6 +303,20 @@ def test_another_server_is_not_followed(
         assert elsewhere.requests == []
 
 
+@pytest.mark.parametrize("status", [401, 403, 404, None])
+def test_a_private_repository_is_told_with_what_to_do(
+    server: GitServer, pool: urllib3.PoolManager, status: int | None
+) -> None:
+    if status is None:
+        server.redirects = {"/acme/tools": "/sign_in#"}
+    else:
+        server.statuses["/"] = (status, {})
+    found = at(server, pool).resolve(about("main"))
+    assert isinstance(found, Unresolved)
+    assert "Moorline logs in to no git host" in found.detail
+    assert "MOORLINE_GIT_MIRRORS" in found.detail
+
+
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
@@ -345,6 +359,8 @@ def test_statuses(
     server.statuses["/"] = (status, {"Retry-After": "17"})
     found = asked.resolve(about("v4", "acme/other"))
     assert isinstance(found, Unresolved)
+    if status == 403:
+        reason = UnresolvedReason.RATE_LIMITED  # it names a time
     assert (found.reason, found.retry_after) == (reason, 17.0)
     server.statuses.clear()
 

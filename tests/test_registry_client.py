@@ -404,6 +404,19 @@ def test_a_limit_is_passed_on_and_not_slept_through(
     assert len(server.asked) == 1
 
 
+@pytest.mark.parametrize("status", [403, 429])
+def test_a_limit_on_tokens_and_manifests_is_passed_on(server: Scripted, status: int) -> None:
+    limited = Reply(status=status, headers=[("Retry-After", "77")])
+    serve(server)
+    server.routes[f"* /v2/acme/app/manifests/{DIGEST}"] = limited
+    found = trouble(client_for(server).manifest(reference(), DIGEST), UnresolvedReason.RATE_LIMITED)
+    assert found.retry_after == 77.0
+    challenging(server, f"{server.url}/token")
+    server.routes["* /token"] = limited
+    found = trouble(client_for(server).resolve(reference()), UnresolvedReason.RATE_LIMITED)
+    assert found.retry_after == 77.0
+
+
 def test_a_short_limit_is_waited_for_once(server: Scripted) -> None:
     server.routes[f"HEAD {PATH}"] = Reply(status=429, headers=[("Retry-After", "1")])
     trouble(client_for(server).resolve(reference()), UnresolvedReason.RATE_LIMITED)

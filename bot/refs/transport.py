@@ -44,6 +44,10 @@ _SMALL = b"filter blob:limit=%d" % MAX_BLOB
 # `deepen` is not understood by all that advertise both.
 _WANTED = (b"side-band-64k", b"thin-pack", b"no-progress", b"ofs-delta", b"shallow")
 _HEADERS = {"User-Agent": "git/moorline", "Accept-Encoding": "identity", "Pragma": "no-cache"}
+_ANONYMOUS = (
+    "; Moorline logs in to no git host, so name a mirror that may read it in MOORLINE_GIT_MIRRORS,"
+    " or ignore the reference"
+)
 _REDIRECTS = frozenset({301, 302, 307, 308})
 _ADVERTISEMENT = "application/x-git-upload-pack-advertisement"
 _RESULT = "application/x-git-upload-pack-result"
@@ -322,7 +326,7 @@ class Remote:
                 raise _NotSpokenError
             raise TroubleError(
                 UnresolvedReason.UNAUTHORIZED,
-                f"{self.host} answers with another page: the repository is private or does not exist.",
+                f"{self.host} answers with another page: the repository is private or does not exist{_ANONYMOUS}.",
             )
         return f"{new.scheme}://{new.netloc}{target[: -len(tail)]}"
 
@@ -345,10 +349,15 @@ class Remote:
 
     def _status(self, status: int, wait: float | None) -> TroubleError:
         reasons = UnresolvedReason
+        if status == 403 and wait is not None:
+            status = 429  # how some hosts say that too much was asked
         reason, what = {
-            401: (reasons.UNAUTHORIZED, "wants credentials: the repository is private or does not exist"),
-            403: (reasons.FORBIDDEN, "forbids reading the repository"),
-            404: (reasons.NOT_FOUND, "has no such repository, or it is private"),
+            401: (
+                reasons.UNAUTHORIZED,
+                f"wants credentials: the repository is private or does not exist{_ANONYMOUS}",
+            ),
+            403: (reasons.FORBIDDEN, f"forbids reading the repository{_ANONYMOUS}"),
+            404: (reasons.NOT_FOUND, f"has no such repository, or it is private{_ANONYMOUS}"),
             410: (reasons.NOT_FOUND, "no longer has the repository"),
             429: (reasons.RATE_LIMITED, "limits our requests; a later run asks again"),
         }.get(status) or (

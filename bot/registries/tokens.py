@@ -214,7 +214,8 @@ class Authorizer:
                 f"{endpoint.host} sends us to {host} for a token; that server is not known to belong to it, "
                 "so the login was not sent.",
             )
-        if answer.status in (400, 401, 403):
+        after = retry_after(answer.headers.get("retry-after"))
+        if answer.status in (400, 401) or (answer.status == 403 and after is None):
             raise from_status(
                 401,
                 endpoint.host,
@@ -224,9 +225,7 @@ class Authorizer:
                 retry_after=None,
             )
         if answer.status != 200:
-            what = "token"
-            after = retry_after(answer.headers.get("retry-after"))
-            raise from_status(answer.status, host, what=what, hub=False, known=False, retry_after=after)
+            raise from_status(answer.status, host, what="token", hub=False, known=False, retry_after=after)
         return _read_token(answer.body, host)
 
 

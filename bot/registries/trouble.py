@@ -113,6 +113,8 @@ def from_status(
     were sent.
     """
     reasons = UnresolvedReason
+    if status == 403 and retry_after is not None:
+        status = 429  # how some registries say that too much was asked
     if status == 401:
         if known:
             detail = f"{host} does not accept the credentials for {what}; log in again."
