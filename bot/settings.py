@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bot.errors import ConfigurationError
+from bot.forges.logins import Logins
 
 PREFIX = "MOORLINE_"
 
@@ -25,6 +26,7 @@ KNOWN = frozenset(
         "MOORLINE_EGRESS_ALLOW",
         "MOORLINE_GITHUB_URL",
         "MOORLINE_GITLAB_URL",
+        "MOORLINE_GIT_CREDENTIALS",
         "MOORLINE_GIT_MIRRORS",
         "MOORLINE_GIT_REPOSITORIES",
         "MOORLINE_GIT_ROOTS",
@@ -55,6 +57,8 @@ class Lookups:
     """Registry, or `*` for every other one, to the base URL that is asked instead."""
     git_mirrors: Mapping[str, str] = field(default_factory=dict)
     """Git host to the base URL that is asked instead."""
+    git_logins: Logins = field(default_factory=Logins)
+    """For remote repositories that are served, never for what a repository names."""
     registry_realms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """URL of a registry to the token servers elsewhere that may see its credentials."""
     credential_owners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -78,6 +82,7 @@ class Lookups:
         return cls(
             registry_mirrors=_mirrors(environ, "MOORLINE_REGISTRY_MIRRORS"),
             git_mirrors=_mirrors(environ, "MOORLINE_GIT_MIRRORS"),
+            git_logins=_logins(environ, "MOORLINE_GIT_CREDENTIALS"),
             registry_realms=_realms(environ, "MOORLINE_REGISTRY_REALMS"),
             credential_owners=_owners(environ, "MOORLINE_CREDENTIAL_OWNERS"),
             policy=Path(environ["MOORLINE_POLICY"]) if environ.get("MOORLINE_POLICY") else None,
@@ -200,6 +205,20 @@ def _mirrors(environ: Mapping[str, str], name: str) -> dict[str, str]:
             )
         found[host.lower()] = url.rstrip("/")
     return found
+
+
+def _logins(environ: Mapping[str, str], name: str) -> Logins:
+    expected = 'JSON such as {"https://git.example/acme": "user:token"}'
+    entries = []
+    for prefix, login in _json(environ, name, expected).items():
+        if not _is_base(prefix) or "%" in prefix or {".", ".."} & set(urlsplit(prefix).path.split("/")):
+            raise ConfigurationError("has an entry that is no http(s) URL", key=name, expected=expected)
+        user, colon, password = login.partition(":") if isinstance(login, str) else ("", "", "")
+        plain = user.isascii() and password.isascii() and user.isprintable() and password.isprintable()
+        if not (user and colon and password and plain):
+            raise ConfigurationError("has an entry that is no user:token", key=name, expected=expected)
+        entries.append((prefix, user, password))
+    return Logins(entries=tuple(entries))
 
 
 def _realms(environ: Mapping[str, str], name: str) -> dict[str, tuple[str, ...]]:

@@ -223,6 +223,7 @@ def served_git(roots: Iterable[str], repositories: Mapping[str, str], network: N
         roots=[*roots, *local],
         pool=network.reaching(addresses).extended(body=MAX_ANSWER),
         blocked=(BlockedError,),
+        login=network.lookups.git_logins.login,
         ssh=any(address.startswith("ssh://") for address in addresses),
     )
 

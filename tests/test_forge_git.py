@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import shutil
 import subprocess
@@ -30,6 +31,7 @@ from bot.forges import FORGES, forge_class, gitobjects, gitremote, gittree
 from bot.forges.base import Change, Forge
 from bot.forges.git import GitForge
 from bot.forges.gitremote import address, is_remote
+from bot.forges.logins import Logins
 from bot.model import Edit, Snapshot, Span, UnreadReason
 from bot.registries import egress
 from bot.registries.egress import Limits
@@ -868,6 +870,65 @@ def test_credentials_do_not_follow_a_redirect(server: GitServer, tmp_path: Path)
         GitForge(pool=pool).head(f"{server.url}/app.git".replace("://", "://bot:s3cret@"), "main")
         assert elsewhere.requests
         assert {authorization for _, _, authorization in elsewhere.requests} == {""}
+
+
+@pytest.mark.parametrize(
+    ("url", "user"),
+    [
+        ("https://git.example/acme/app.git", "acme"),
+        ("https://GIT.example:443/acme/app.git", "acme"),
+        ("https://git.example/acme", "acme"),
+        ("https://git.example/acme/inner/app.git", "inner"),
+        ("https://git.example/acme/inner-other/app.git", "acme"),
+        ("https://git.example/acme-evil/app.git", "any"),
+        ("https://git.example/other/app.git", "any"),
+        ("http://git.example/acme/app.git", None),
+        ("https://git.example:8443/acme/app.git", "port"),
+        ("https://git.example.evil.example/acme/app.git", None),
+        ("https://evil.example/git.example/acme/app.git", None),
+        ("ssh://git.example/acme/app.git", None),
+    ],
+)
+def test_the_longest_prefix_gives_the_login(url: str, user: str | None) -> None:
+    entries = (
+        ("https://git.example/acme/", "acme", "1"),
+        ("https://git.example/acme/inner", "inner", "2"),
+        ("https://git.example", "any", "3"),
+        ("https://git.example:8443/", "port", "4"),
+    )
+    found = Logins(entries=entries).login(url)
+    assert (found[0] if found else None) == user
+
+
+def test_a_served_repository_gets_its_login_and_nobody_else_does(
+    server: GitServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    commit = make_repository(tmp_path / "acme/app.git", FILES)
+    make_repository(tmp_path / "moved/app.git", FILES)
+    server.password = "hunter2"
+    url = f"{server.url}/acme/app.git"
+    for said, fits in ((f"{server.url}/acme", True), (f"{server.url}/acm", False), ("https://h", False)):
+        lookups = Lookups.from_environ({"MOORLINE_GIT_CREDENTIALS": json.dumps({said: "bot:hunter2"})})
+        with wiring.Network(lookups) as network:
+            forge = wiring.served_git([], {"app": url}, network)
+            if fits:
+                assert forge.head(url, "") == ("main", commit)
+                assert forge.write(change(url, commit))
+            else:
+                with pytest.raises(ForgeError, match="credentials") as caught:
+                    forge.head(url, "")
+                assert "hunter2" not in f"{caught.value}{caught.value.__cause__}"
+    assert "hunter2" not in caplog.text
+    # On the same server, at another place.
+    server.password = ""
+    server.redirects["/acme/"] = f"{server.url}/moved/"
+    server.requests.clear()
+    lookups = Lookups.from_environ({"MOORLINE_GIT_CREDENTIALS": json.dumps({server.url: "bot:hunter2"})})
+    with wiring.Network(lookups) as network:
+        forge = wiring.served_git([], {"app": url}, network)
+        assert forge.head(url, "")[0] == "main"
+    sent = {bool(authorization) for _, path, authorization in server.requests if path.startswith("/moved/")}
+    assert sent == {False}
 
 
 @pytest.mark.parametrize(

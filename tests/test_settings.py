@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.errors import ConfigurationError
+from bot.forges.logins import Logins
 from bot.logs import LogFormat
 from bot.service_settings import Settings
 from bot.settings import KNOWN, Lookups, variables
@@ -27,6 +28,7 @@ class TestLookups:
             {
                 "MOORLINE_REGISTRY_MIRRORS": '{"Docker.io": "http://127.0.0.1:5000/", "*": "https://m.example/{registry}"}',
                 "MOORLINE_GIT_MIRRORS": '{"github.com": "http://127.0.0.1:5001/git"}',
+                "MOORLINE_GIT_CREDENTIALS": '{"https://git.example/acme": "bot:to:ken"}',
                 "MOORLINE_REGISTRY_REALMS": '{"https://r.example": "https://auth.example"}',
                 "MOORLINE_CA_BUNDLE": "/etc/ca.pem",
                 "MOORLINE_EGRESS_ALLOW": "http://127.0.0.1:5000, https://Registry.Internal/ http://[::1]:80",
@@ -38,6 +40,7 @@ class TestLookups:
         assert lookups == Lookups(
             registry_mirrors={"docker.io": "http://127.0.0.1:5000", "*": "https://m.example/{registry}"},
             git_mirrors={"github.com": "http://127.0.0.1:5001/git"},
+            git_logins=Logins(entries=(("https://git.example/acme", "bot", "to:ken"),)),
             registry_realms={"https://r.example": ("https://auth.example",)},
             ca_bundle="/etc/ca.pem",
             allowed=("http://127.0.0.1:5000", "https://registry.internal:443", "http://[::1]:80"),
@@ -45,6 +48,13 @@ class TestLookups:
             gitlab_host="gitlab.example",
             docker_config=Path("/home/u/.docker/config.json"),
         )
+
+    def test_a_login_is_never_shown(self) -> None:
+        environ = {"MOORLINE_GIT_CREDENTIALS": '{"https://git.example": "bot:hunter2"}'}
+        lookups = Lookups.from_environ(environ)
+        assert lookups.git_logins.login("https://git.example/a") == ("bot", "hunter2")
+        for shown in (repr(lookups), str(lookups), repr(lookups.git_logins), f"{lookups.git_logins}"):
+            assert "hunter2" not in shown
 
     def test_docker_s_own_variable_wins(self) -> None:
         lookups = Lookups.from_environ({"HOME": "/home/u", "DOCKER_CONFIG": "/etc/docker"})
@@ -58,6 +68,19 @@ class TestLookups:
         ("name", "value"),
         [
             ("MOORLINE_REGISTRY_MIRRORS", "hunter2"),
+            ("MOORLINE_GIT_CREDENTIALS", "hunter2"),
+            ("MOORLINE_GIT_CREDENTIALS", '["https://h/hunter2"]'),
+            ("MOORLINE_GIT_CREDENTIALS", '{"https://h": "hunter2"}'),
+            ("MOORLINE_GIT_CREDENTIALS", '{"https://h": ":hunter2"}'),
+            ("MOORLINE_GIT_CREDENTIALS", '{"https://h": "hunter2:"}'),
+            ("MOORLINE_GIT_CREDENTIALS", '{"https://h": "a:hunter2\\n"}'),
+            ("MOORLINE_GIT_CREDENTIALS", '{"https://h": "a:hunter2\u00e9"}'),
+            ("MOORLINE_GIT_CREDENTIALS", '{"https://h": ["a", "hunter2"]}'),
+            ("MOORLINE_GIT_CREDENTIALS", '{"h": "a:hunter2"}'),
+            ("MOORLINE_GIT_CREDENTIALS", '{"https://a:hunter2@h": "a:b"}'),
+            ("MOORLINE_GIT_CREDENTIALS", '{"https://h/a/../hunter2": "a:b"}'),
+            ("MOORLINE_GIT_CREDENTIALS", '{"https://h/%2e/hunter2": "a:b"}'),
+            ("MOORLINE_GIT_CREDENTIALS", '{"ssh://h": "a:hunter2"}'),
             ("MOORLINE_REGISTRY_MIRRORS", '["hunter2"]'),
             ("MOORLINE_REGISTRY_MIRRORS", '{"docker.io": 1}'),
             ("MOORLINE_REGISTRY_MIRRORS", '{"docker.io": "hunter2"}'),
@@ -224,6 +247,7 @@ class TestSettings:
             "MOORLINE_CA_BUNDLE",
             "MOORLINE_POLICY",
             "MOORLINE_EGRESS_ALLOW",
+            "MOORLINE_GIT_CREDENTIALS",
             "MOORLINE_GITHUB_URL",
             "MOORLINE_GITLAB_URL",
         }
