@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.model import GitReference, ImageReference, Kind, Sighting, Status, Subject
+from bot.model import (
+    Finding,
+    GitReference,
+    ImageReference,
+    Kind,
+    Sighting,
+    State,
+    Status,
+    Subject,
+)
+from bot.presets import ROWS
 from bot.reference import parse_git, parse_image
 from bot.refs.base import Advertised
+from bot.source import Source
 from bot.trust import CHECKS, age, digest_honesty, git_refs, nested_refs, typosquat
+from bot.trust.base import Demand, Rule, Sources
 from bot.trust.well_known import ACTIONS, ALIASES, NAMESPACES, OFFICIAL_IMAGES, REGISTRIES
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -128,6 +141,52 @@ def test_a_check_says_when_it_is_asked_about_something_else(name: str) -> None:
     other = image("node") if Kind.IMAGE not in check.kinds else ACTION
     evidence = check.gather(Subject(reference=other, digest=A), fakes.sources())
     assert evidence.status in (Status.UNSUPPORTED, Status.ABSENT)
+
+
+# --- by the name alone --------------------------------------------------------------------
+
+
+class Silent:
+    """Sources that must not be asked."""
+
+    def __getattr__(self, name: str) -> Any:
+        pytest.fail(f"{name} was asked for")
+
+
+@pytest.mark.parametrize("digest", ["", A])
+@pytest.mark.parametrize("text", ["node", "ngnix:1", "gchr.io/acme/app@" + B, "127.0.0.1:5000/x/y"])
+def test_what_judges_the_name_asks_nobody(text: str, digest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    monkeypatch.setattr(socket, "socket", lambda *_, **__: pytest.fail("a connection was made"))
+    by_name = [name for name, row in ROWS.items() if row.by_name]
+    assert sorted(by_name) == ["registries", "typosquat"]
+    silent: Any = Silent()
+    for name in by_name:
+        subject = Subject(reference=image(text), digest=digest)
+        evidence = CHECKS[name].gather(subject, Sources(images=silent, refs=silent, ledger=silent))
+        assert (evidence.digest, evidence.status) == (digest, Status.VERIFIED)
+        full = CHECKS[name].gather(
+            replace(subject, digest=A), Sources(images=silent, refs=silent, ledger=silent)
+        )
+        rule = Rule(demand=Demand.REQUIRE, options={"allow": ("docker.io",)})
+        finding = found(text)
+        assert CHECKS[name].judge(finding, None, evidence, rule, NOW) == CHECKS[name].judge(
+            finding, None, full, rule, NOW
+        )
+
+
+def found(text: str) -> Finding:
+    """Return a finding of an image."""
+    return Finding(
+        format="dockerfile",
+        kind=Kind.IMAGE,
+        where="FROM",
+        location=Source("Dockerfile", b"x").location(0, 1),
+        value=text,
+        reference=image(text),
+        state=State.FLOATING,
+    )
 
 
 # --- names --------------------------------------------------------------------------------

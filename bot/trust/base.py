@@ -53,7 +53,12 @@ class Sources:
 
 
 class Check(Protocol):
-    """One question about one digest: gathered with I/O, judged without."""
+    """One question about one digest: gathered with I/O, judged without.
+
+    A check whose row in `presets.ROWS` is `by_name` judges the reference alone: it asks its sources
+    nothing, and has its answer for a subject whose digest is empty, such as a reference that nobody
+    resolved.
+    """
 
     name: str
     kinds: frozenset[Kind]
