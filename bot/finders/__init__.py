@@ -6,9 +6,11 @@ Pure: bytes in, findings with byte spans out.  A new format is one module here, 
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
-from dataclasses import replace
+import re
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass, replace
 
+from bot import globs
 from bot.finders import bake, compose, dockerfile, github_actions, gitlab_ci
 from bot.finders.base import Finder
 from bot.model import Findings, Unread, UnreadReason
@@ -21,6 +23,35 @@ FINDERS: Mapping[str, Finder] = {
     "github-actions": github_actions,
     "bake": bake,
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pointer:
+    """How files of one format name the Dockerfiles that they have built."""
+
+    keys: re.Pattern[bytes]
+    """A cheap test, and what a value's bytes are if it is plain."""
+    dockerfiles: Callable[[Source, Mapping[str, bytes]], tuple[str, ...]]
+    """Returns paths in the repository, there or not."""
+
+
+_VALUE = rb"[\"']?[ \t]*[:=][ \t]*[\"']?([^\s\"'#,{}\[\]]{0,300})"
+POINTERS: Mapping[str, Pointer] = {
+    "compose": Pointer(keys=re.compile(rb"dockerfile" + _VALUE), dockerfiles=compose.dockerfiles),
+    "github-actions": Pointer(
+        keys=re.compile(
+            rb"\b(?:file|(?:docker|container)files)" + _VALUE + rb"|using[\"']?[ \t]*:[ \t]*[\"']?docker"
+        ),
+        dockerfiles=github_actions.dockerfiles,
+    ),
+    "bake": Pointer(keys=re.compile(rb"dockerfile" + _VALUE), dockerfiles=bake.dockerfiles),
+}
+"""Formats that lead to Dockerfiles whose own names do not say what they are."""
+MAX_POINTED = 200
+"""Such Dockerfiles of one repository."""
+_CROWDED = (
+    f"More than {MAX_POINTED} Dockerfiles have unusual names; some that are built from here were not read."
+)
 
 HEAD = 4096
 """Bytes of a file that `claims` is shown."""
@@ -45,12 +76,13 @@ def claims(path: str, head: bytes) -> bool:
 
 
 def needs(files: Mapping[str, bytes]) -> set[str]:
-    """Return the paths that the finders want beside the files they claim.
+    """Return the paths, and globs of paths, that the finders want beside the files they claim.
 
     A finder is asked again of each file that it wanted, whoever else claims it: includes and bases
-    form chains.
+    form chains.  A glob is returned whatever there is already: nobody here knows what it stands for.
     """
     wanted: set[str] = set()
+    ordered = sorted(files)
     pending = [
         (path, name)
         for path, data in files.items()
@@ -63,10 +95,50 @@ def needs(files: Mapping[str, bytes]) -> set[str]:
         for other in FINDERS[name].needs(Source(path, files[path])):
             if other not in files:
                 wanted.add(other)
-            elif (other, name) not in asked:
-                asked.add((other, name))
-                pending.append((other, name))
-    return wanted
+            matched = globs.select(other, ordered) if "*" in other else (other,)
+            for one in matched:
+                if one in files and (one, name) not in asked:
+                    asked.add((one, name))
+                    pending.append((one, name))
+    return wanted | {path for path in _pointed(files).paths if path not in files}
+
+
+@dataclass(frozen=True, slots=True)
+class _Pointed:
+    """Dockerfiles that other files have built, and whose names say nothing."""
+
+    paths: dict[str, None]
+    trouble: list[tuple[str, str, Findings]]
+    """What kept some of them from being known, as `find` yields it."""
+
+
+def _pointed(files: Mapping[str, bytes]) -> _Pointed:
+    made = _Pointed({}, [])
+    for path, data in files.items():
+        for name, pointer in POINTERS.items():
+            if not FINDERS[name].claims(path, data[:HEAD]) or all(
+                _is_usual(value) for value in pointer.keys.findall(data)
+            ):
+                continue
+            if len(made.paths) >= MAX_POINTED:
+                made.trouble.append((path, name, _unparsable(path, _CROWDED)))
+                return made
+            try:
+                found = pointer.dockerfiles(Source(path, data), files)
+            except Exception as error:  # noqa: BLE001 - as below
+                made.trouble.append((path, name, _defect(path, error)))
+                continue
+            unusual = [one for one in found if one not in made.paths and not claims(one, b"")]
+            room = MAX_POINTED - len(made.paths)
+            made.paths.update(dict.fromkeys(unusual[:room]))
+            if len(unusual) > room:
+                made.trouble.append((path, name, _unparsable(path, _CROWDED)))
+    return made
+
+
+def _is_usual(value: bytes) -> bool:
+    """Return whether a plain value is a path that the Dockerfile finder claims anyway."""
+    return dockerfile.claims(value.decode("utf-8", "replace"), b"")
 
 
 def find(
@@ -76,9 +148,13 @@ def find(
 
     `only` names the files to look at; the others still tell what variables and bases hold.
     """
+    pointed = _pointed(files)
+    yield from (one for one in pointed.trouble if only is None or one[0] in only)
     for path in sorted(files):
         if only is not None and path not in only:
             continue
+        if path in pointed.paths and dockerfile.is_one(files[path]):
+            yield path, dockerfile.FORMAT, _found(dockerfile, Source(path, files[path]), files)
         if not could_claim(path):
             continue
         data = files[path]
@@ -92,8 +168,15 @@ def _found(finder: Finder, source: Source, files: Mapping[str, bytes]) -> Findin
     try:
         return _bounded(source.path, finder.find(source, files))
     except Exception as error:  # noqa: BLE001 - finders promise not to raise; the other files must go on
-        detail = f"a defect of Moorline, please report it: {type(error).__name__}"
-        return Findings(unread=(Unread(path=source.path, reason=UnreadReason.UNPARSABLE, detail=detail),))
+        return _defect(source.path, error)
+
+
+def _defect(path: str, error: Exception) -> Findings:
+    return _unparsable(path, f"a defect of Moorline, please report it: {type(error).__name__}")
+
+
+def _unparsable(path: str, detail: str) -> Findings:
+    return Findings(unread=(Unread(path=path, reason=UnreadReason.UNPARSABLE, detail=detail),))
 
 
 def _bounded(path: str, found: Findings) -> Findings:
@@ -101,5 +184,5 @@ def _bounded(path: str, found: Findings) -> Findings:
     if len(found.references) <= MAX_REFERENCES:
         return found
     detail = f"It holds more than {MAX_REFERENCES} references and was read in part."
-    unread = Unread(path=path, reason=UnreadReason.UNPARSABLE, detail=detail)
-    return replace(found, references=found.references[:MAX_REFERENCES], unread=(*found.unread, unread))
+    unread = (*found.unread, *_unparsable(path, detail).unread)
+    return replace(found, references=found.references[:MAX_REFERENCES], unread=unread)

@@ -102,6 +102,16 @@ def needs(source: Source) -> tuple[str, ...]:
     return ()
 
 
+def dockerfiles(source: Source, files: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Return the paths at which Dockerfiles of the file's targets may lie, there or not."""
+    try:
+        _reading(source.path, source.data)
+    except UnicodeDecodeError:
+        return ()
+    held = files if files.get(source.path) is source.data else {**files, source.path: source.data}
+    return _Project(source.path, held).places(source.path)
+
+
 def find(source: Source, files: Mapping[str, bytes]) -> Findings:
     """Return what bake builds and passes because of this file, and the images in it."""
     if b"target" not in source.data and b"variable" not in source.data:
@@ -356,7 +366,23 @@ class _Project:
             self._own[name] = tuple(dict.fromkeys(self._find_dockerfiles(name)))
         return self._own[name]
 
+    def places(self, path: str) -> tuple[str, ...]:
+        """Return the paths at which Dockerfiles of one file's targets may lie, from near to far."""
+        names = [name for name, targets in self.targets.items() if any(one.path == path for one in targets)]
+        found = (one for name in names for one in self._written(name) if one is not None)
+        return tuple(islice(dict.fromkeys(chain.from_iterable(map(self._places, found))), MAX_FACTS))
+
     def _find_dockerfiles(self, name: str) -> Iterator[str | None]:
+        for relative in self._written(name):
+            if relative is None:
+                yield None
+            else:
+                made = self._places(relative)
+                existing = [path for path in made if path in self.files]
+                yield from existing or made[:1]
+
+    def _written(self, name: str) -> Iterator[str | None]:
+        """Yield the Dockerfiles of a target, each from the folder that bake is started in; None stands for any."""
         if any(
             "dockerfile-inline" in target.block.body
             for one in self._chains[name]
@@ -372,20 +398,19 @@ class _Project:
                 local = written.removeprefix("cwd://")
                 folder = "" if local != written else context.removeprefix("cwd://")
                 if not _REMOTE.match(folder) and not _REMOTE.match(local):
-                    yield from self._located(posixpath.join(folder, local))
+                    yield posixpath.join(folder, local)
 
-    def _located(self, relative: str) -> Iterator[str]:
-        """Yield where a path below the folder that bake is started in may lie."""
+    def _places(self, relative: str) -> list[str]:
+        """Return where a path below the folder that bake is started in may lie."""
         if relative.startswith("/"):
-            return
+            return []
         folders = self.folder.split("/") if self.folder else []
         made = []
         for depth in range(len(folders), -1, -1):
             path = posixpath.normpath("/".join((*folders[:depth], relative)))
             if not path.startswith(("/", "../")):
                 made.append(path)
-        existing = [path for path in made if path in self.files]
-        yield from existing or made[:1]
+        return made
 
     def consumers(self, name: str) -> tuple[str | None, ...]:
         """Return the Dockerfiles that what a target's block says goes to."""

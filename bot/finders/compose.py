@@ -137,6 +137,22 @@ def find(source: Source, files: Mapping[str, bytes]) -> Findings:
     return _Finder(source.path, World(held, source.path, reading)).findings()
 
 
+def dockerfiles(source: Source, files: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Return the paths of the Dockerfiles that services of the file are built from, there or not."""
+    reading = cached(source.data)
+    if reading is EMPTY:
+        return ()
+    held = files if files.get(source.path) is source.data else {**files, source.path: source.data}
+    world = World(held, source.path, reading)
+    groups = Groups(world, source.path)
+    found: dict[str | None, None] = {}
+    for unit in world.project(source.path):
+        for service in world.reading(unit.path).services:
+            if service.build is not None and not service.build.inline:
+                found.update(dict.fromkeys(groups.dockerfiles(unit, service)))
+    return tuple(path for path in found if path is not None)
+
+
 # --- one file's findings ------------------------------------------------------------------
 
 

@@ -54,6 +54,11 @@ def claims(path: str, head: bytes) -> bool:
     return sure or not head or _ANY.search(head) is not None
 
 
+def is_one(data: bytes) -> bool:
+    """Return whether a file begins like a Dockerfile: with FROM, behind comments and ARGs at most."""
+    return _FIRST.match(data) is not None
+
+
 def needs(source: Source) -> tuple[str, ...]:
     """Return nothing: a Dockerfile stands alone."""
     del source

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping as Files
 from dataclasses import dataclass
+from functools import lru_cache
 
 from bot.finders import github_builds, github_inputs, github_matrix, github_steps
 from bot.finders.github_anchors import elsewhere
@@ -129,6 +130,18 @@ def find(source: Source, files: Files[str, bytes]) -> Findings:
         arguments=tuple(facts.arguments.values()),
         contexts=tuple(facts.contexts.values()),
     )
+
+
+def dockerfiles(source: Source, files: Files[str, bytes]) -> tuple[str, ...]:
+    """Return the paths of the Dockerfiles that a file names, there or not."""
+    del files
+    return _dockerfiles(source.path, source.data)
+
+
+@lru_cache(maxsize=32)
+def _dockerfiles(path: str, data: bytes) -> tuple[str, ...]:
+    tree = compose(Source(path, data))
+    return () if isinstance(tree, Unparsable) else tuple(github_builds.facts(tree).dockerfiles)
 
 
 def _is_ours(source: Source, trouble: Unparsable) -> bool:

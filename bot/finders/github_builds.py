@@ -40,6 +40,8 @@ class Facts:
     """Ids of the nodes that were read: aliases must not multiply the work."""
     passed: dict[str | None, set[int]] = field(default_factory=dict)
     """The same of build arguments and contexts, which may be meant for several Dockerfiles."""
+    dockerfiles: dict[str, None] = field(default_factory=dict)
+    """Paths of Dockerfiles that are named, there or not."""
 
 
 @dataclass(slots=True)
@@ -66,6 +68,12 @@ def facts(tree: Tree) -> Facts:
             seen.add(id(step.node))
             _uses(step, made)
             _run(step, made)
+    folder = posixpath.dirname(tree.source.path)
+    for document in tree.documents:
+        image = scalar(get(get(document, "runs"), "image"))
+        place = _join(folder, image) if image and len(image) <= MAX_NAME else None
+        if place:
+            made.dockerfiles[place] = None
     return made
 
 
@@ -174,6 +182,9 @@ def _build(step: _Step, inputs: Mapping, made: Facts, *, files: tuple[str, ...])
     _add_built(step, get(inputs, "tags"), made, tags)
     outputs = (_field(line, "name") for line in _lines(step, inputs, "outputs"))
     _add_built(step, get(inputs, "outputs"), made, outputs)
+    for name in files:
+        written = (_join(step.root, _WORKSPACE.sub("", line)) for line in _lines(step, inputs, name))
+        made.dockerfiles.update((path, None) for path in written if path)
     dockerfile = _dockerfile(step, inputs, files)
     for name, add in (("build-args", _add_argument), ("build-contexts", _add_context)):
         node = get(inputs, name)

@@ -1,0 +1,5 @@
+target "x" { dockerfile = "x.build" }
+target "y" {
+  context = "parts"
+  dockerfile = "y.build"
+}
