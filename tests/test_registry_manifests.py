@@ -73,6 +73,7 @@ def test_platforms() -> None:
         Platform(os="linux", architecture="arm", variant="v7"),
         Platform(os="linux", architecture="arm", variant="v6"),
         Platform(os="windows", architecture="amd64"),
+        Platform(os="linux", architecture="s390x"),  # no client heeds the annotation
     )
 
 

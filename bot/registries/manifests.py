@@ -25,7 +25,6 @@ MEDIA_TYPES = (OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST)
 ACCEPT = ", ".join(MEDIA_TYPES)
 """All four, always: with fewer a registry answers 404, or one platform's digest instead of the index's."""
 _SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
-_ATTESTATION = "vnd.docker.reference.type"
 
 _DEEPEST = 32
 _MOST_BRACKETS = 100_000
@@ -194,15 +193,16 @@ def _descriptor(entry: dict[str, Any], source: str) -> Descriptor:
 def _platforms(entries: object, source: str) -> tuple[Platform, ...]:
     found: dict[Platform, None] = {}
     for entry in _entries(entries, source):
-        descriptor = _descriptor(entry, source)
+        _descriptor(entry, source)
         platform = entry.get("platform")
-        if not isinstance(platform, dict) or _ATTESTATION in descriptor.annotations:
+        if not isinstance(platform, dict):
             continue
         parts = (platform.get("os"), platform.get("architecture"), platform.get("variant") or "")
         if not all(isinstance(part, str) and (not part or _WORD.fullmatch(part)) for part in parts):
             raise _invalid(f"{source} answers with an index that names impossible platforms.")
         system, architecture, variant = parts
-        # BuildKit lists attestations as a platform that nothing runs on.
+        # BuildKit lists attestations as a platform that nothing runs on.  What calls itself one by its
+        # annotations alone is run like anything else.
         if not system or not architecture or "unknown" in (system, architecture):
             continue
         found[Platform(os=system, architecture=architecture, variant=variant)] = None

@@ -60,6 +60,8 @@ def problems(body: bytes, media_type: str, *, is_index: bool) -> Iterator[str]:
         yield "the manifest names another media type than the registry"
     if "manifests" in document and ("layers" in document or "config" in document):
         yield "the manifest is an index and an image at once"
+    elif "fsLayers" in document:
+        yield "the manifest is an image of Docker's abandoned schema 1 besides"
     elif is_index:
         yield from _index(document)
     else:

@@ -6,6 +6,7 @@ uname's names of architectures, and variants that are the default of theirs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -13,6 +14,7 @@ Key: TypeAlias = tuple[str, ...]
 
 UNKNOWN = "unknown"
 """What attestations call the platform that they do not have."""
+_WINDOWS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9}){2,3}")
 _TEXTS = ("os", "architecture", "variant", "os.version")
 _SYSTEMS = {"macos": "darwin"}
 _ARCHITECTURES = {
@@ -59,7 +61,12 @@ def key_of(platform: Mapping[str, Any]) -> Key | None:
     variant = _VARIANTS.get((architecture, variant), variant)
     if system != "windows":
         return system, architecture, variant
-    return system, architecture, variant, texts["os.version"], *sorted(features)
+    return system, architecture, variant, _version(texts["os.version"]), *sorted(features)
+
+
+def _version(text: str) -> str:
+    """Return a version of Windows as numbers, empty for what clients cannot read and pass over."""
+    return ".".join(str(int(part)) for part in text.split(".")) if _WINDOWS.fullmatch(text) else ""
 
 
 def runs_nowhere(key: Key) -> bool:
