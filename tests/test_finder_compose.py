@@ -108,18 +108,25 @@ def test_windows_lines_change_nothing_but_offsets() -> None:
 
 @given(
     st.lists(st.sampled_from(["docker", "compose", "stack", "podman", "prod", "x"]), min_size=1, max_size=4),
-    st.sampled_from("._-"),
-    st.sampled_from([".yml", ".yaml", ".json", ""]),
+    st.sampled_from("._-/"),
+    st.sampled_from([".yml", ".yaml", ".json", "", ".yml.j2", ".yaml.sample"]),
 )
 def test_what_is_claimed_is_among_the_paths(parts: list[str], separator: str, end: str) -> None:
     name = separator.join(parts) + end
     if compose.claims(f"some/{name}", b""):
-        assert any(fnmatch.fnmatchcase(name, glob.removeprefix("**/")) for glob in compose.paths)
+        assert any(
+            fnmatch.fnmatchcase(f"some/{name}", glob.removeprefix("*"))
+            or fnmatch.fnmatchcase(f"/some/{name}", glob.removeprefix("*"))
+            for glob in compose.paths
+        )
 
 
 @pytest.mark.parametrize(
     "path",
-    ["compose.yml", "a/b/docker-compose.prod.yaml", "x-compose.yml", "stack.yml", "app-stack.prod.yml"],
+    [
+        *("compose.yml", "a/b/docker-compose.prod.yaml", "x-compose.yml", "stack.yml", "app-stack.prod.yml"),
+        *("compose.yml.j2", "docker-compose.yml.example", "compose.prod.yaml.tpl", "stack.yml.dist"),
+    ],
 )
 def test_claimed(path: str) -> None:
     assert compose.claims(path, b"")
@@ -128,10 +135,39 @@ def test_claimed(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["Compose.yml", "composer.yml", "compose.yml/x", "compose", "compose.yml.j2", "stacks.yml", "yml"]
+    "path",
+    ["Compose.yml", "composer.yml", "compose.yml/x", "compose", "compose.j2", "stacks.yml", "yml", "app.yml"],
 )
 def test_not_claimed(path: str) -> None:
     assert not compose.claims(path, b"")
+
+
+SERVICES = b"services:\n  web:\n    image: nginx:1\n"
+
+
+@pytest.mark.parametrize("path", ["local.yml", "a/production.yaml", "compose/web.yml", "ci.yml.dist"])
+def test_a_doubtful_name_is_claimed_by_what_the_file_begins_with(path: str) -> None:
+    for head in (
+        b"",
+        SERVICES,
+        b"# x\r\nservices: # y\r\n  web:\r\n    build: .\r\n",
+        b"x-a: 1\n" + SERVICES,
+    ):
+        assert compose.claims(path, head)
+    for head in (
+        b"web:\n  image: nginx:1\n",
+        b"services:\n  - docker\n",
+        b"services:\n  web:\n    image:\n      repository: nginx\n",
+        b"services:\n  App\\Web:\n    class: x\n",
+        b"apiVersion: v1\n" + SERVICES,
+        b"openapi: 3.1.0\n" + SERVICES,
+        b"on: push\n" + SERVICES,
+        b"stages: [a]\n" + SERVICES,
+        b"- hosts: all\n" + SERVICES,
+        b"a:\n  " + SERVICES.replace(b"\n", b"\n  "),
+        b"#" * 4096,
+    ):
+        assert not compose.claims(path, head)
 
 
 def test_a_stack_file_is_claimed_by_what_it_holds() -> None:
@@ -478,7 +514,24 @@ def test_a_file_that_cannot_be_read_is_told_with_its_line() -> None:
 
 def test_a_file_without_the_words_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(composefile, "compose", None)
-    assert find({"compose.yml": b"web:\n  image: x:1\n"})["compose.yml"] == Findings()
+    assert find({"compose.yml": b"web:\n  command: x:1\n"})["compose.yml"] == Findings()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "web: {image: {repository: nginx}}",
+        "web: {image: nginx}\nversion: '2'",
+        "web: {image: nginx}\nother: {x: 1}",
+        "web: {image: nginx}\nother: [1]",
+        "web: {image: nginx}\n---\nweb: {image: nginx}",
+        "volumes: {image: nginx}",
+        "services: {image: nginx}",
+        "- {image: nginx}",
+    ],
+)
+def test_what_may_not_be_the_first_layout_holds_no_images(text: str) -> None:
+    assert references({"docker-compose.yml": text.encode()}) == []
 
 
 def test_overlays_are_parsed_once_each(monkeypatch: pytest.MonkeyPatch) -> None:

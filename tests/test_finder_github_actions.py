@@ -69,7 +69,7 @@ def test_there_are_samples_to_mutate() -> None:
         (".github/actions/setup/action.yml", True),
         (".github/workflows/sub/ci.yml", False),
         (".github/workflows/ci.YML", False),
-        (".github/workflows/ci.yml.j2", False),
+        (".github/workflows/ci.yml.j2", True),
         (".github/ci.yml", False),
         (".GITHUB/workflows/ci.yml", False),
         ("x.github/workflows/ci.yml", False),

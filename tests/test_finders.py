@@ -46,6 +46,9 @@ WORDS = st.sampled_from(
         "hcl",
         "json",
         "j2",
+        "sample",
+        "local",
+        "docker",
         "x",
     ]
 )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from bot import globs
-from bot.finders import bake, compose, dockerfile, github_actions, gitlab_ci
+from bot.finders import bake, compose, dockerfile, github_actions, gitlab_ci, templated
 from bot.finders.base import Finder
 from bot.model import Findings, Unread, UnreadReason
 from bot.source import Source
@@ -59,7 +59,7 @@ MAX_REFERENCES = 5_000
 """References of one file that are told; a long one written by people has fewer than 200."""
 
 
-_ENDINGS = (".yml", ".yaml", ".hcl", ".json")
+_ENDINGS = (".yml", ".yaml", ".hcl", ".json", *templated.YAML)
 
 
 def could_claim(path: str) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from bot import dockerfile
+from bot.finders import templated
 from bot.finders.composefile import (
     EMPTY,
     MAX_RAW,
@@ -24,8 +25,10 @@ from bot.finders.composefile import (
     Value,
 )
 from bot.finders.composeproject import (
+    FOLDERS,
     MAX_CACHED,
     MAX_NEIGHBOURS,
+    NAMES,
     Groups,
     Unit,
     World,
@@ -80,6 +83,9 @@ paths: tuple[str, ...] = (
     "**/*compose*.yaml",
     "**/*stack*.yml",
     "**/*stack*.yaml",
+    *(f"**/*{name}*{ending}" for name in ("compose", "stack") for ending in templated.YAML),
+    *(f"**/{name}{ending}" for name in sorted(NAMES) for ending in (".yml", ".yaml", *templated.YAML)),
+    *(f"**/{name}/*{ending}" for name in sorted(FOLDERS) for ending in (".yml", ".yaml", *templated.YAML)),
 )
 
 _LINKS = (b"extends", b"include", b"\\")
@@ -109,7 +115,7 @@ _FETCHED = "Fetched from elsewhere by compose itself; there is no pin to write."
 
 
 def claims(path: str, head: bytes) -> bool:
-    """Return whether a file is a compose file by its name; a short stack file must hold `services` too."""
+    """Return whether a file is a compose file by its name, or by a doubtful name and what it begins with."""
     return is_compose(path, head)
 
 
@@ -205,6 +211,8 @@ class _Finder:
         self._groups = Groups(world, path)
 
     def findings(self) -> Findings:
+        if self._world.claimed(self._path) and not self._world.stands_alone(self._path):
+            return Findings()  # whoever leads to it says what it holds
         for unit in self._world.project(self._path):
             mine = unit.path == self._path or (unit.direct and self._owns_file(unit.path))
             if mine:
@@ -359,7 +367,7 @@ class _Finder:
 
     def _owns_file(self, path: str) -> bool:
         """Return whether this file reports one without a compose file's name."""
-        if self._world.claimed(path):
+        if self._world.stands_alone(path):
             return False
         if self._world.is_large(self._path):
             detail = "the compose file that leads to it is too large"
@@ -368,6 +376,8 @@ class _Finder:
         for number, other in enumerate(self._world.mentioning(*self._world.leading(path))):
             if other >= self._path:
                 break
+            if not self._world.stands_alone(other):
+                continue
             if number >= MAX_NEIGHBOURS:
                 detail = "too many compose files mention it to tell which one it belongs to"
                 self._unread.append(Unread(path=path, reason=UnreadReason.UNREADABLE, detail=detail))
@@ -380,7 +390,8 @@ class _Finder:
         """Return what every compose file that could take settings from a file makes of them."""
         if path not in self._surveys:
             world = self._world
-            readers = sorted({*world.beside(folder_of(path)), *world.mentioning("include"), self._path})
+            others = {*world.beside(folder_of(path)), *world.mentioning("include")}
+            readers = sorted({*filter(world.stands_alone, others), self._path})
             made = self._surveys[path] = _Survey(complete=len(readers) <= MAX_READERS)
             left = MAX_SLOTS
             for reader in readers[:MAX_READERS]:

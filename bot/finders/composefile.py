@@ -121,11 +121,14 @@ class Reading:
 
 
 EMPTY = Reading()
+_WORDS = (b"services", b"include", b"image:", b"build:")
+"""Without one of these there is nothing to find; the last two are enough for the first layout."""
+_FIRST = frozenset({"image", "build", "extends"})
 
 
 def read(source: Source) -> Reading:
     """Return what a file says; never raises, on any bytes."""
-    if b"services" not in source.data and b"include" not in source.data:
+    if not any(word in source.data for word in _WORDS):
         return EMPTY
     tree = compose(source)
     if isinstance(tree, Unparsable):
@@ -154,6 +157,8 @@ class _Reader:
                     self._service(hit.where, hit.node)
             elif not isinstance(hit.node, Sequence):
                 self._include(hit.where, hit.node)
+        for where, node in _first_layout(self._tree):
+            self._service(where, node)
         partial: set[str] = set()
         defaults: dict[str, set[str]] = {}
         for slot in self._slots.values():
@@ -363,6 +368,22 @@ class _Reader:
             starts.append(self._tree.text.offset(position))
             position = found.end() if found else len(whole)
         return tuple(starts)
+
+
+def _first_layout(tree: Tree) -> list[tuple[str, Mapping]]:
+    """Return the services of a file in the layout of Fig and Compose 1: all at the root, and nothing else.
+
+    Empty where any of it could be something else.
+    """
+    found: list[tuple[str, Mapping]] = []
+    for key, node in items(tree.documents[0]) if len(tree.documents) == 1 else ():
+        held = _fields(node)
+        image = held.get("image")
+        if not isinstance(node, Mapping) or not held.keys() & _FIRST or isinstance(image, Sequence | Mapping):
+            return []
+        found.append((shown(str(key.value)), node))
+    named = {where for where, _ in found}
+    return [] if named & {"services", "version", "include", "volumes", "networks"} else found
 
 
 def _cut(value: Value, start: int, end: int, where: str) -> Value:

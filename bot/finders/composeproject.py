@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from bot.finders import templated
 from bot.finders.composefile import EMPTY, Build, Include, Reading, Service, Slot, is_remote, read
 from bot.interpolation import Setting, Settings, dotenv, parse, resolve
 from bot.source import Source
@@ -22,31 +23,73 @@ MAX_SERVICES = 4096
 """Services of several files that are looked at together."""
 MAX_CHAIN = 16
 """Services that extend one another, Dockerfiles that one service may build."""
+MAX_DOUBTFUL = 256
+"""Files with names of others too; where there are more, each is taken for itself."""
+MAX_SEARCHED = 4 * 1024 * 1024
+"""Bytes of all YAML files that are searched for what leads to such a file."""
 MAX_CACHED = 64 * 1024
 """Bytes of a file whose reading is kept for the files beside it."""
 
 HEAD = 4096
 """Bytes of a file that tell what it is; a longer one may say so further down."""
 
+NAMES = frozenset({
+    "local", "production", "staging", "dev", "development", "prod", "test", "testing", "ci", "base", "override",
+})  # fmt: skip
+"""Names without an ending that compose files have beside others."""
+FOLDERS = frozenset({"compose", "docker", "docker-compose"})
+"""Folders in which any YAML file may be a compose file."""
+
+_ENDINGS = (".yml", ".yaml", *templated.YAML)
+_TOP_SERVICES = re.compile(rb"^services:[ \t]*(?:#[^\n]*)?\r?$", re.MULTILINE)
+_RUNS = re.compile(rb"^[ ]{2,40}(?:image:[ \t]+[^\s#]|build:)", re.MULTILINE)
+_FOREIGN = re.compile(
+    rb"^(?:-[ \t]|[\"']?(?:apiVersion|kind|openapi|swagger|paths|stages|script|before_script|default|workflow|on"
+    rb"|jobs|steps|pipeline|hosts|tasks|parameters|provider|functions)[\"']?[ \t]*:)",
+    re.MULTILINE,
+)
+"""What other tools' files say at the top: Kubernetes, OpenAPI, GitLab, GitHub, Ansible, Symfony, Serverless."""
 _SEPARATOR = re.compile(r"[._-]")
 _SERVICES = re.compile(rb"(?:^|[{,\s])[\"']?services[\"']?[ \t]*:")
 
 
 def is_compose(path: str, head: bytes) -> bool:
-    """Return whether a file is a compose file by its name; a short stack file must hold `services` too."""
-    if not path.endswith((".yml", ".yaml")):
+    """Return whether a file is a compose file by its name; by a name of others too, it must show that it is.
+
+    An empty `head` asks about the path alone.
+    """
+    if not path.endswith(_ENDINGS):
         return False
-    name = path.rpartition("/")[2]
-    if "compose" in name:
-        return "compose" in _SEPARATOR.split(name)[:-1]
-    if "stack" in name:
-        return is_stack(path) and (not 0 < len(head) < HEAD or _SERVICES.search(head) is not None)
+    place, _, name = templated.plain(path).rpartition("/")
+    if "compose" in name and "compose" in _SEPARATOR.split(name)[:-1]:
+        return True
+    if "stack" in name and is_stack(path):
+        return not 0 < len(head) < HEAD or _SERVICES.search(head) is not None
+    if _is_doubtful(place, name):
+        return not head or _shows_services(head)
     return False
+
+
+def is_doubtful(path: str) -> bool:
+    """Return whether a path that may be a compose file's is one of other files too."""
+    place, _, name = templated.plain(path).rpartition("/")
+    parts = _SEPARATOR.split(name)[:-1]
+    return _is_doubtful(place, name) and "compose" not in parts and "stack" not in parts
+
+
+def _is_doubtful(place: str, name: str) -> bool:
+    return name.rpartition(".")[0] in NAMES or place.rpartition("/")[2] in FOLDERS
+
+
+def _shows_services(head: bytes) -> bool:
+    """Return whether a file's beginning is a compose file's beyond doubt."""
+    found = _TOP_SERVICES.search(head)
+    return found is not None and bool(_RUNS.search(head, found.end())) and not _FOREIGN.search(head)
 
 
 def is_stack(path: str) -> bool:
     """Return whether a file is for `docker stack deploy`, which reads no `.env`."""
-    parts = _SEPARATOR.split(path.rpartition("/")[2])[:-1]
+    parts = _SEPARATOR.split(templated.plain(path).rpartition("/")[2])[:-1]
     return "stack" in parts and "compose" not in parts
 
 
@@ -102,14 +145,16 @@ class Unit:
 class World:
     """The files of a snapshot, as compose leads from one to the other."""
 
-    def __init__(self, files: Mapping[str, bytes], path: str, reading: Reading) -> None:
-        """`reading` is what the file at `path` says, the one that is looked at."""
+    def __init__(self, files: Mapping[str, bytes], path: str, reading: Reading | None = None) -> None:
+        """`reading` is what the file at `path` says, the one that is looked at, if that is known."""
         self.files = files
         self._path = path
         self._named = _named(tuple(files))
-        self._readings: dict[str, Reading] = {path: reading}
+        self._readings: dict[str, Reading] = {}
+        self._readings[path] = cached(files.get(path, b"")) if reading is None else reading
         self._settings: dict[str, dict[str, Setting]] = {}
         self._projects: dict[str, tuple[Unit, ...]] = {}
+        self._led_to: dict[str, bool] = {}
 
     def reading(self, path: str) -> Reading:
         """Return what a file says; of a large one nothing, unless it is the one that is looked at."""
@@ -130,6 +175,29 @@ class World:
     def claimed(self, path: str) -> bool:
         return is_compose(path, self.files.get(path, b"")[:HEAD])
 
+    def is_named(self, path: str) -> bool:
+        """Return whether a file is a compose file whose name leaves no doubt."""
+        return not is_doubtful(path) and self.claimed(path)
+
+    def stands_alone(self, path: str) -> bool:
+        """Return whether a compose file is reported by itself: no other leads to it, or its name is one."""
+        if path not in self._led_to:
+            self._led_to[path] = is_doubtful(path) and self._is_led_to(path)
+        return self.claimed(path) and not self._led_to[path]
+
+    def _is_led_to(self, path: str) -> bool:
+        doubtful = sum(is_doubtful(one) for one in self._named[0])
+        if doubtful > MAX_DOUBTFUL:
+            return False
+        if sum(len(data) for name, data in self.files.items() if name.endswith(_ENDINGS)) > MAX_SEARCHED:
+            return False
+        for number, other in enumerate(self.mentioning(*self.leading(path))):
+            if number >= MAX_NEIGHBOURS:
+                return False
+            if self.is_named(other) and any(unit.path == path for unit in self.project(other) if unit.direct):
+                return True
+        return False
+
     def beside(self, folder: str) -> tuple[str, ...]:
         """Return the compose files right in a folder, in order."""
         return tuple(path for path in self._named[1].get(folder, ()) if self.claimed(path))
@@ -148,7 +216,7 @@ class World:
         others = {
             other: data
             for other, data in self.files.items()
-            if other.endswith((".yml", ".yaml")) and not is_compose(other, b"")
+            if other.endswith(_ENDINGS) and not self.is_named(other)
         }
         for name in names:  # grows while it is walked
             for other, data in others.items():
@@ -185,7 +253,7 @@ class World:
                 settings, origins = unit.settings, unit.origins
                 if include is not None:
                     settings, origins = self._merged(unit, include)
-                if direct and self.claimed(target):
+                if direct and self.is_named(target):
                     later.setdefault(target, Unit(target, base, settings, origins, extended, direct=False))
                     continue
                 seen.add(target)

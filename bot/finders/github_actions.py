@@ -10,7 +10,7 @@ from collections.abc import Mapping as Files
 from dataclasses import dataclass
 from functools import lru_cache
 
-from bot.finders import github_builds, github_inputs, github_matrix, github_steps
+from bot.finders import github_builds, github_inputs, github_matrix, github_steps, templated
 from bot.finders.github_anchors import elsewhere
 from bot.finders.version_comments import version_comment
 from bot.finders.yaml import Hit, Table, unread
@@ -41,9 +41,20 @@ paths: tuple[str, ...] = (
     "**/workflow-templates/*.yaml",
     "**/action.yml",
     "**/action.yaml",
+    *(
+        f"**/{place}{ending}"
+        for place in (
+            ".github/workflows/*",
+            ".gitea/workflows/*",
+            ".forgejo/workflows/*",
+            "workflow-templates/*",
+            "action",
+        )
+        for ending in templated.YAML
+    ),
 )
 
-_ENDINGS = (".yml", ".yaml")
+_ENDINGS = (".yml", ".yaml", *templated.YAML)
 _FOLDERS = ("/.github/workflows", "/.gitea/workflows", "/.forgejo/workflows", "/workflow-templates")
 _ACTIONS = ("/action.yml", "/action.yaml")
 
@@ -100,7 +111,7 @@ def claims(path: str, head: bytes) -> bool:
     del head  # what an `action.yml` really is shows in its `runs:`, which may stand far down
     if not path.endswith(_ENDINGS):
         return False
-    place = f"/{path}"
+    place = f"/{templated.plain(path)}"
     return place.endswith(_ACTIONS) or place.rpartition("/")[0].endswith(_FOLDERS)
 
 

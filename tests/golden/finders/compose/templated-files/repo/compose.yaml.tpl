@@ -1,0 +1,5 @@
+services:
+  web:
+    image: <%= image %>
+  db:
+    image: mysql:8
