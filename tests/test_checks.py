@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.model import (
+    Evidence,
     Finding,
     GitReference,
     ImageReference,
@@ -92,6 +93,42 @@ def test_hostile_manifests(body: Any, media_type: str) -> None:
     # nothing that the registry wrote gets into the words
     assert "unknown/" not in evidence.detail
     assert len(evidence.detail) < 600
+
+
+def honesty(body: Any, media_type: str) -> Evidence:
+    """Return what digest honesty gathers of a manifest."""
+    manifest = fakes.manifest(json.dumps(body).encode(), media_type=media_type)
+    sources = fakes.sources(images=fakes.FakeImages(manifests={manifest.digest: manifest}))
+    return digest_honesty.gather(Subject(reference=image("node"), digest=manifest.digest), sources)
+
+
+DESCRIBED = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": A, "size": 1}
+HONEST = {
+    fakes.IMAGE: {"schemaVersion": 2, "mediaType": fakes.IMAGE, "config": DESCRIBED, "layers": [DESCRIBED]},
+    fakes.INDEX: json.loads(fakes.index("linux/amd64", "linux/arm64/v8", "windows/amd64").body),
+}
+
+
+def objects(value: Any) -> list[dict[str, Any]]:
+    """Return every object within a document."""
+    below = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [*([value] if isinstance(value, dict) else []), *(one for each in below for one in objects(each))]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(HONEST)), st.data())
+def test_no_key_in_another_case_is_honest(media_type: str, data: st.DataObject) -> None:
+    body = json.loads(json.dumps(HONEST[media_type]))
+    assert honesty(body, media_type).status is Status.VERIFIED
+    target = data.draw(st.sampled_from(objects(body)))
+    key = data.draw(st.sampled_from(sorted(target)))
+    flips = data.draw(st.lists(st.booleans(), min_size=len(key), max_size=len(key)))
+    other = "".join(char.swapcase() if flip else char for char, flip in zip(key, flips, strict=True))
+    other = other.replace("s", data.draw(st.sampled_from(["s", "\u017f"])))
+    value = target[key] if data.draw(st.booleans()) else target.pop(key)
+    if other != key:
+        target[other] = value
+        assert honesty(body, media_type).status is Status.INVALID
 
 
 @settings(max_examples=200, deadline=None)
