@@ -8,7 +8,8 @@ Everything else stands for itself; globs are anchored at both ends.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TypeAlias
@@ -46,6 +47,19 @@ def wrong(glob: str) -> str | None:
 def matches(glob: str, text: str) -> bool:
     """Return whether the whole of `text` matches; a glob that ends in `/` means all that is below."""
     return _matches(_compiled(glob), text.split("/"))
+
+
+def select(glob: str, ordered: Sequence[str]) -> Iterator[str]:
+    """Yield those of some sorted paths that match; only those that begin as the glob does are looked at."""
+    wild = _WILD.search(glob)
+    start = glob[: wild.start()] if wild else glob
+    end = re.split(r"[*?]", glob)[-1]
+    for at in range(bisect_left(ordered, start), len(ordered)):
+        path = ordered[at]
+        if not path.startswith(start):
+            return
+        if path.endswith(end) and matches(glob, path):
+            yield path
 
 
 @lru_cache(maxsize=4096)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bot import candidates, edits, finders
-from bot.finders import gitlab_ci, gitlab_facts, gitlab_link, gitlab_text, scripts
+from bot import candidates, edits, finders, globs
+from bot.finders import gitlab_ci, gitlab_facts, gitlab_includes, gitlab_link, gitlab_text, scripts
 from bot.model import (
     Finding,
     Findings,
@@ -226,7 +226,10 @@ def test_a_component_is_known_by_its_head(head: bytes, *, claimed: bool) -> None
 
 def test_needs() -> None:
     text = b"include: [/a.yml, {local: b/c.yaml}, {local: 'x/*.yml'}, {local: ../out.yml}, {local: d.txt}]\n"
-    assert gitlab_ci.needs(Source(NAME, text)) == ("a.yml", "b/c.yaml")
+    assert gitlab_ci.needs(Source(NAME, text)) == ("a.yml", "b/c.yaml", "x/*.yml")
+    assert gitlab_ci.needs(Source("s/.gitlab-ci.yml", b"x: {trigger: {include: 'ci/**.yml'}}")) == (
+        "ci/*.yml", "ci/*/**/*.yml", "s/ci/*.yml", "s/ci/*/**/*.yml",
+    )  # fmt: skip
     assert gitlab_ci.needs(Source("s/t/x.gitlab-ci.yml", b"include: a.yml\n")) == (
         "a.yml", "s/a.yml", "s/t/a.yml",
     )  # fmt: skip
@@ -301,22 +304,34 @@ def test_a_chain_of_includes_ends() -> None:
     [
         ("ci/*.yml", "ci/a.yml", True),
         ("ci/*.yml", "ci/a/b.yml", False),
-        ("ci/*.yml", "ci/.yml", False),
+        ("ci/*.yml", "ci/.yml", True),
         ("ci/**.yml", "ci/a/b.yml", True),
         ("ci/**/*.yml", "ci/a/b/c.yml", True),
-        ("ci/**/*.yml", "ci/c.yml", False),
+        ("ci/**/*.yml", "ci/c.yml", True),
+        ("/ci/**/*.yml", "ci/a/c.yml", True),
+        ("ci/**.yml", "ci/c.yml", True),
+        ("ci/**.yml", "cj/c.yml", False),
+        ("a**/b.yml", "ab.yml", True),
+        ("a**/b.yml", "a/b.yml", True),
+        ("a**/b.yml", "ac/d/b.yml", True),
+        ("a**/b.yml", "acb.yml", False),
+        ("**/b.yml", "b.yml", True),
         ("**.yml", "a.yml", True),
+        ("**.yml", "x/y/a.yml", True),
+        ("x**y**z.yml", "x1/2y3/4z.yml", True),
         ("a*b*c.yml", "aXbYc.yml", True),
-        ("a*b*c.yml", "abc.yml", False),
-        ("*", "a", True),
-        ("*/*", "a/b/c", False),
-        ("a", "a", True),
-        ("a", "b", False),
-        ("*a" * 40, "a" * 400, False),
+        ("a*b*c.yml", "abc.yml", True),
+        ("*/*.yml", "a/b/c.yml", False),
+        ("ci/[ab].*.yml", "ci/a.x.yml", False),
+        ("ci/*", "ci/a", False),
+        ("../*.yml", "a.yml", False),
+        ("$X/*.yml", "a/b.yml", False),
+        ("*a" * 40 + ".yml", "a" * 400, False),
+        ("**a" * 40 + ".yml", "a" * 400, False),
     ],
 )
 def test_globs_are_gitlabs(pattern: str, path: str, *, matches: bool) -> None:
-    assert gitlab_ci._matches(pattern, path) is matches
+    assert any(globs.matches(glob, path) for glob in gitlab_includes.wildcards(pattern)) is matches
 
 
 # --- what a text refers to ----------------------------------------------------------------

@@ -29,7 +29,9 @@ class Finder(Protocol):
     def needs(self, source: Source) -> tuple[str, ...]:
         """Return the paths of other files of the repository that `find` wants beside this one.
 
-        Normalised, relative to the repository's root, and never outside it.
+        Normalised, relative to the repository's root, and never outside it.  One that holds `*` is
+        a glob as `bot.globs` reads it and stands for all files that match: whoever reads the
+        repository lists it, bounds how many are taken, and says what was not.
         """
 
     def find(self, source: Source, files: Mapping[str, bytes]) -> Findings:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
+from bot import globs
 from bot.finders.gitlab_facts import Facts, facts
+from bot.finders.gitlab_includes import wildcards
 from bot.finders.gitlab_link import link
 from bot.finders.gitlab_pointers import MAX_NESTING, Request
 from bot.finders.gitlab_text import PREDEFINED
@@ -47,7 +49,6 @@ _INPUT = re.compile(rb"\$\[\[[ ]*inputs\.")
 _JOB = re.compile(rb"^[^\s#-][^\r\n]*:[ \t]*(?:#[^\r\n]*|&[^\s]+[ \t]*)?\r?$")
 _JOB_KEY = re.compile(rb"^[ \t]+(?:script|trigger):(?:[ \t\r]|$)")
 _RELEVANT = re.compile(rb"image|services|include|variables|inputs|step|push|build|destination|copy|action")
-_WILD = re.compile(r"(\*\*|\*)")
 
 
 def claims(path: str, head: bytes) -> bool:
@@ -98,15 +99,14 @@ def _has_job(head: bytes) -> bool:
 
 
 def needs(source: Source) -> tuple[str, ...]:
-    """Return the files that the pipeline includes locally, from the root and from folders above it.
-
-    A glob names no file: what it stands for is looked up among the files at hand.
-    """
+    """Return the files that the pipeline includes locally, from the root and from folders above it."""
     if b"include" not in source.data:
         return ()
     found: dict[str, None] = {}
     for written in facts(source).locals[:MAX_FILES]:
-        if "*" not in written:
+        if "*" in written:
+            found.update(dict.fromkeys(one for level in _levels(source.path, written) for one in level))
+        else:
             found.update(dict.fromkeys(_candidates(source.path, written)))
     found.pop(source.path, None)
     return tuple(found)
@@ -163,6 +163,8 @@ class _Repository:
         self.owners: dict[str, str] = {}
         self.refused: dict[str, list[str]] = defaultdict(list)
         self._globbed: dict[str, tuple[str, ...]] = {}
+        self._ordered = sorted(files)
+        self._unmatched: dict[str, dict[str, None]] = defaultdict(dict)
 
     def findings(self) -> dict[str, Findings]:
         roots = set(self.claimed)
@@ -225,13 +227,15 @@ class _Repository:
                 return
 
     def _refusals(self, path: str) -> tuple[Unread, ...]:
+        refused = (
+            (one, f"more than {MAX_FILES} local includes of {path}") for one in self.refused.get(path, ())[:1]
+        )
+        unmatched = (
+            (path, f"no file here matches the include `{one[:200]}`") for one in self._unmatched.get(path, ())
+        )
         return tuple(
-            Unread(
-                path=one,
-                reason=UnreadReason.LEFT_OUT,
-                detail=f"more than {MAX_FILES} local includes of {path}",
-            )
-            for one in self.refused.get(path, ())[:1]
+            Unread(path=where, reason=UnreadReason.LEFT_OUT, detail=detail)
+            for where, detail in (*refused, *unmatched)
         )
 
     def _read(self, path: str) -> Facts:
@@ -261,18 +265,30 @@ class _Repository:
 
     def _resolve(self, root: str, path: str, written: str) -> tuple[str, ...]:
         if "*" in written:
-            return self._glob(written.lstrip("/"))
+            return self._glob(root, path, written)
         for base in dict.fromkeys((root, path)):
             for one in _candidates(base, written):
                 if one in self.files:
                     return (one,)
         return ()
 
-    def _glob(self, written: str) -> tuple[str, ...]:
-        if written not in self._globbed:
-            wanted = (one for one in sorted(self.files) if _matches(written, one))
-            self._globbed[written] = tuple(one for _, one in zip(range(MAX_FILES * 2), wanted, strict=False))
-        return self._globbed[written]
+    def _glob(self, root: str, path: str, written: str) -> tuple[str, ...]:
+        """Return the files that a wildcard stands for, at the first folder where it stands for any."""
+        for base in dict.fromkeys((root, path)):
+            for level in _levels(base, written):
+                found = dict.fromkeys(one for glob in level for one in self._matching(glob))
+                found.pop(path, None)
+                if found:
+                    return tuple(sorted(found))[: MAX_FILES * 2]
+        if wildcards(written):
+            self._unmatched[root][written] = None
+        return ()
+
+    def _matching(self, glob: str) -> tuple[str, ...]:
+        if glob not in self._globbed:
+            wanted = globs.select(glob, self._ordered)
+            self._globbed[glob] = tuple(one for _, one in zip(range(MAX_FILES * 2), wanted, strict=False))
+        return self._globbed[glob]
 
     def _pipelines(self) -> Iterator[list[str]]:
         """Yield the files that belong together, by path."""
@@ -312,33 +328,11 @@ def _candidates(base: str, written: str) -> Iterator[str]:
             yield path
 
 
-def _matches(pattern: str, path: str) -> bool:
-    """Return whether GitLab's glob matches: `*` within a folder, `**` anywhere, neither empty."""
-    pieces = _WILD.split(pattern[:512])
-    if (
-        len(pieces) > 33
-        or len(path) > 1024
-        or not path.startswith(pieces[0])
-        or not path.endswith(pieces[-1])
-    ):
-        return False
-    positions = {0}
-    for piece in pieces:
-        if piece == "**":
-            positions = set(range(min(positions) + 1, len(path) + 1))
-        elif piece == "*":
-            positions = set(_within_folder(path, positions))
-        elif piece:
-            positions = {at + len(piece) for at in positions if path.startswith(piece, at)}
-        if not positions:
-            return False
-    return len(path) in positions
-
-
-def _within_folder(path: str, positions: Iterable[int]) -> Iterator[int]:
-    done = -1
-    for at in sorted(positions):
-        end = path.find("/", at)
-        end = len(path) if end < 0 else end
-        yield from range(max(at, done) + 1, end + 1)
-        done = max(done, end)
+def _levels(base: str, written: str) -> Iterator[tuple[str, ...]]:
+    """Yield the globs of a local include with wildcards, for the root and for each folder down to the file."""
+    folders = base.split("/")[:-1][:20]
+    made = wildcards(written)
+    for depth in range(len(folders) + 1 if made else 0):
+        above = "".join(f"{folder}/" for folder in folders[:depth])
+        if "*" not in above:
+            yield tuple(above + one for one in made)

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from bot.finders.gitlab_place import Place, place
 from bot.finders.version_comments import version_comment
+from bot.globs import MAX_GLOB
 from bot.model import Comment, Finding, GitReference, Kind, SkipReason, State
 from bot.reference import is_commit, is_git_ref, parse_image
 from bot.yamltree import Mapping, Node, Scalar, Sequence, Tree, get, scalar
@@ -24,6 +25,8 @@ _THIS = re.compile(r"\$\{?CI_PROJECT_PATH\b|\$\{?CI_COMMIT_")
 _OWN_COMPONENT = re.compile(
     r"\$\{?CI_SERVER_(?:FQDN|HOST)\}?/\$\{?CI_PROJECT_PATH\}?/([A-Za-z0-9_.-]{1,255})@\$\{?CI_COMMIT_SHA\}?"
 )
+_MAX_FORMS = 8
+"""Globs that one include is taken apart to."""
 _SHORT_VERSION = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _INTEGRITY = re.compile(r"sha256-[A-Za-z0-9+/]{43}=")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
@@ -40,6 +43,8 @@ def includes(tree: Tree, node: Node, where: str) -> Iterator[Finding]:
     elif isinstance(node, Scalar):
         if node.value.startswith(("http://", "https://")):
             yield from _remote(tree, node, where, None)
+        else:
+            yield from _local(tree, node, where)
     elif isinstance(node, Mapping):
         yield from _mapping(tree, node, where)
 
@@ -68,16 +73,80 @@ def locals_of(node: Node | None) -> Iterator[str]:
             yield f"/templates/{own[1]}/template.yml"
 
 
+def wildcards(written: str) -> tuple[str, ...]:
+    """Return the globs of `bot.globs` that match what a local include with wildcards stands for.
+
+    GitLab's own grammar: `*` stops at `/`, `**/` is any number of folders, none included, and any
+    other `**` runs across folders.  None come back for what is no path, or too long to be told.
+    """
+    name = written.lstrip("/").removeprefix("./")
+    parts = name.split("/")
+    if not name.lower().endswith((".yml", ".yaml")) or "$" in name or "\\" in name or len(name) > MAX_GLOB:
+        return ()
+    if any(part in ("", ".", "..") for part in parts):
+        return ()
+    made = [""]
+    for number, part in enumerate(parts):
+        forms = _crossing(part, last=number == len(parts) - 1)
+        made = [before + form for before in made for form in forms]
+        if len(made) > _MAX_FORMS or any(len(one) > MAX_GLOB for one in made):
+            return ()
+    return tuple(dict.fromkeys(made))
+
+
+def _crossing(part: str, *, last: bool) -> tuple[str, ...]:
+    """Return one part of a path as globs in which `**` stands alone, the slash behind it included."""
+    end = "" if last else "/"
+    if part == "**" or "**" not in part:
+        return (part + end,)
+    first, *rest = re.split(r"\*\*+", part)
+    if not last and rest[-1] == "":  # `a**/b`: the slash belongs to the wildcard
+        rest = rest[:-1]
+        forms = [f"{first}", f"{first}*/**/"] if not rest else []
+        return tuple(forms)
+    made = [first]
+    for piece in rest:
+        made = [before + joint + piece for before in made for joint in ("*", "*/**/*")]
+        if len(made) > _MAX_FORMS:
+            break
+    return tuple(one + end for one in made)
+
+
 def _mapping(tree: Tree, node: Mapping, where: str) -> Iterator[Finding]:
     project = get(node, "project")
     component = get(node, "component")
     remote = get(node, "remote")
+    local = get(node, "local")
+    for number, one in enumerate(local.value if isinstance(local, Sequence) else (local,)):
+        if isinstance(one, Scalar):
+            at = f"{where}.local[{number}]" if isinstance(local, Sequence) else f"{where}.local"
+            yield from _local(tree, one, at)
     if isinstance(project, Scalar) and project.value:
         yield _project(tree, project, get(node, "ref"), get(node, "file"), where)
     if isinstance(component, Scalar) and component.value:
         yield _component(tree, component, f"{where}.component")
     if isinstance(remote, Scalar) and remote.value:
         yield from _remote(tree, remote, f"{where}.remote", get(node, "integrity"))
+
+
+def _local(tree: Tree, node: Scalar, where: str) -> Iterator[Finding]:
+    """Yield a finding where the files do not show which files of this repository are included."""
+    if "$" in node.value:
+        yield _finding(
+            place(tree, node, where),
+            reference=None,
+            state=State.UNKNOWN,
+            skip=SkipReason.VARIABLE,
+            note="the files do not show which file of this repository this is",
+        )
+    elif "*" in node.value and not wildcards(node.value):
+        yield _finding(
+            place(tree, node, where),
+            reference=None,
+            state=State.UNKNOWN,
+            skip=SkipReason.UNSUPPORTED,
+            note="wildcards that cannot be followed",
+        )
 
 
 def _finding(
