@@ -128,8 +128,8 @@ def test_a_digest_of_the_longer_kind() -> None:
 
 IMAGES = st.from_regex(
     re.compile(
-        r"(?:(?:[a-zA-Z]{1,3}\.[a-z]{1,3}|localhost|\[::1?\])(?::[0-9]{1,5})?/)?"
-        r"[a-z0-9]{1,4}(?:[._/-][a-z0-9]{1,4}){0,3}(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,8})?"
+        r"(?:(?:[a-zA-Z]{1,3}\.[a-z]{1,3}|localhost|\[::1?\])(?::[0-9]{1,5})?/[a-z]\.)?"
+        r"[a-z0-9]{1,4}(?:[_/-][a-z0-9]{1,4}){0,3}(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,8})?"
         r"(?:@sha256:[0-9a-f]{64})?"
     ),
     fullmatch=True,
