@@ -53,8 +53,8 @@ _WILDCARD = re.compile(r"[*?\[]")
 _Why: TypeAlias = tuple[SkipReason, str] | None
 _Familiar: TypeAlias = tuple[str, str, str | None, str | None]
 _DOCKERFILE = "dockerfile"
-_SYNTAX = "# syntax"
-"""Where the image of a frontend stands, which is there before any context is."""
+_SYNTAX = " syntax"
+"""How it ends where the image of a frontend stands, which is there before any context is."""
 _VARIABLES = frozenset({SkipReason.VARIABLE, SkipReason.PARTIAL_VARIABLE, SkipReason.SHARED_VARIABLE})
 
 
@@ -293,7 +293,7 @@ class _Selection:
         reference = finding.reference
         if (
             finding.format != _DOCKERFILE
-            or finding.where == _SYNTAX
+            or finding.where.endswith(_SYNTAX)
             or not isinstance(reference, ImageReference)
         ):
             return None

@@ -301,6 +301,40 @@ def test_only_the_first_syntax_counts() -> None:
     assert check("# syntax=a\n# syntax=b\n", "# syntax a").trouble[0][0] == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"syntax": "docker/dockerfile:1"}', "JSON syntax docker/dockerfile:1"),
+        ('\ufeff#!/x\n {\n "a": [1],\n "syntax" :\t"a/b:1"\n}\n', "JSON syntax a/b:1"),
+        (f'{{"syntax":"a/b@{DIGEST}"}}', f"JSON syntax a/b@{DIGEST} | pinned"),
+        ('{"syntax":"a b"}', "JSON syntax a b | invalid"),
+    ],
+)
+def test_syntax_of_a_file_that_is_json(text: str, expected: str) -> None:
+    assert check(text, expected).trouble == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"syntax": "docker/dockerfile:1"}\nFROM scratch\n',
+        '{"syntax": "a"',
+        '{"syntax": 1}',
+        '{"Syntax": "a"}',
+        '{"x": {"syntax": "a"}}',
+        '["syntax"]',
+        '{"syntax": "a", "x": NaN}',
+        '{"syntax": "a\\/b"}',
+        '{"syntax": "a", "syntax": "b"}',
+        '{"syntax": ""}',
+        '{"x": {"syntax": "a"}, "syntax": "\\ud800"}',
+        "{" * 5000,
+    ],
+)
+def test_what_is_no_syntax_of_a_json_file(text: str) -> None:
+    check(text)
+
+
 def test_syntax_replaced_from_outside() -> None:
     check("# syntax=a\n", "# syntax a | overridden", passed=["BUILDKIT_SYNTAX"])
 

@@ -559,8 +559,9 @@ def test_named_contexts_mask_images(value: str, context: str, dockerfile: str | 
 def test_contexts_mask_nothing_but_images_of_dockerfiles() -> None:
     passed = BuildContext(name="node", dockerfile=None, location=NOWHERE)
     assert settled(image("node", kind="compose"), contexts=(passed,)).skip is None
-    syntax = replace(image("node", kind="dockerfile")[0], where="# syntax")
-    assert settled((syntax, {}), contexts=(passed,)).skip is None
+    for where in ("# syntax", "// syntax", "JSON syntax"):
+        syntax = replace(image("node", kind="dockerfile")[0], where=where)
+        assert settled((syntax, {}), contexts=(passed,)).skip is None
 
 
 @pytest.mark.parametrize(

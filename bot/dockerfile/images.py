@@ -165,7 +165,8 @@ class _Scanner:
         overridden = "BUILDKIT_SYNTAX" in self._passed
         skip = SkipReason.OVERRIDDEN if overridden else None
         note = "BUILDKIT_SYNTAX is passed from outside." if overridden else ""
-        self._uses.literal(f"{syntax.mark} syntax", text, skip, note)
+        where = "JSON syntax" if syntax.mark == "{" else f"{syntax.mark} syntax"
+        self._uses.literal(where, text, skip, note)
 
     def _instruction(self, instruction: Instruction) -> None:
         keyword = instruction.keyword
@@ -190,7 +191,7 @@ class _Scanner:
         if syntax is None:
             return keyword.startswith(_TEMPLATES)
         value = self._data[syntax.value.start : syntax.value.end]
-        return syntax.mark == "//" or not value.startswith(_OFFICIAL) or keyword.startswith(_TEMPLATES)
+        return syntax.mark != "#" or not value.startswith(_OFFICIAL) or keyword.startswith(_TEMPLATES)
 
     def _arg(self, instruction: Instruction) -> None:
         if instruction.trigger:

@@ -16,12 +16,15 @@ from bot.source import BOM
 
 MAX_LINES = 10_000
 """Lines of one instruction, continuations included, that are read."""
+MAX_JSON = 65_536
+"""Bytes of a file that is looked at as JSON."""
 MAX_FLAGS = 65_536
 """Bytes at the beginning of an instruction in which flags are looked for."""
 
 _SPACE = rb"(?:[\t\n\v\f\r ]|\xc2[\x85\xa0]|\xe1\x9a\x80|\xe2\x80[\x80-\x8a\xa8\xa9\xaf]|\xe2\x81\x9f|\xe3\x80\x80)*"
 _LEADING = re.compile(_SPACE)
 _DIRECTIVE = re.compile(rb"([A-Za-z][A-Za-z0-9]*)[\t\n\f\r ]*=")
+_JSON_SYNTAX = re.compile(rb'"syntax"[\t\n\r ]*:[\t\n\r ]*"([^"\\]{1,1000})"')
 _KEYWORD = re.compile(rb"[^\t\v\f\r ]+")
 _UNREAD = re.compile(
     rb"(?i)(cmd|entrypoint|env|expose|healthcheck|label|maintainer|shell|stopsignal|user|volume|workdir)[\t\v\f\r ]"
@@ -49,7 +52,7 @@ class Directive:
 
     name: str
     mark: str
-    """`#` or `//`, which introduce it."""
+    """`#` or `//`, which introduce it; `{` where the file is JSON."""
     value: Span
     """Empty values are none."""
     line: int
@@ -242,7 +245,8 @@ def _directives(data: bytes, at: int, *, mark: bytes, line: int, indented: bool)
 def _syntax(data: bytes) -> Directive | None:
     """Return the first syntax directive, its value up to the first space.
 
-    A first line `#!` is passed over, and `//` may stand for `#` where there is none with `#`.
+    A first line `#!` is passed over, and `//` may stand for `#` where there is none with `#`; without
+    either the file may be JSON (BuildKit's parser, "DetectSyntax").
     """
     at, line = (len(BOM) if data.startswith(BOM) else 0), 1
     if data.startswith(b"#!", at):
@@ -255,7 +259,27 @@ def _syntax(data: bytes) -> Directive | None:
                 space = data.find(b" ", start, end)
                 value = Span(start, end if space < 0 else space)
                 return Directive(name=found.name, mark=found.mark, value=value, line=found.line)
-    return None
+    return _json_syntax(data, at)
+
+
+def _json_syntax(data: bytes, at: int) -> Directive | None:
+    """Return the `syntax` of a file that is one JSON object as a whole, if it is written plainly."""
+    if len(data) > MAX_JSON or not data[at : at + 100].lstrip().startswith(b"{"):
+        return None
+    try:
+        found = json.loads(data[at:].decode("utf-8"), parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    value = found.get("syntax")
+    written = list(_JSON_SYNTAX.finditer(data, at))
+    if not isinstance(value, str) or len(written) != 1 or written[0].group(1).decode("utf-8") != value:
+        return None
+    span = Span(*written[0].span(1))
+    return Directive(name="syntax", mark="{", value=span, line=data.count(b"\n", 0, span.start) + 1)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
 
 
 def _keyword(text: Traced) -> tuple[str, Traced]:

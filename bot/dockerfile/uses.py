@@ -33,7 +33,8 @@ class Use:
     """One reference in a Dockerfile, offsets relative to the bytes that were given."""
 
     where: str
-    """`FROM`, `COPY --from`, `ADD --from`, `RUN --mount from`, `# syntax`, each perhaps after `ONBUILD`."""
+    """`FROM`, `COPY --from`, `ADD --from`, `RUN --mount from`, each perhaps after `ONBUILD`; `# syntax`,
+    `// syntax`, `JSON syntax`."""
     span: Span
     """The bytes of `value`, on one physical line."""
     value: str

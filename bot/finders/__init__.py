@@ -117,7 +117,7 @@ def _pointed(files: Mapping[str, bytes]) -> _Pointed:
     for path, data in files.items():
         for name, pointer in POINTERS.items():
             if not FINDERS[name].claims(path, data[:HEAD]) or all(
-                _is_usual(value) for value in pointer.keys.findall(data)
+                _is_usual(value) for value in set(pointer.keys.findall(data))
             ):
                 continue
             if len(made.paths) >= MAX_POINTED:
