@@ -11,7 +11,7 @@ import sys
 import threading
 import tracemalloc
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -273,6 +273,66 @@ def test_what_others_made_is_not_ours(place: Place) -> None:
     assert place.forge.ours(place.name, "moorline/pins") == frozenset()
     assert place.forge.trailer(place.name, commit) == {}
     assert place.forge.ours(place.name, "absent") == frozenset()
+
+
+NOT_ONLY_PINS: dict[str, tuple[dict[str, bytes], bool]] = {
+    "a pin": ({"svc/Dockerfile": NEW}, True),
+    "nothing": ({}, False),
+    "a new file": ({"svc/Dockerfile": NEW, "notes.md": b"work of a week\n"}, False),
+    "a new file in a folder": ({"svc/Dockerfile": NEW, "svc/deep/more": b"x"}, False),
+    "another edit": ({"svc/Dockerfile": NEW, "README.md": b"# y\n"}, False),
+    "a line more": ({"svc/Dockerfile": NEW + b"RUN make\n"}, False),
+    "its configuration": ({".moorline.yml": b"mode: observe\n"}, False),
+    "a large file": ({"svc/Dockerfile": NEW + b"#" * 3_000_000}, False),
+}
+
+
+@pytest.mark.parametrize(("files", "ours"), NOT_ONLY_PINS.values(), ids=NOT_ONLY_PINS)
+def test_a_trailer_alone_makes_no_commit_ours(local: Place, files: dict[str, bytes], ours: bool) -> None:
+    git("checkout", "-q", "-b", "moorline/pins", cwd=local.folder)
+    imitate(local.folder, files)
+    assert bool(local.forge.ours(local.name, "moorline/pins")) is ours
+
+
+def imitate(work: Path, files: Mapping[str, bytes]) -> str:
+    """Commit as Moorline would sign it."""
+    for name, data in files.items():
+        (work / name).write_bytes(data)
+    git("add", "-A", cwd=work)
+    me = {"GIT_AUTHOR_NAME": "Moorline", "GIT_AUTHOR_EMAIL": "moorline@localhost"}
+    me |= {name.replace("AUTHOR", "COMMITTER"): value for name, value in me.items()}
+    subprocess.run(
+        ["git", "commit", "-q", "--allow-empty", "-m", "Pin\n\nMoorline-Digest: abc"],
+        cwd=work,
+        env={**os.environ, **me},
+        check=True,
+    )
+    return git("rev-parse", "HEAD", cwd=work)
+
+
+def test_other_ways_to_lose_what_others_made(local: Place) -> None:
+    work = local.folder
+    git("checkout", "-q", "-b", "moorline/pins", cwd=work)
+    # Two commits: the pin above hides the work below, which stays in the branch's history only.
+    imitate(work, {"notes.md": b"work\n"})
+    top = imitate(work, {"svc/Dockerfile": NEW})
+    assert local.forge.ours(local.name, "moorline/pins") == frozenset()
+    git("checkout", "-q", "-B", "moorline/pins", "main", cwd=work)
+    (work / "svc/Dockerfile").chmod(0o755)
+    imitate(work, {"svc/Dockerfile": NEW})
+    assert local.forge.ours(local.name, "moorline/pins") == frozenset(), "a mode"
+    git("checkout", "-q", "main", cwd=work)
+    made = local.forge.write(change(local.name, local.commit, branch="moorline/x"))
+    commit_files(work, {"more": b"x"}, "the base moves on")
+    assert local.forge.ours(local.name, "moorline/x") == {made}
+    git("checkout", "-q", "moorline/x", cwd=work)
+    assert local.forge.ours(local.name, "moorline/x") == {made}
+    git("checkout", "-q", "-B", "moorline/pins", "main", cwd=work)
+    git("merge", "-q", "--no-ff", "-s", "ours", "-m", "x", top, cwd=work)
+    git("checkout", "-q", "--orphan", "fresh", cwd=work)
+    imitate(work, {})
+    git("branch", "-f", "moorline/pins", "fresh", cwd=work)
+    assert local.forge.ours(local.name, "moorline/pins") == frozenset(), "no parent"
 
 
 def test_modes_are_kept(place: Place) -> None:
@@ -665,6 +725,100 @@ def test_names_that_no_file_may_have_are_reported(local: Place) -> None:
         commit = hand_made(repo, tree)
     found = local.forge.snapshot(local.name, commit, claims)
     assert (found.files, reasons(found)) == ({"Dockerfile": OLD}, {"..": UnreadReason.UNREADABLE})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "HEAD",
+            "config",
+            "packed-refs",
+            "commondir",
+            "shallow",
+            "refs/heads/main",
+            "refs/heads/moorline/x",
+        ),
+        *("logs/refs/heads/moorline/x", "objects/info/alternates", "objects/pack/pack-1.idx", "objects/11/x"),
+        *("worktrees/w/HEAD", "borrowed/pack/x", "../.git"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["pipe", "link to a pipe", "device"])
+def test_what_blocks_whoever_opens_it_is_refused(local: Place, name: str, kind: str) -> None:
+    if name.startswith("borrowed/"):
+        (local.folder / ".git/objects/info").mkdir(exist_ok=True)
+        (local.folder / ".git/objects/info/alternates").write_text("../borrowed\n")
+    path = local.folder / ".git" / name
+    if name == "../.git":
+        (local.folder / ".git").rename(local.folder / "moved")
+        path = local.folder / ".git"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        os.mkfifo(local.folder / "pipe")
+        path.symlink_to(local.folder / "pipe")
+    raised: list[BaseException] = []
+
+    def look() -> None:
+        try:
+            local.forge.write(change(local.name, local.commit, branch="moorline/x"))
+        except BaseException as error:  # noqa: BLE001  # whatever it is, the test looks at it
+            raised.append(error)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive(), "it hangs"
+    assert isinstance(raised[0], ForgeError)
+    assert "pipe or a device" in str(raised[0])
+
+
+def test_folders_that_are_links_and_borrowed_objects_are_fine(local: Place) -> None:
+    git_folder = local.folder / ".git"
+    (git_folder / "refs").rename(local.folder.parent / "refs")
+    (git_folder / "refs").symlink_to(local.folder.parent / "refs")
+    (git_folder / "refs/loop").symlink_to(local.folder.parent / "refs")
+    (git_folder / "dangling").symlink_to("nowhere")
+    borrower = local.folder.parent / "borrower"
+    git("clone", "-q", "--shared", "-b", "main", str(local.folder), str(borrower), cwd=local.folder)
+    for name in (local.name, str(borrower)):
+        assert local.forge.head(name, "") == ("main", local.commit)
+        assert local.forge.snapshot(name, local.commit, claims).files["svc/Dockerfile"] == OLD
+
+
+def test_a_bomb_of_equal_folders_is_soon_refused(local: Place) -> None:
+    with Repo(local.name) as repo:
+        blob = Blob.from_string(OLD)
+        repo.object_store.add_object(blob)
+        bomb = Tree()
+        bomb.add(b"Dockerfile", 0o100644, blob.id)
+        repo.object_store.add_object(bomb)
+        for _ in range(9):
+            wider = Tree()
+            for letter in "abcdefghij":
+                wider.add(letter.encode(), 0o040000, bomb.id)
+            repo.object_store.add_object(wider)
+            bomb = wider
+        commit = hand_made(repo, bomb)
+    asked: list[str] = []
+
+    def counted(path: str, _head: bytes) -> bool:
+        asked.append(path)
+        return False
+
+    with pytest.raises(ForgeError, match="equal folders"):
+        local.forge.snapshot(local.name, commit, counted)
+    assert len(asked) <= 100_000
+
+
+def test_a_look_ends_in_time(local: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gittree, "_MAX_SECONDS", -1.0)
+    with pytest.raises(ForgeError, match="seconds"):
+        local.forge.snapshot(local.name, local.commit, claims)
 
 
 def test_damage_is_a_forge_error(local: Place) -> None:

@@ -27,7 +27,7 @@ from dulwich.errors import (
     WrongObjectException,
 )
 from dulwich.file import FileLocked
-from dulwich.graph import find_merge_base
+from dulwich.graph import can_fast_forward, find_merge_base
 from dulwich.objects import Blob, Commit, ObjectID, Tree
 from dulwich.objectspec import parse_commit
 from dulwich.refs import HEADREF, Ref, SymrefLoop, check_ref_format
@@ -36,6 +36,7 @@ from dulwich.repo import InvalidWorktreeConfiguration, Repo, UnsupportedExtensio
 from bot.errors import ForgeError, GuardError, SupersededError, TransientError
 from bot.forges import guard
 from bot.forges.base import Change
+from bot.forges.gitfolder import require_plain
 from bot.forges.gitobjects import Fetched, OnDisk, commit_in
 from bot.forges.gitremote import Remote, address, is_remote
 from bot.forges.gitshelf import Shelf
@@ -50,6 +51,8 @@ logging.getLogger("dulwich").addHandler(logging.NullHandler())
 _BRANCHES = "refs/heads/"
 _TRAILER = re.compile(r"(Moorline-[A-Za-z]{1,40}): ([\x20-\x7e]{1,200})")
 _MAX_MESSAGE = 256 * 1024
+_MOST_TIPS = 30
+"""Branches whose history is looked through for a commit."""
 _DAMAGE = (
     ApplyDeltaError,
     AssertionError,
@@ -157,11 +160,30 @@ class GitForge:
         return _trailers(made) if self._is_ours(made) else {}
 
     def ours(self, repository: str, branch: str) -> frozenset[str]:
-        """Return the commit at a branch's head if it is ours by author and trailer, else nothing."""
-        commit = self.branch(repository, branch)
-        if commit is None or "Moorline-Digest" not in self.trailer(repository, commit):
-            return frozenset()
+        """Return the commit at a branch's head if it is one that we could have made, else nothing.
+
+        Author and trailer can be written by anybody: the commit must also differ from its one parent by
+        pins alone, and another branch must hold that parent, so that nothing else is ever lost with it.
+        """
+        with self._opened(repository) as place:
+            commit = place.ref(_full(_branch(branch)))
+            if commit is None or not self._could_be_ours(place, commit, _full(_branch(branch))):
+                return frozenset()
         return frozenset({commit})
+
+    def _could_be_ours(self, place: _Place, commit: str, branch: str) -> bool:
+        made = place.commit(commit)
+        if not self._is_ours(made) or "Moorline-Digest" not in _trailers(made) or len(made.parents) != 1:
+            return False
+        parent = made.parents[0].decode("ascii")
+        try:
+            if not place.holds(parent, besides=branch):
+                return False
+            changes = place.trees(commit).changes(place.trees(parent))
+            guard.require_pins(changes or {})
+        except (GuardError, KeyError, SupersededError):  # its parent may be out of reach
+            return False
+        return bool(changes)
 
     # --- writing --------------------------------------------------------------------------
 
@@ -243,6 +265,7 @@ class GitForge:
                     yield _RemotePlace(remote, fetched)
                 return
             folder, prefix = self._local(repository)
+            require_plain(folder)
             with Repo(str(folder)) as repo:
                 yield _LocalPlace(repo, prefix)
 
@@ -293,6 +316,10 @@ class _Place:
     def merge_base(self, one: str, other: str) -> str:
         """Return the common ancestor of two revisions."""
         raise ForgeError(f"{one[:100]!a} and {other[:100]!a} can be compared in a local repository only.")
+
+    def holds(self, commit: str, besides: str) -> bool:
+        """Return whether a branch other than the full name `besides` is known to hold a commit."""
+        raise NotImplementedError
 
     def require_free(self, branch: str, base: str) -> None:
         """Return where a branch may be moved by us.  Raises `ForgeError`."""
@@ -368,6 +395,20 @@ class _LocalPlace(_Place):
             )
         return found[0].decode("ascii")
 
+    def holds(self, commit: str, besides: str) -> bool:
+        refs = self._repo.refs
+        names = [
+            HEADREF,
+            *(Ref(_BRANCHES.encode() + name) for name in sorted(refs.subkeys(Ref(b"refs/heads/")))),
+        ]
+        tips: list[ObjectID] = []
+        for name in names:
+            # What HEAD stands for may be the very branch.
+            if besides.encode("utf-8") not in refs.follow(name)[0]:
+                tips += [tip for tip in [refs.follow(name)[1]] if tip is not None and tip not in tips]
+        wanted = ObjectID(commit.encode("ascii"))
+        return wanted in tips or any(can_fast_forward(self._repo, wanted, tip) for tip in tips[:_MOST_TIPS])
+
     def require_free(self, branch: str, base: str) -> None:
         if branch == base or _full(branch) in self._checked_out():
             raise ForgeError(
@@ -435,6 +476,12 @@ class _RemotePlace(_Place):
         refs, _ = self._remote.refs([name.encode("utf-8")])
         found = refs.get(name.encode("utf-8"))
         return found.decode("ascii") if found is not None else None
+
+    def holds(self, commit: str, besides: str) -> bool:
+        refs, _ = self._remote.refs()
+        return any(
+            tip == commit.encode("ascii") for name, tip in refs.items() if name != besides.encode("utf-8")
+        )
 
     def commit(self, identity: str) -> Commit:
         if not is_commit(identity):

@@ -31,6 +31,8 @@ _MAX_SECONDS = 60.0
 _MAX_KEPT = 200_000
 """Entries of trees that are kept unfolded."""
 _MAX_DEPTH = 200
+_MAX_CHANGED = 10_000
+"""Files and folders by which a commit that could be ours differs from its parent."""
 _MAX_LINK = 4096
 _LINK, _SUBMODULE = 0o120000, 0o160000
 
@@ -94,6 +96,36 @@ class Trees:
                 data = self._blob(entry.identity, limit)
                 if isinstance(data, bytes):
                     found[path] = data
+        return found
+
+    def changes(self, parent: Trees) -> dict[str, tuple[bytes, bytes]] | None:
+        """Return the bytes before and after of every file that differs from a parent's, by its full path.
+
+        None where more differs than what is in files: a name, a mode, a link, what is too large to be
+        read, or more than anyone would look through.
+        """
+        found: dict[str, tuple[bytes, bytes]] = {}
+        stack = [("", ObjectID(parent.commit.tree), ObjectID(self.commit.tree))]
+        left = _MAX_CHANGED
+        while stack:
+            prefix, before, after = stack.pop()
+            was, now = parent._tree(before), self._tree(after)  # one of its own kind
+            if [child[:2] for child in was] != [child[:2] for child in now]:
+                return None
+            for (name, mode, old), (_, _, new) in zip(was, now, strict=True):
+                if old == new:
+                    continue
+                left -= 1
+                path = prefix + name.decode("utf-8", "surrogateescape")
+                if left < 0 or not _is_name(name):
+                    return None
+                if stat.S_ISDIR(mode):
+                    stack.append((f"{path}/", old, new))
+                    continue
+                pair = parent._blob(old, MAX_FILE), self._blob(new, MAX_FILE)  # the same
+                if not _is_regular(mode) or not isinstance(pair[0], bytes) or not isinstance(pair[1], bytes):
+                    return None
+                found[path] = pair[0], pair[1]
         return found
 
     def _load(self, entry: _Entry, claims: Callable[[str, bytes], bool], limit: int) -> bytes | Unread | None:

@@ -95,6 +95,16 @@ def compare(changes: Mapping[str, tuple[bytes, bytes]]) -> None:
             _compare_file(path, old, new)
 
 
+def require_pins(changes: Mapping[str, tuple[bytes, bytes]]) -> None:
+    """Return where `compare` does and none of the files is Moorline's own configuration.
+
+    Raises `GuardError`.
+    """
+    for path in changes.keys() & _CONFIGURATION:
+        raise _refused(path, "a configuration is no pin")
+    compare(changes)
+
+
 def check_path(path: str) -> None:
     """Return where `path` is relative, normalised and plain.  Raises `GuardError`."""
     parts = path.split("/")
