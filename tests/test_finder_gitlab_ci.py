@@ -175,7 +175,9 @@ def test_golden_files_hold_the_promises(case: str) -> None:
         ".gitlab-ci.yml", "a/b/.gitlab-ci.yaml", "x.gitlab-ci.yml", "a/x.y.gitlab-ci.yaml", ".gitlab-ci-x.yml",
         ".gitlab-ci.x.yml", ".gitlab-ci_x.yml", "gitlab-ci.yml", ".gitlab-ci/x.yml", "a/.gitlab-ci/b/x.yaml",
         ".gitlab/ci/x.yml", "a/gitlab-ci/x.yml", "ci/gitlab/x.yml", "templates/x.yml", "templates/x/template.yml",
-        "a/templates/x.yml",
+        "a/templates/x.yml", ".gitlab-ci.d/x.yml", "a/.gitlab-ci.d/b/x.yaml", ".gitlab/x.yml", "a/.gitlab/x.yaml",
+        *(f"a/{name}{ending}" for name in (".gitlab-ci.yml", "x.gitlab-ci.yaml", ".gitlab-ci.d/x.yml")
+          for ending in (".tpl", ".j2", ".jinja", ".jinja2", ".tmpl", ".dist", ".example")),
     ],
 )  # fmt: skip
 def test_claims(path: str) -> None:
@@ -188,7 +190,7 @@ def test_claims(path: str) -> None:
     [
         "gitlab-ci", ".gitlab-ci.yml.bak", ".gitlab-ci.md", "not-gitlab-ci.yml", ".gitlab/agents/a/config.yaml",
         "templates/x.yaml", "templates/x/other.yml", "templates/a/b/template.yml", "mytemplates/x.yml", "ci/x.yml",
-        "gitlab/ci/x.yml", ".github/workflows/gitlab-ci/../x.json", "docker-compose.yml", "templates",
+        "gitlab/ci/x.yml", "x.yml.tpl", "templates/x.yml.j2", ".gitlab-ci.yml.j2.bak", ".gitlab/x/y.yml", ".github/workflows/gitlab-ci/../x.json", "docker-compose.yml", "templates",
     ],
 )  # fmt: skip
 def test_does_not_claim(path: str) -> None:
@@ -219,6 +221,25 @@ def test_does_not_claim(path: str) -> None:
 )
 def test_a_component_is_known_by_its_head(head: bytes, *, claimed: bool) -> None:
     assert gitlab_ci.claims("templates/x.yml", head) is claimed
+
+
+@pytest.mark.parametrize(
+    ("head", "claimed"),
+    [
+        (b"stages: [a]\n", True),
+        (b"include: x.yml\n", True),
+        (b"image: a:1\n", True),
+        (b"# x\njob:\n  stage: a\n  image: a:1\n", True),
+        (b"job: {image: a:1}\n", True),
+        (b"job:\n  extends: .x\n", True),
+        (b"- source: /x/\n  public: y\n", False),
+        (b"categories:\n  added: Added\n", False),
+        (b"charts:\n  title: image\n  query:\n    image: x\n", False),
+        (b"apiVersion: v1\nkind: Pod\nimage: x\n", False),
+    ],
+)
+def test_a_pipeline_in_gitlabs_folder_is_known_by_its_head(head: bytes, *, claimed: bool) -> None:
+    assert gitlab_ci.claims(".gitlab/x.yml", head) is claimed
 
 
 # --- local includes -----------------------------------------------------------------------

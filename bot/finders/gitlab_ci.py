@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from bot import globs
+from bot.finders import templated
 from bot.finders.gitlab_facts import Facts, facts
 from bot.finders.gitlab_includes import wildcards
 from bot.finders.gitlab_link import link
@@ -24,8 +25,10 @@ from bot.source import Source
 __all__ = ["MAX_FILES", "PREDEFINED", "claims", "find", "needs", "paths"]
 
 paths: tuple[str, ...] = (
-    "**/*gitlab-ci*.yml",
-    "**/*gitlab-ci*.yaml",
+    *(f"**/*gitlab-ci*{ending}" for ending in (".yml", ".yaml", *templated.YAML)),
+    "**/.gitlab/*.yml",
+    "**/.gitlab/*.yaml",
+    "**/.gitlab-ci.d/**",
     "**/.gitlab-ci/**",
     "**/.gitlab/ci/**",
     "**/gitlab-ci/**",
@@ -38,7 +41,10 @@ MAX_FILES = 150
 """Files that one pipeline may be made of: GitLab's own limit for includes."""
 
 _NAME = re.compile(r"(?:.*\.)?gitlab-ci(?:[._-].*)?\.ya?ml", re.DOTALL)
-_FOLDERS = ("/.gitlab-ci/", "/.gitlab/ci/", "/gitlab-ci/", "/ci/gitlab/")
+_FOLDERS = ("/.gitlab-ci.d/", "/.gitlab-ci/", "/.gitlab/ci/", "/gitlab-ci/", "/ci/gitlab/")
+_YAML = (".yml", ".yaml")
+_ENDINGS = (*_YAML, *templated.YAML)
+_HOME = re.compile(r"(?:.*/)?\.gitlab/[^/]+", re.DOTALL)
 _TEMPLATE = re.compile(r"(?:.*/)?templates/(?:[^/]+|[^/]+/template)\.yml", re.DOTALL)
 _OTHERS = re.compile(
     rb"^(?:apiVersion|kind|AWSTemplateFormatVersion|openapi|parameters|steps):|\{\{-|\{\{ ?\.", re.MULTILINE
@@ -47,16 +53,26 @@ _SPEC = re.compile(rb"^spec:[ \t]*(?:#[^\r\n]*)?\r?$", re.MULTILINE)
 _SPEC_INPUTS = re.compile(rb"^[ \t]+(?:inputs|component|include):", re.MULTILINE)
 _INPUT = re.compile(rb"\$\[\[[ ]*inputs\.")
 _JOB = re.compile(rb"^[^\s#-][^\r\n]*:[ \t]*(?:#[^\r\n]*|&[^\s]+[ \t]*)?\r?$")
+_NO_PIPELINE = re.compile(rb"^(?:apiVersion|kind|openapi|swagger):", re.MULTILINE)
+_ROOT_KEY = re.compile(rb"^(?:image|include|stages|default|workflow)[ \t]*:", re.MULTILINE)
+_PIPELINE_KEY = re.compile(rb"^[ \t]+(?:script|trigger|extends|image|services):(?:[ \t\r]|$)")
+_FLOW_JOB = re.compile(
+    rb"^[^\s#-][^\r\n]*:[ \t]*\{[^\r\n]*(?:script|trigger|extends|image)[ \t]*:", re.MULTILINE
+)
 _JOB_KEY = re.compile(rb"^[ \t]+(?:script|trigger):(?:[ \t\r]|$)")
 _RELEVANT = re.compile(rb"image|services|include|variables|inputs|step|push|build|destination|copy|action")
 
 
 def claims(path: str, head: bytes) -> bool:
     """Return whether a file is a GitLab pipeline or a part of one, by its name or as a component."""
-    if not path.endswith((".yml", ".yaml")):
+    if not path.endswith(_ENDINGS):
         return False
-    if _is_named(path):
+    if _is_named(templated.plain(path)):
         return True
+    if not path.endswith(_YAML):
+        return False
+    if ".gitlab/" in path and _HOME.fullmatch(path):
+        return not head or _is_pipeline(head)
     if "templates/" not in path or not _TEMPLATE.fullmatch(path):
         return False
     return not head or _is_component(head)
@@ -69,6 +85,13 @@ def _is_named(path: str) -> bool:
     return "gitlab" in path and any(folder in f"/{path}" for folder in _FOLDERS)
 
 
+def _is_pipeline(head: bytes) -> bool:
+    """Return whether the head of a file in `.gitlab` is that of a pipeline, and not of settings."""
+    if _NO_PIPELINE.search(head):
+        return False
+    return bool(_ROOT_KEY.search(head) or _FLOW_JOB.search(head)) or _has_job(head, _PIPELINE_KEY)
+
+
 def _is_component(head: bytes) -> bool:
     """Return whether the head of a file is that of a component, and of nothing that looks like one."""
     if _INPUT.search(head):
@@ -78,11 +101,11 @@ def _is_component(head: bytes) -> bool:
     spec = _SPEC.search(head)
     if spec is not None and _SPEC_INPUTS.search(head, spec.end()):
         return True
-    return _has_job(head)
+    return _has_job(head, _JOB_KEY)
 
 
-def _has_job(head: bytes) -> bool:
-    """Return whether a mapping at the root has `script` or `trigger` among its keys."""
+def _has_job(head: bytes, wanted: re.Pattern[bytes]) -> bool:
+    """Return whether a mapping at the root has one of the wanted keys."""
     indent: bytes | None = None
     within = False
     for line in head.splitlines():
@@ -93,7 +116,7 @@ def _has_job(head: bytes) -> bool:
             within, indent = _JOB.match(line) is not None, None
         elif within:
             indent = blank if indent is None else indent
-            if blank == indent and _JOB_KEY.match(line):
+            if blank == indent and wanted.match(line):
                 return True
     return False
 
@@ -145,7 +168,7 @@ _latest = _Latest()
 
 
 def _repository(source: Source, files: Mapping[str, bytes]) -> dict[str, Findings]:
-    at_hand = {path: data for path, data in files.items() if path.endswith((".yml", ".yaml"))}
+    at_hand = {path: data for path, data in files.items() if path.lower().endswith(_ENDINGS)}
     at_hand[source.path] = source.data
     if claims(source.path, source.data[:4096]):
         return _latest.get(at_hand)
@@ -319,7 +342,7 @@ def _order(finding: Finding, path: str) -> tuple[bool, str, int, int]:
 def _candidates(base: str, written: str) -> Iterator[str]:
     """Yield where a local include may lie: GitLab starts at the root, a nested template at its own."""
     name = written.lstrip("/")
-    if not name.endswith((".yml", ".yaml")) or "$" in name or "\\" in name or len(name) > 1024:
+    if not name.lower().endswith(_YAML) or "$" in name or "\\" in name or len(name) > 1024:
         return
     folders = base.split("/")[:-1][:20]
     for depth in range(len(folders) + 1):

@@ -15,8 +15,8 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from bot.finders import scripts
-from bot.finders.gitlab_includes import includes, locals_of, steps
-from bot.finders.gitlab_place import Place, key, place
+from bot.finders.gitlab_includes import FORMAT, includes, locals_of, steps
+from bot.finders.gitlab_place import Place, key, marked, place
 from bot.finders.gitlab_pointers import (
     MAX_NESTING,
     TAG,
@@ -27,9 +27,19 @@ from bot.finders.gitlab_pointers import (
     is_reference,
     path_of,
 )
-from bot.finders.gitlab_text import mentions, whole
+from bot.finders.gitlab_text import TEMPLATED, mentions, whole
 from bot.finders.yaml import unread
-from bot.model import BuildArgument, BuildContext, Built, Finding, Unread, UnreadReason
+from bot.model import (
+    BuildArgument,
+    BuildContext,
+    Built,
+    Finding,
+    Kind,
+    SkipReason,
+    State,
+    Unread,
+    UnreadReason,
+)
 from bot.source import Source
 from bot.yamltree import Mapping, Node, Scalar, Sequence, Tree, Unparsable, compose, get, items, scalar
 
@@ -370,13 +380,33 @@ class _Reader:
         if isinstance(node, Mapping):
             fields = self._pairs(node)
             if "name" not in fields:
+                self._marker(node, where)
                 return
             holder, node = fields["name"]
             where = f"{where}.name"
+            self._marker(node, where)
         if isinstance(node, Sequence):
             self._refer(node, where, Request(target=path_of(node), role=Role.IMAGE, job=job))
         elif isinstance(node, Scalar) and node.value and str(node.tag) not in _NO_IMAGE:
             self._slot(_Slot(node=node, holder=holder, where=where, job=job))
+
+    def _marker(self, node: Node, where: str) -> None:
+        """Report a template's marker that is all of an image."""
+        at = marked(self.tree, node, where)
+        if at is not None and self._first(node, "marker"):
+            self.findings.append(
+                Finding(
+                    format=FORMAT,
+                    kind=Kind.IMAGE,
+                    where=where,
+                    location=at.location,
+                    value=at.raw,
+                    reference=None,
+                    state=State.UNKNOWN,
+                    skip=SkipReason.VARIABLE,
+                    note=TEMPLATED,
+                )
+            )
 
     def _services(self, holder: _Holder, node: Node, where: str, job: str | None, depth: int = 0) -> None:
         if isinstance(node, Scalar) and whole(node.value) is not None:

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from bot.finders.gitlab_place import Place, place
+from bot.finders.gitlab_place import Place, marked, place
+from bot.finders.gitlab_text import TEMPLATED, templated
 from bot.finders.version_comments import version_comment
 from bot.globs import MAX_GLOB
 from bot.model import Comment, Finding, GitReference, Kind, SkipReason, State
@@ -25,6 +26,7 @@ _THIS = re.compile(r"\$\{?CI_PROJECT_PATH\b|\$\{?CI_COMMIT_")
 _OWN_COMPONENT = re.compile(
     r"\$\{?CI_SERVER_(?:FQDN|HOST)\}?/\$\{?CI_PROJECT_PATH\}?/([A-Za-z0-9_.-]{1,255})@\$\{?CI_COMMIT_SHA\}?"
 )
+_PLACES = ("project", "ref", "component", "remote", "local")
 _MAX_FORMS = 8
 """Globs that one include is taken apart to."""
 _SHORT_VERSION = re.compile(r"[0-9]+(?:\.[0-9]+)?")
@@ -113,6 +115,12 @@ def _crossing(part: str, *, last: bool) -> tuple[str, ...]:
 
 
 def _mapping(tree: Tree, node: Mapping, where: str) -> Iterator[Finding]:
+    for at, one in ((where, node), *((f"{where}.{name}", get(node, name)) for name in _PLACES)):
+        if one is not None and (mark := marked(tree, one, at)) is not None:
+            yield _finding(
+                mark, reference=None, state=State.UNKNOWN, skip=SkipReason.VARIABLE, note=TEMPLATED
+            )
+            return
     project = get(node, "project")
     component = get(node, "component")
     remote = get(node, "remote")
@@ -129,9 +137,14 @@ def _mapping(tree: Tree, node: Mapping, where: str) -> Iterator[Finding]:
         yield from _remote(tree, remote, f"{where}.remote", get(node, "integrity"))
 
 
+def _is_open(text: str) -> bool:
+    """Return whether a text holds what the files do not show: a variable or a template's marker."""
+    return "$" in text or templated(text)
+
+
 def _local(tree: Tree, node: Scalar, where: str) -> Iterator[Finding]:
     """Yield a finding where the files do not show which files of this repository are included."""
-    if "$" in node.value:
+    if _is_open(node.value):
         yield _finding(
             place(tree, node, where),
             reference=None,
@@ -181,7 +194,7 @@ def _project(tree: Tree, project: Scalar, ref: Node | None, file: Node | None, w
     if "$" in path:
         path = ""
     if not isinstance(ref, Scalar) or not ref.value:
-        variable = "$" in name
+        variable = _is_open(name)
         at = place(tree, project, f"{where}.project")
         if _THIS.search(name):
             return _finding(
@@ -197,10 +210,10 @@ def _project(tree: Tree, project: Scalar, ref: Node | None, file: Node | None, w
     at = place(tree, ref, f"{where}.ref")
     text = ref.value
     comment = version_comment(tree, ref, text)
-    if "$" in text or "$" in name:
+    if _is_open(text) or _is_open(name):
         if is_commit(text):
             return _finding(at, reference=None, state=State.PINNED, skip=SkipReason.PINNED, comment=comment)
-        known, own = "$" not in text, _THIS.search(name) is not None
+        known, own = not _is_open(text), _THIS.search(name) is not None
         return _finding(
             at,
             reference=None,
@@ -264,7 +277,7 @@ def _component(tree: Tree, node: Scalar, where: str) -> Finding:
     host, _, path = address.partition("/")
     if host in _HERE:
         host = ""
-    if "$" in path or "$" in host or "$" in version:
+    if any(map(_is_open, (path, host, version))):
         own = _THIS.search(path) is not None
         return _finding(
             at,
@@ -308,7 +321,7 @@ def _remote(tree: Tree, node: Scalar, where: str, integrity: Node | None) -> Ite
         return
     found = _raw_url(node.value)
     if found is None:
-        variable = "$" in node.value
+        variable = _is_open(node.value)
         yield _finding(
             shown,
             reference=None,
@@ -364,7 +377,7 @@ def _raw_url(url: str) -> tuple[GitReference, int] | None:
         return None
     end = min(at if (at := url.find(mark, position)) >= 0 else len(url) for mark in ("?", "#"))
     pieces = url[position:end].split("/")
-    if any("$" in piece or unquote(piece) != piece for piece in pieces):
+    if any(_is_open(piece) or unquote(piece) != piece for piece in pieces):
         return None
     if host == "raw.githubusercontent.com":
         host, project, at = "github.com", pieces[:2], 2

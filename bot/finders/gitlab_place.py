@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from bot.model import Location, Span
-from bot.yamltree import Scalar, Tree
+from bot.yamltree import Mapping, Node, Scalar, Tree
 
 MAX_KEY = 100
 """Characters of a key that `where` shows."""
@@ -49,6 +49,16 @@ def place(tree: Tree, node: Scalar, where: str) -> Place:
         raw=tree.source.data[span.start : span.end].decode("utf-8"),
         plain=plain,
     )
+
+
+def marked(tree: Tree, node: Node, where: str) -> Place | None:
+    """Return where a template's `{{ name }}` stands that YAML reads as a mapping in a mapping, else None."""
+    if not isinstance(node, Mapping) or len(node.value) != 1 or not isinstance(node.value[0][0], Mapping):
+        return None
+    span = tree.raw(node)
+    location = tree.source.location(span.start, span.end)
+    raw = tree.source.data[span.start : span.end].decode("utf-8")
+    return Place(where=where, location=location, raw=raw, plain=False)
 
 
 def key(where: str, name: str) -> str:

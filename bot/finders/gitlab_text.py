@@ -48,6 +48,10 @@ _INPUT_MENTION = re.compile(r"inputs\.([\w.-]+)", re.ASCII)
 _DIGEST = re.compile(r"@sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})")
 
 
+_TEMPLATED = re.compile(r"\{\{|\{%|<%|@[A-Z][A-Z0-9_]*@|<[A-Za-z][A-Za-z0-9_-]*>|__[A-Z][A-Z0-9_]*__")
+TEMPLATED = "a template's marker stands here, and the files do not show what replaces it"
+
+
 class Piece(StrEnum):
     LITERAL = "literal"
     VARIABLE = "variable"
@@ -99,6 +103,11 @@ def _variable(found: re.Match[str]) -> Part:
     return Part(Piece.INPUT if kept else Piece.OPAQUE, expression["name"])
 
 
+def templated(text: str) -> bool:
+    """Return whether something must fill in a marker before GitLab reads the text."""
+    return _TEMPLATED.search(text) is not None
+
+
 def whole(text: str) -> Part | None:
     """Return the variable or input that is all of a text, or None."""
     made = parts(text)
@@ -138,6 +147,10 @@ def is_own(name: str) -> bool:
 
 def judge(text: str) -> Judgement:
     """Return what a text says that holds no variables but predefined ones."""
+    if templated(text):
+        if pinned(text):
+            return Judgement(None, State.PINNED, SkipReason.PINNED)
+        return Judgement(None, State.UNKNOWN, SkipReason.VARIABLE, TEMPLATED)
     made = parts(text)
     variables = [part.text for part in made if part.piece is Piece.VARIABLE]
     if not variables and all(part.piece is Piece.LITERAL for part in made):

@@ -1,0 +1,3 @@
+c:
+  image: python:3.14
+  script: [x]
