@@ -208,6 +208,7 @@ class _Finder:
         self._contexts: list[BuildContext] = []
         self._unread: list[Unread] = []
         self._surveys: dict[str, _Survey] = {}
+        self._takers: dict[tuple[str, str], bool] = {}
         self._groups = Groups(world, path)
 
     def findings(self) -> Findings:
@@ -218,6 +219,10 @@ class _Finder:
             if mine:
                 self._file(unit)
             self._slots(unit, mine=mine)
+            for shown, whole in self._handed_on(unit):
+                held = shown.setting
+                if whole and held is not None:
+                    self._in_settings(shown, held, mine=mine)
         return Findings(
             references=tuple(
                 sorted(self._references.values(), key=lambda one: (one.location.path, one.location.span))
@@ -421,6 +426,12 @@ class _Finder:
                 made.first.setdefault(name, reader)
                 if self._groups.built(unit.path, shown.slot):
                     made.built.add(name)
+        for shown, whole in self._handed_on(unit):
+            if shown.setting is not None and shown.setting[0] == path:
+                if whole:
+                    made.first.setdefault(shown.setting[1], reader)
+                else:
+                    made.partial.add(shown.setting[1])
 
     def _shared_default(self, shown: _Shown, literal: Literal) -> str | None:
         """Return a variable before this default that is used where it would not follow it, if any."""
@@ -504,10 +515,37 @@ class _Finder:
             )
         )
 
+    def _handed_on(self, unit: Unit) -> Iterator[tuple[_Shown, bool]]:
+        """Yield the settings that builds get by name alone, and whether nothing but images is made of each."""
+        for service in self._world.reading(unit.path).services if unit.settings else ():
+            builds = self._groups.inherited(unit.path, service.name)
+            if service.build is not None and not builds:
+                builds = [(unit.path, service.build)]
+            given = [
+                argument.name
+                for _, build in builds
+                for argument in build.arguments
+                if argument.value is None and argument.name.text in unit.settings
+            ]
+            if not given:
+                continue
+            known = self._groups.knows(unit.path, service.name) and not any(
+                build.inline for _, build in builds
+            )
+            dockerfiles = self._groups.dockerfiles(unit, service) if known else (None,)
+            for name in given:
+                template = parse(f"${{{name.text}}}")
+                if template is not None:
+                    slot = Slot(value=name, template=template, services=())
+                    whole = all(one is not None and self._is_image(one, name.text) for one in dockerfiles)
+                    yield _Shown(unit, slot, resolve(template, unit.settings)), whole
+
     def _is_image(self, path: str, name: str) -> bool:
         """Return whether a Dockerfile takes an argument for images alone, and whole."""
-        data = self._world.files.get(path)
-        return data is not None and takes_image(data, name)
+        if (path, name) not in self._takers:
+            data = self._world.files.get(path)
+            self._takers[path, name] = data is not None and takes_image(data, name)
+        return self._takers[path, name]
 
     def _inline(self, unit: Unit, inline: Inline) -> None:
         replaced = _Replaced(inline.value.text, unit.settings)

@@ -359,6 +359,10 @@ class Groups:
                 if holder is not None:
                     yield holder
 
+    def knows(self, path: str, service: str) -> bool:
+        """Return whether a service is among those that were looked at."""
+        return (path, service) in self._services
+
     def built(self, path: str, slot: Slot) -> bool:
         return any((path, name) in self._marked for name in slot.services)
 
