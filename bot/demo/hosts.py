@@ -108,16 +108,18 @@ class Repositories:
 
     by_path: dict[str, MemoryRepo] = field(default_factory=dict)
 
-    def add(self, path: str, files: Mapping[str, bytes], tags: Iterable[str]) -> str:
-        """Return the commit of a made-up repository whose branch `main` and tags point to it."""
+    def add(
+        self, path: str, files: Mapping[str, bytes], tags: Iterable[str], *, older: Iterable[str] = ()
+    ) -> str:
+        """Return the commit of a made-up repository whose branch `main` and tags point to it.
+
+        `older` are releases with a commit each, of the same files.
+        """
         repository = MemoryRepo()
-        commit = Commit()
-        commit.tree = _tree(repository, files)
-        commit.author = commit.committer = b"Somebody <somebody@example.com>"
-        commit.author_time = commit.commit_time = 1_750_000_000
-        commit.author_timezone = commit.commit_timezone = 0
-        commit.message = f"{path} for the demo\n".encode()
-        repository.object_store.add_object(commit)
+        for name in older:
+            before = _commit(repository, files, f"{path} {name}")
+            repository.refs[Ref(b"refs/tags/" + name.encode())] = before.id
+        commit = _commit(repository, files, path)
         repository.refs[Ref(b"refs/heads/main")] = commit.id
         repository.refs.set_symbolic_ref(Ref(b"HEAD"), Ref(b"refs/heads/main"))
         for number, name in enumerate(tags):
@@ -140,6 +142,17 @@ class Repositories:
         backend = DictBackend(cast("dict[str, BackendRepo]", self.by_path))
         chain: Callable[[Environ, StartResponse], Iterable[bytes]] = make_wsgi_chain(backend)
         return chain
+
+
+def _commit(repository: MemoryRepo, files: Mapping[str, bytes], subject: str) -> Commit:
+    commit = Commit()
+    commit.tree = _tree(repository, files)
+    commit.author = commit.committer = b"Somebody <somebody@example.com>"
+    commit.author_time = commit.commit_time = 1_750_000_000
+    commit.author_timezone = commit.commit_timezone = 0
+    commit.message = f"{subject} for the demo\n".encode()
+    repository.object_store.add_object(commit)
+    return commit
 
 
 def _tree(repository: MemoryRepo, files: Mapping[str, bytes]) -> bytes:
@@ -209,7 +222,7 @@ def sample_repositories() -> Repositories:
     repositories = Repositories()
     action = b"runs:\n  using: node20\n  main: dist/index.js\n"
     nested = b"runs:\n  using: composite\n  steps:\n    - uses: docker/setup-buildx-action@v3\n"
-    repositories.add("/actions/checkout", {"action.yml": action}, ["v4", "v4.3.1"])
+    repositories.add("/actions/checkout", {"action.yml": action}, ["v4", "v4.3.1"], older=["v4.3.0"])
     repositories.add("/actions/setup-python", {"action.yml": action}, ["v5", "v5.6.0"])
     repositories.add("/docker/build-push-action", {"action.yml": nested}, ["v6", "v6.18.0"])
     repositories.add("/platform/pipelines", {"secret-detection.yml": b"{}\n"}, ["v3"])
