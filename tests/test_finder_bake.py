@@ -209,3 +209,10 @@ def test_targets_beyond_a_bound_are_told() -> None:
     found = find(text + each.format("more"))
     assert len(found.references) == bake.MAX_TARGETS
     assert ["read in part" in one.detail for one in found.unread] == [True]
+
+
+@pytest.mark.parametrize(("folders", "places"), [(0, 1), (1, 2), (16, 17), (17, 17), (2000, 17)])
+def test_bake_may_be_started_above_its_file(folders: int, places: int) -> None:
+    source = Source("a/" * folders + NAME.rpartition("/")[2], b'target "a" { dockerfile = "x" }')
+    found = bake.dockerfiles(source, {source.path: source.data})
+    assert (len(found), found[0], found[-1]) == (places, "a/" * folders + "x", "x")

@@ -44,6 +44,8 @@ FORMAT = "bake"
 DOCKER_IMAGE = "docker-image://"
 MAX_FILES = 32
 """Bake files of one folder that are read together."""
+MAX_FOLDERS = 16
+"""Folders above a bake file in which bake may be started; the root is one more."""
 MAX_TARGETS = 1000
 MAX_CHAIN = 32
 """Targets that one target inherits from."""
@@ -406,7 +408,8 @@ class _Project:
             return []
         folders = self.folder.split("/") if self.folder else []
         made = []
-        for depth in range(len(folders), -1, -1):
+        near = range(len(folders), max(len(folders) - MAX_FOLDERS, 0), -1)
+        for depth in (*near, 0):
             path = posixpath.normpath("/".join((*folders[:depth], relative)))
             if not path.startswith(("/", "../")):
                 made.append(path)
