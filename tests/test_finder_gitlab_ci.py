@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bot import candidates, edits, finders, globs
 from bot.finders import gitlab_ci, gitlab_facts, gitlab_includes, gitlab_link, gitlab_text, scripts
+from bot.finders.base import Files
 from bot.model import (
     Finding,
     Findings,
@@ -35,6 +36,7 @@ CASES = {
 
 
 def find(files: Mapping[str, bytes]) -> dict[str, Findings]:
+    files = Files(files)
     return {
         path: gitlab_ci.find(Source(path, data), files)
         for path, data in sorted(files.items())
@@ -569,3 +571,20 @@ def test_the_work_for_many_pipelines_is_done_once(monkeypatch: pytest.MonkeyPatc
     files["ci/common.yml"] = b"y: {image: b:1, script: y}\n"
     assert len(references(files)) == 61
     assert sorted(read) == sorted(files)
+    assert sum(len(found.references) for _, _, found in finders.find(files)) == 61
+    assert len(read) == 2 * len(files)
+
+
+def test_a_repository_is_walked_once_whatever_number_of_files_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    walked: list[int] = []
+
+    def counting(files: Mapping[str, bytes]) -> dict[str, bytes]:
+        walked.append(len(files))
+        return dict(files)
+
+    monkeypatch.setattr(gitlab_ci, "_yaml", counting)
+    files = {f"s{n}/{NAME}": b"x: {image: a:%d, script: y}\n" % n for n in range(30)}
+    assert len(list(finders.find(files))) == 30
+    assert walked == [30]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from bot import globs
 from bot.finders import bake, compose, dockerfile, github_actions, gitlab_ci, templated
-from bot.finders.base import Finder
+from bot.finders.base import Files, Finder
 from bot.model import Findings, Unread, UnreadReason
 from bot.source import Source
 
@@ -148,6 +148,7 @@ def find(
 
     `only` names the files to look at; the others still tell what variables and bases hold.
     """
+    files = Files(files)
     pointed = _pointed(files)
     yield from (one for one in pointed.trouble if only is None or one[0] in only)
     for path in sorted(files):

@@ -9,6 +9,12 @@ from bot.model import Findings
 from bot.source import Source
 
 
+class Files(dict[str, bytes]):
+    """A snapshot's files, which nobody changes any more: what is made of all of them may be kept for the next."""
+
+    __slots__ = ("__weakref__",)
+
+
 class Finder(Protocol):
     """Finds references in one kind of file.  It never writes, resolves, guesses or raises."""
 
@@ -37,5 +43,6 @@ class Finder(Protocol):
     def find(self, source: Source, files: Mapping[str, bytes]) -> Findings:
         """Return everything in the file that looks like a reference.
 
-        `files` holds the snapshot's files by path, those of `needs` included where they exist.
+        `files` holds the snapshot's files by path, those of `needs` included where they exist.  It is
+        the same object of `Files` for every file of one snapshot.
         """

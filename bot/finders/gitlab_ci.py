@@ -11,9 +11,11 @@ import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from weakref import ReferenceType, ref
 
 from bot import globs
 from bot.finders import templated
+from bot.finders.base import Files
 from bot.finders.gitlab_facts import Facts, facts
 from bot.finders.gitlab_includes import wildcards
 from bot.finders.gitlab_link import link
@@ -146,21 +148,20 @@ def find(source: Source, files: Mapping[str, bytes]) -> Findings:
 class _Latest:
     """The findings of the repository that was looked at last.
 
-    Every file of it asks for the same work.  What is kept holds no file's bytes: contents are
-    told apart by Python's keyed hash.
+    Every file of it asks for the same work.  What is kept holds no file's bytes.
     """
 
     __slots__ = ("_kept",)
 
     def __init__(self) -> None:
-        self._kept: tuple[object, dict[str, Findings]] = (None, {})  # replaced as one: threads share it
+        self._kept: tuple[ReferenceType[Files] | None, dict[str, Findings]] = (None, {})
+        """Replaced as one: threads share it."""
 
-    def get(self, files: dict[str, bytes]) -> dict[str, Findings]:
-        asked = tuple((path, len(data), hash(data)) for path, data in files.items())
-        key, made = self._kept
-        if asked != key:
-            made = _Repository(files).findings()
-            self._kept = (asked, made)
+    def get(self, files: Files) -> dict[str, Findings]:
+        known, made = self._kept
+        if known is None or known() is not files:
+            made = _Repository(_yaml(files)).findings()
+            self._kept = (ref(files), made)
         return made
 
 
@@ -168,11 +169,14 @@ _latest = _Latest()
 
 
 def _repository(source: Source, files: Mapping[str, bytes]) -> dict[str, Findings]:
-    at_hand = {path: data for path, data in files.items() if path.lower().endswith(_ENDINGS)}
-    at_hand[source.path] = source.data
-    if claims(source.path, source.data[:4096]):
-        return _latest.get(at_hand)
-    return _Repository(at_hand, source.path).findings()
+    claimed = claims(source.path, source.data[:4096])
+    if claimed and isinstance(files, Files) and files.get(source.path) == source.data:
+        return _latest.get(files)
+    return _Repository({**_yaml(files), source.path: source.data}, source.path).findings()
+
+
+def _yaml(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {path: data for path, data in files.items() if path.lower().endswith(_ENDINGS)}
 
 
 class _Repository:
