@@ -4,12 +4,15 @@ FROM python:3.13.15-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd218179
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/moorline
 WORKDIR /src
-COPY requirements.lock ./
-RUN /opt/moorline/bin/pip install --require-hashes -r requirements.lock
+COPY requirements.lock requirements-build.lock ./
+RUN /opt/moorline/bin/pip install --require-hashes -r requirements.lock \
+    && python -m venv /opt/build \
+    && /opt/build/bin/pip install --require-hashes -r requirements-build.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY bot ./bot
 COPY webhooks ./webhooks
-RUN /opt/moorline/bin/pip install --no-deps . \
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation -w /dist . \
+    && /opt/moorline/bin/pip install --no-deps /dist/moorline-*.whl \
     && /opt/moorline/bin/moorline --version
 
 FROM python:3.13.15-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b

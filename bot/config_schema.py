@@ -395,4 +395,4 @@ def meant(text: str, known: Sequence[str]) -> str:
 
     wanted = text[:_SHOWN].strip().lower().replace("_", "-")
     near = get_close_matches(wanted, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return f"; did you mean {str(near[0])!r}?" if near else ""
