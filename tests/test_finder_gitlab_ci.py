@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import gc
 from collections.abc import Mapping
 
 import goldens
@@ -588,3 +589,15 @@ def test_a_repository_is_walked_once_whatever_number_of_files_it_has(
     files = {f"s{n}/{NAME}": b"x: {image: a:%d, script: y}\n" % n for n in range(30)}
     assert len(list(finders.find(files))) == 30
     assert walked == [30]
+
+
+def test_the_search_for_cycles_goes_on_after_a_file() -> None:
+    assert gc.isenabled()
+    references({NAME: b"image: a:1\n", "x.gitlab-ci.yml": b"image: [\n"})
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        references({NAME: b"image: a:1\n"})
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

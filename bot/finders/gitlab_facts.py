@@ -41,7 +41,19 @@ from bot.model import (
     UnreadReason,
 )
 from bot.source import Source
-from bot.yamltree import Mapping, Node, Scalar, Sequence, Tree, Unparsable, compose, get, items, scalar
+from bot.yamltree import (
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    Tree,
+    Unparsable,
+    compose,
+    get,
+    items,
+    scalar,
+    uncollected,
+)
 
 RESERVED = frozenset({
     "after_script", "before_script", "cache", "default", "image", "include", "services", "spec", "stages",
@@ -146,10 +158,11 @@ def facts(source: Source, wanted: Given[Request, int] = _NO_MAPPING) -> Facts:
 
     `wanted` are requests of other files, with how many references lead to each.
     """
-    tree = compose(source)
-    if isinstance(tree, Unparsable):
-        return Facts(path=source.path, unread=(unread(source, tree),))
-    return _Reader(tree).read(wanted)
+    with uncollected():
+        tree = compose(source)
+        if isinstance(tree, Unparsable):
+            return Facts(path=source.path, unread=(unread(source, tree),))
+        return _Reader(tree).read(wanted)
 
 
 _Holder: TypeAlias = int | tuple[int, int]
@@ -359,9 +372,8 @@ class _Reader:
         self._parallel(_node(fields, "parallel"), f"{where}.parallel", scope)
         if (include := get(trigger, "include")) is not None:
             self._include(include, f"{where}.trigger.include")
-        run = _node(fields, "run")
-        if run is not None and self._first(run, "run"):
-            self.findings += steps(self.tree, run, f"{where}.run")
+        if (run := _node(fields, "run")) is not None:
+            self._run(run, f"{where}.run")
         for one in ("needs", "dependencies"):
             self.needed.update(found.value for found in self._scalars(_node(fields, one), "needs"))
         if job is not None:
@@ -495,24 +507,35 @@ class _Reader:
             pass  # answered by what it leads to
         elif str(node.tag) != f"{_TAG}null":
             self.answered.add(request)
-        job = request.job
         self._behind = request
         match request.role:
-            case Role.IMAGE | Role.SERVICES if reported:
-                pass
-            case Role.SERVICES if isinstance(node, Sequence):
-                self._services(holder, node, where, job)
             case Role.IMAGE | Role.SERVICES:
-                self._image(holder, node, where, job)
+                if not reported:
+                    self._answer_image(request, holder, node, where)
+            case Role.INCLUDE:
+                self._include(node, where)
+            case Role.STEPS:
+                self._run(node, where)
+            case _:
+                self._answer_variables(request, holder, node, where)
+        self._behind = None
+
+    def _answer_image(self, request: Request, holder: _Holder, node: Node, where: str) -> None:
+        if request.role is Role.SERVICES and isinstance(node, Sequence):
+            self._services(holder, node, where, request.job)
+        else:
+            self._image(holder, node, where, request.job)
+
+    def _answer_variables(self, request: Request, holder: _Holder, node: Node, where: str) -> None:
+        match request.role:
             case Role.VALUE:
                 self._variable(request, holder, node, where)
             case Role.VARIABLES:
-                self._variables(node, where, job, request.origin)
+                self._variables(node, where, request.job, request.origin)
             case Role.PARALLEL:
-                self._parallel(node, where, job)
-            case Role.RULES | Role.MATRIX:
-                self._ruled(node, where, job, request.role)
-        self._behind = None
+                self._parallel(node, where, request.job)
+            case _:
+                self._ruled(node, where, request.job, request.role)
 
     def _taken(self) -> set[str]:
         """Return the key paths that references put where nobody looks for an image.
@@ -554,7 +577,22 @@ class _Reader:
 
     # --- includes and inputs --------------------------------------------------------------
 
+    def _run(self, node: Node, where: str) -> None:
+        if is_reference(node):
+            self._put_in_place(node, where, Role.STEPS)
+        elif self._first(node, "run"):
+            self.findings += steps(self.tree, node, where)
+            for number, (_, item) in enumerate(self._several(node)):
+                self._put_in_place(item, f"{where}[{number}]", Role.STEPS)
+
+    def _put_in_place(self, node: Node, where: str, role: Role) -> None:
+        """Ask for what belongs to no job's variables, if a node is a `!reference`."""
+        if isinstance(node, Sequence) and is_reference(node):
+            self._refer(node, where, Request(target=path_of(node), role=role, job=None))
+
     def _include(self, node: Node, where: str) -> None:
+        if ".trigger." in where or self._behind is not None:
+            self._put_in_place(node, where, Role.INCLUDE)
         if not self._first(node, "include"):
             return
         self.findings += includes(self.tree, node, where)

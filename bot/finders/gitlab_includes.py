@@ -424,20 +424,24 @@ def _authority(url: str) -> tuple[str | None, int]:
 
 
 def steps(tree: Tree, node: Node, where: str) -> Iterator[Finding]:
-    """Yield the findings of a job's `run`: CI/CD functions, formerly steps, and GitHub's actions."""
-    if not isinstance(node, Sequence) or node.tag == "!reference":
-        return
-    for number, item in enumerate(node.value):
-        here = f"{where}[{number}]"
-        for name in ("step", "func"):
-            step = get(item, name)
-            if isinstance(step, Scalar):
-                yield from _step(tree, step, f"{here}.{name}")
-            elif isinstance(step, Mapping):
-                yield from _step_mapping(tree, step, f"{here}.{name}")
-        action = get(item, "action")
-        if isinstance(action, Scalar) and action.value and not action.value.startswith("."):
-            yield _unsupported(tree, action, f"{here}.action", Kind.ACTION)
+    """Yield the findings of a job's `run`, or of one of its items: CI/CD functions, formerly steps, and actions."""
+    if isinstance(node, Mapping):
+        yield from _item(tree, node, where)
+    elif isinstance(node, Sequence) and node.tag != "!reference":
+        for number, item in enumerate(node.value):
+            yield from _item(tree, item, f"{where}[{number}]")
+
+
+def _item(tree: Tree, item: Node, here: str) -> Iterator[Finding]:
+    for name in ("step", "func"):
+        step = get(item, name)
+        if isinstance(step, Scalar):
+            yield from _step(tree, step, f"{here}.{name}")
+        elif isinstance(step, Mapping):
+            yield from _step_mapping(tree, step, f"{here}.{name}")
+    action = get(item, "action")
+    if isinstance(action, Scalar) and action.value and not action.value.startswith("."):
+        yield _unsupported(tree, action, f"{here}.action", Kind.ACTION)
 
 
 def _unsupported(tree: Tree, node: Scalar, where: str, kind: Kind) -> Finding:

@@ -25,6 +25,12 @@ Key: TypeAlias = tuple[str, str]
 _NOBODY: frozenset[str] = frozenset()
 MAX_VALUES = 8
 """Values of one text that are worked out; a variable that has more is only said to vary."""
+_KINDS = {
+    Role.IMAGE: Kind.IMAGE,
+    Role.SERVICES: Kind.IMAGE,
+    Role.INCLUDE: Kind.INCLUDE,
+    Role.STEPS: Kind.INCLUDE,
+}
 _MAX_DEPTH = 8
 _MAX_NEEDED = 64 * 1024
 """Characters under `needs` that are searched for the values of a matrix."""
@@ -184,12 +190,13 @@ class _Pipeline:
         return self._feeds.setdefault((location.path, location.span), _Feed())
 
     def _lost(self, pointer: Pointer, note: str) -> None:
-        if pointer.request.role not in (Role.IMAGE, Role.SERVICES):
+        kind = _KINDS.get(pointer.request.role)
+        if kind is None:
             return  # a variable without a value is said where it is an image
         self._add(
             Finding(
                 format=FORMAT,
-                kind=Kind.IMAGE,
+                kind=kind,
                 where=pointer.place.where,
                 location=pointer.place.location,
                 value=pointer.place.raw,
