@@ -308,6 +308,27 @@ def test_a_setting_that_large_files_alone_use_is_told_at_its_use() -> None:
     check(files)
 
 
+def test_a_setting_that_a_build_makes_something_else_of_is_not_edited() -> None:
+    files = {
+        "compose.yml": b"services: {a: {image: $A}, b: {build: {context: ., args: [A, B]}}}",
+        "compose.x.yml": b"services: {c: {extends: {file: base.yml, service: d}, build: {context: x}}}",
+        "base.yml": b"services: {d: {build: {args: [B]}}}",
+        ".env": b"A=a:1\nB=b:1\n",
+        "Dockerfile": b"ARG A\nARG B\nFROM $B\nRUN echo $A\n",
+        "x/Dockerfile": b"ARG B\nFROM $B\n",
+    }
+    check(files)
+    assert {one.value: one.skip for one in references(files)} == {
+        "a:1": SkipReason.SHARED_VARIABLE,
+        "b:1": None,
+    }
+    files["compose.a.yml"] = b"services: {a: {build: {context: ., args: [A]}}}"
+    check(files)
+    assert {one.value for one in references(files)} == {"a:1", "b:1"}
+    files["x/Dockerfile"] = b"ARG B\nFROM x:1\nRUN echo $B\n"
+    assert {one.value: one.skip for one in references(files)}["b:1"] is SkipReason.SHARED_VARIABLE
+
+
 def test_an_env_file_of_a_service_is_not_read() -> None:
     files = {
         "compose.yml": b"services: {a: {image: $IMAGE, env_file: app.env}}",

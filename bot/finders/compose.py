@@ -12,6 +12,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from bot import dockerfile
 from bot.finders import templated
@@ -77,6 +78,8 @@ MAX_READERS = 128
 """Files that could take a setting from one `.env` file."""
 MAX_SLOTS = 20_000
 """Images that are looked at for the settings of one `.env` file."""
+_HANDED_ON = 4
+"""How many of these an argument counts for whose Dockerfiles are looked at too."""
 
 paths: tuple[str, ...] = (
     "**/*compose*.yml",
@@ -191,6 +194,8 @@ class _Survey:
     """Whether all of them were looked at."""
     first: dict[str, str] = field(default_factory=dict)
     """The first file in order in which a setting is a whole image, by the setting's name."""
+    handed_on: dict[str, str] = field(default_factory=dict)
+    """The same of the settings that builds get by name, for those that no service has as its image."""
     built: set[str] = field(default_factory=set)
     """Settings that name what a build makes."""
     partial: set[str] = field(default_factory=set)
@@ -208,7 +213,6 @@ class _Finder:
         self._contexts: list[BuildContext] = []
         self._unread: list[Unread] = []
         self._surveys: dict[str, _Survey] = {}
-        self._takers: dict[tuple[str, str], bool] = {}
         self._groups = Groups(world, path)
 
     def findings(self) -> Findings:
@@ -318,7 +322,7 @@ class _Finder:
             return
         path, name = held
         survey = self._survey(path)
-        owner = survey.first.get(name)
+        owner = survey.first.get(name) or survey.handed_on.get(name)
         if owner is not None and owner != self._path:
             return
         reference = parse_image(setting.value or "")
@@ -404,7 +408,8 @@ class _Finder:
                     made.complete = False
                     continue
                 for unit in world.project(reader):
-                    left -= len(world.reading(unit.path).slots)
+                    reading = world.reading(unit.path)
+                    left -= len(reading.slots) + _HANDED_ON * reading.handed_on
                     if left < 0:
                         made.complete = False
                         return made
@@ -428,9 +433,9 @@ class _Finder:
                     made.built.add(name)
         for shown, whole in self._handed_on(unit):
             if shown.setting is not None and shown.setting[0] == path:
-                if whole:
-                    made.first.setdefault(shown.setting[1], reader)
-                else:
+                # What is whole depends on the file that is looked at; who says it must not.
+                made.handed_on.setdefault(shown.setting[1], reader)
+                if not whole:
                     made.partial.add(shown.setting[1])
 
     def _shared_default(self, shown: _Shown, literal: Literal) -> str | None:
@@ -517,7 +522,9 @@ class _Finder:
 
     def _handed_on(self, unit: Unit) -> Iterator[tuple[_Shown, bool]]:
         """Yield the settings that builds get by name alone, and whether nothing but images is made of each."""
-        for service in self._world.reading(unit.path).services if unit.settings else ():
+        reading = self._world.reading(unit.path)
+        handed_on = reading.handed_on or any(service.extends for service in reading.services)
+        for service in reading.services if unit.settings and handed_on else ():
             builds = self._groups.inherited(unit.path, service.name)
             if service.build is not None and not builds:
                 builds = [(unit.path, service.build)]
@@ -542,10 +549,8 @@ class _Finder:
 
     def _is_image(self, path: str, name: str) -> bool:
         """Return whether a Dockerfile takes an argument for images alone, and whole."""
-        if (path, name) not in self._takers:
-            data = self._world.files.get(path)
-            self._takers[path, name] = data is not None and takes_image(data, name)
-        return self._takers[path, name]
+        data = self._world.files.get(path, b"")
+        return len(data) <= MAX_CACHED and _takes_image(data, name)
 
     def _inline(self, unit: Unit, inline: Inline) -> None:
         replaced = _Replaced(inline.value.text, unit.settings)
@@ -648,6 +653,11 @@ class _Finder:
         known = self._references.get(key)
         if known is None or (known.skip is None and finding.skip is not None):
             self._references[key] = finding
+
+
+@lru_cache(maxsize=4096)
+def _takes_image(data: bytes, name: str) -> bool:
+    return takes_image(data, name)
 
 
 def _shown(world: World, unit: Unit) -> Iterator[_Shown]:

@@ -116,6 +116,8 @@ class Reading:
     """Files of other places that it includes or extends."""
     partial: frozenset[str] = frozenset()
     """Variables that are used in any other way."""
+    handed_on: int = 0
+    """How many build arguments are named without a value."""
     defaults: Defaults = field(default_factory=dict)
     """What images come to where such a variable is not set; empty where that is not told."""
 
@@ -178,6 +180,12 @@ class _Reader:
             includes=tuple(self._includes),
             remotes=tuple(self._remotes.values()),
             partial=frozenset(partial),
+            handed_on=sum(
+                argument.value is None
+                for service in self._services
+                if service.build is not None
+                for argument in service.build.arguments
+            ),
             defaults={name: frozenset(held) for name, held in defaults.items()},
         )
 

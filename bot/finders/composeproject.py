@@ -23,7 +23,7 @@ MAX_SERVICES = 4096
 """Services of several files that are looked at together."""
 MAX_CHAIN = 16
 """Services that extend one another, Dockerfiles that one service may build."""
-MAX_DOUBTFUL = 256
+MAX_DOUBTFUL = 64
 """Files with names of others too; where there are more, each is taken for itself."""
 MAX_SEARCHED = 4 * 1024 * 1024
 """Bytes of all YAML files that are searched for what leads to such a file."""
@@ -104,13 +104,13 @@ def _cached_small(data: bytes) -> Reading:
 
 
 @lru_cache(maxsize=2)
-def _named(names: tuple[str, ...]) -> tuple[tuple[str, ...], Mapping[str, tuple[str, ...]]]:
-    """Return the paths that could be compose files: all of them in order, and by folder."""
+def _named(names: tuple[str, ...]) -> tuple[tuple[str, ...], Mapping[str, tuple[str, ...]], int]:
+    """Return the paths that could be compose files in order, the same by folder, and how many are doubtful."""
     made: dict[str, list[str]] = {}
     every = tuple(path for path in sorted(names) if is_compose(path, b""))
     for path in every:
         made.setdefault(folder_of(path), []).append(path)
-    return every, {folder: tuple(held) for folder, held in made.items()}
+    return every, {folder: tuple(held) for folder, held in made.items()}, sum(map(is_doubtful, every))
 
 
 def folder_of(path: str) -> str:
@@ -186,8 +186,7 @@ class World:
         return self.claimed(path) and not self._led_to[path]
 
     def _is_led_to(self, path: str) -> bool:
-        doubtful = sum(is_doubtful(one) for one in self._named[0])
-        if doubtful > MAX_DOUBTFUL:
+        if self._named[2] > MAX_DOUBTFUL:
             return False
         if sum(len(data) for name, data in self.files.items() if name.endswith(_ENDINGS)) > MAX_SEARCHED:
             return False
