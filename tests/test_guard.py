@@ -52,6 +52,34 @@ def test_golden(case: Path) -> None:
 
 
 ACCEPTED = [
+    *(
+        (f"- uses: a/b@{OTHER} # {old}", f"- uses: a/b@{COMMIT} # {new}")
+        for old, new in [
+            ("main", "v4"),
+            ("release/v1", "release/v2"),
+            ("cargo-udeps-v0.1.44", "cargo-udeps-v0.1.45"),
+            ("pin@main", "pin@v4"),
+            ("renovate: tag=stable", "renovate: tag=v4"),
+            ("ratchet:a/b@main", "ratchet:a/b@v4"),
+            ("pin v4 (why)", "pin v5 (why)"),
+            ("version: 4", "version: 5"),
+            ("v4 # zizmor: ignore[x]", "v5 # zizmor: ignore[x]"),
+            ("zizmor: ignore[x] # v4", "zizmor: ignore[x] # v5"),
+            ("@v4", "@v5"),
+            ("4.1.0 (latest)", "4.2.0 (latest)"),
+        ]
+    ),
+    ("- uses: a/b@odd # odd", f"- uses: a/b@{COMMIT} # v4"),
+    ("image:\n  # why\n  node:18", f"image:\n  # why\n  node:18@{DIGEST}"),
+    ("uses: >-\n  a/b@v1", f"uses: >-\n  a/b@{COMMIT}"),
+    ("? uses\n: a/b@v1", f"? uses\n: a/b@{COMMIT}"),
+    ("FROM \\\n # why\n  node:18", f"FROM \\\n # why\n  node:18@{DIGEST}"),
+    (
+        "RUN a \\\n  --mount=type=bind,from=node:18 x",
+        f"RUN a \\\n  --mount=type=bind,from=node:18@{DIGEST} x",
+    ),
+    ("export A=node:18", f"export A=node:18@{DIGEST}"),
+    ("services: [\n  node:18,\n  redis:7,\n]", f"services: [\n  node:18,\n  redis:7@{DIGEST},\n]"),
     ("FROM node\n", f"FROM node:latest@{DIGEST}\n"),
     ("FROM node:18\n", f"FROM node:18@{DIGEST}\n"),
     ("FROM node:18", f"FROM node:18@{DIGEST}"),
@@ -108,6 +136,57 @@ ACCEPTED = [
 ]
 
 REFUSED = [
+    # What is no reference, or cannot be told from a word of a command.
+    ("RUN echo hello", f"RUN echo hello:latest@{DIGEST}"),
+    ("RUN echo 'hello'", f"RUN echo 'hello:latest@{DIGEST}'"),
+    ("RUN echo from=hello", f"RUN echo from=hello:latest@{DIGEST}"),
+    ("RUN A=hello make", f"RUN A=hello:latest@{DIGEST} make"),
+    ("RUN echo \\\n  hello", f"RUN echo \\\n  hello:latest@{DIGEST}"),
+    ("RUN echo \\\n\n # why\n  hello", f"RUN echo \\\n\n # why\n  hello:latest@{DIGEST}"),
+    ("RUN <<EOF\nhello\nEOF", f"RUN <<EOF\nhello:latest@{DIGEST}\nEOF"),
+    ('CMD ["node", "a:1"]', f'CMD ["node:latest@{DIGEST}", "a:1"]'),
+    ('ENTRYPOINT ["node"]', f'ENTRYPOINT ["node:latest@{DIGEST}"]'),
+    ("ENV A=node:18", f"ENV A=node:18@{DIGEST}"),
+    ("LABEL a=node:18", f"LABEL a=node:18@{DIGEST}"),
+    ("ONBUILD USER node", f"ONBUILD USER node:latest@{DIGEST}"),
+    ("COPY a:1 /b", f"COPY a:1@{DIGEST} /b"),
+    ("COPY --from=a:1 b /c", f"COPY --from=a:1 b:latest@{DIGEST} /c"),
+    ("FROM node:18 AS base", f"FROM node:18 AS base:latest@{DIGEST}"),
+    ("FROM node:18 AS base", f"FROM node:18 AS:latest@{DIGEST} base"),
+    ("# syntax=a/b:1 and more", f"# syntax=a/b:1 and:latest@{DIGEST} more"),
+    ("    docker run hello", f"    docker run hello:latest@{DIGEST}"),
+    ("run: docker pull a:1", f"run: docker pull a:1@{DIGEST}"),
+    ("- run: make", f"- run: make:latest@{DIGEST}"),
+    ("  - {name: x, run: make}", f"  - {{name: x, run: make:latest@{DIGEST}}}"),
+    ('script: ["make", "node:1"]', f'script: ["make:latest@{DIGEST}", "node:1"]'),
+    ("entrypoint: node", f"entrypoint: node:latest@{DIGEST}"),
+    ("hello", f"hello:latest@{DIGEST}"),
+    ("a: b\nhello", f"a: b\nhello:latest@{DIGEST}"),
+    ("PW=a/b@secret", f"PW=a/b@{COMMIT}"),
+    ("password: a/b@secret", f"password: a/b@{COMMIT}"),
+    ("- run: git push a/b@main", f"- run: git push a/b@{COMMIT}"),
+    ("mail a/b@example", f"mail a/b@{COMMIT}"),
+    ("RUN curl https://h/a/main/x", f"RUN curl https://h/a/{COMMIT}/x"),
+    ("- run: curl https://h/a/main/x", f"- run: curl https://h/a/{COMMIT}/x"),
+    # Words of comments that are no versions.
+    *(
+        (f"- uses: a/b@{OTHER} # {old}", f"- uses: a/b@{COMMIT} # {new}")
+        for old, new in [
+            ("zizmor: ignore[x]", "zizmor: disable[x]"),
+            ("moorline: ignore[x]", "moorline: xgnore[x]"),
+            ("moorline: ignore[v1]", "moorline: ignore[v2]"),
+            ("noqa", "v1"),
+            ("nosec", "main"),
+            ("moorline: ignore[x]", "moorline: v1[x]"),
+            ("zizmor: ignore", "zizmor: v1"),
+            ("todo-1", "v1"),
+            ("check out the code", "check out the v1"),
+            ("main branch of it", "v1 branch of it"),
+            ("word", "v4"),
+            ("v4 then v5", "v6 then v7"),
+            ("v4 # v5", "v5 # v6"),
+        ]
+    ),
     ("FROM node:18", "FROM node:20"),
     ("FROM node:18", "FROM node@" + DIGEST),
     ("FROM node", "FROM node@" + DIGEST),
@@ -292,7 +371,7 @@ IMAGE_CONTEXTS = st.sampled_from(
     ]
 )
 GIT_CONTEXTS = st.sampled_from(
-    ["- uses: {}\n", "- uses: '{}'\r\n", '- uses: "{}"', "  uses: {}  \n", "a: {}"]
+    ["- uses: {}\n", "- uses: '{}'\r\n", '- uses: "{}"', "  uses: {}  \n", "  uses : {}"]
 )
 
 
@@ -416,8 +495,26 @@ def test_any_bytes_are_judged_without_another_error(old: bytes, new: bytes) -> N
         (b"/" * 1_000_000 + b"a", b"/" * 1_000_000 + b"b"),
         (b"a " * 500_000, (COMMIT.encode() + b" # v1 ") * 20_000),
         (b"\n" * 1_000_000 + b"a", b"\n" * 1_000_000 + b"b" * 40),
+        *(
+            (start + b" run: node", start + f" run: node:1@{DIGEST}".encode())
+            for start in (
+                b"[" * 16_000,
+                b"script: [" * 1700,
+                b"&a " * 5000,
+                b"--mount=from=" * 1200,
+                b": # " * 4000,
+            )
+        ),
+        (b"x: [" + b"a=b:1, " * 3000, b"x: [" + f"a=b:1@{DIGEST}, ".encode() * 2999 + b"a=b:2, "),
+        (
+            b"uses: a/b@v1 # " + b"tag v1 " * 2000 + b"x",
+            f"uses: a/b@{COMMIT} # ".encode() + b"tag v1 " * 2000 + b"y",
+        ),
     ],
-    ids=["comment", "closers", "slashes", "comments", "lines"],
+    ids=[
+        *("comment", "closers", "slashes", "comments", "lines", "brackets", "scripts", "anchors", "mounts"),
+        *("remarks", "images", "versions"),
+    ],
 )
 def test_hostile_lines_take_linear_time(old: bytes, new: bytes) -> None:
     start = time.process_time()

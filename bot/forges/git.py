@@ -13,6 +13,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 import urllib3
@@ -397,17 +398,17 @@ class _LocalPlace(_Place):
 
     def holds(self, commit: str, besides: str) -> bool:
         refs = self._repo.refs
-        names = [
-            HEADREF,
-            *(Ref(_BRANCHES.encode() + name) for name in sorted(refs.subkeys(Ref(b"refs/heads/")))),
-        ]
-        tips: list[ObjectID] = []
-        for name in names:
-            # What HEAD stands for may be the very branch.
-            if besides.encode("utf-8") not in refs.follow(name)[0]:
-                tips += [tip for tip in [refs.follow(name)[1]] if tip is not None and tip not in tips]
+        checked_out = (refs.read_ref(HEADREF) or b"").removeprefix(b"ref: ").strip()
+        names = [Ref(_BRANCHES.encode() + name) for name in refs.subkeys(Ref(b"refs/heads/"))]
+        tips: dict[ObjectID, None] = {}
+        for name in sorted(names, key=lambda name: (name != checked_out, name)):
+            chain, tip = refs.follow(name)
+            if tip is not None and besides.encode("utf-8") not in chain:
+                tips[tip] = None
         wanted = ObjectID(commit.encode("ascii"))
-        return wanted in tips or any(can_fast_forward(self._repo, wanted, tip) for tip in tips[:_MOST_TIPS])
+        return wanted in tips or any(
+            can_fast_forward(self._repo, wanted, tip) for tip in islice(tips, _MOST_TIPS)
+        )
 
     def require_free(self, branch: str, base: str) -> None:
         if branch == base or _full(branch) in self._checked_out():

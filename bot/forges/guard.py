@@ -10,6 +10,8 @@ after, line by line and token by token, and knows only the closed grammar of a p
 - the bare value of a `ref:` or `rev:` key replaced by a commit;
 - behind a commit, a plain version comment inserted, or the version in an existing comment replaced.
 
+Each of them only where such a reference can stand, and a version only where one stood.
+
 Moorline's own configuration file travels alone and may hold any plain text.
 """
 
@@ -23,6 +25,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from bot.errors import GuardError
+from bot.forges.guardplaces import REF, SEPARATOR, SYNTAX, USES, Place, comment_start
+from bot.forges.guardremarks import is_in_step
 from bot.model import Edit
 from bot.reference import is_git_ref
 from bot.source import splice
@@ -34,26 +38,22 @@ _MAX_CONFIGURATION = 256 * 1024
 _MAX_PATH = 4096
 _MAX_TOKEN = 4096
 """Longer than any reference, and short enough for every expression below to be quick."""
+_MAX_CHANGES = 1000
+"""Pins on one line."""
 _MAX_COMMENTS = 4
 """Places on one line that are tried as the one where a comment was inserted."""
 
 _VERSION = rb"[A-Za-z0-9][A-Za-z0-9._+/-]{0,99}"
 _COMMIT = rb"(?:[0-9a-f]{64}|[0-9a-f]{40})"
-_SEPARATOR = re.compile(rb"([\s\"'`,;]+)")
 _PINNED = re.compile(rb"@sha256:[0-9a-f]{64}\Z")
 _OLD_DIGEST = re.compile(rb"@(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})\Z")
 _TAG = re.compile(rb":[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")
 _NAME = re.compile(rb"[^\x00-\x20\x7f@]*[A-Za-z0-9}]")
-_PREFIX = re.compile(rb"[^\x00-\x20\x7f@]*/[^\x00-\x20\x7f@]+@")
+_PREFIX = re.compile(rb"[^\x00-\x20\x7f@=]*/[^\x00-\x20\x7f@=]+@")
 _INSERTED = re.compile(rb" # " + _VERSION + rb"(?=\s|\Z)")
 _HELD_COMMIT = re.compile(rb"(?<![0-9a-f:])" + _COMMIT + rb"(?![0-9a-f])")
 _URL_COMMIT = re.compile(rb"(?:https?://|\$)[^\x00-\x20\x7f]*?/(" + _COMMIT + rb")/")
 _AFTER_COMMENT = re.compile(rb"\s*(?:\s#.*)?", re.DOTALL)
-_VERSION_PART = re.compile(rb"[A-Za-z0-9._+/-]*")
-_VERSION_PART_END = re.compile(rb"[A-Za-z0-9._+/-]*\Z")
-_SYNTAX = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:#|//)\s*syntax\s*=", re.IGNORECASE)
-_PROPERTY = re.compile(rb"[&!]")
-_REF_KEY = re.compile(rb"(?:.*[{\[])?re[fv]:", re.DOTALL)
 
 
 def judge(edits: Iterable[Edit], files: Mapping[str, bytes]) -> None:
@@ -165,38 +165,35 @@ class _Line:
 
 
 def _is_pinned_plainly(was: bytes, now: bytes, lines: list[bytes], index: int) -> bool:
-    """Tell whether only tokens changed, each as the grammar allows."""
-    line = _Line(_SEPARATOR.split(was), _SEPARATOR.split(now))
+    """Tell whether only tokens changed, each as the grammar allows and where such a reference can stand."""
+    line = _Line(SEPARATOR.split(was), SEPARATOR.split(now))
     if len(line.was) != len(line.now) or line.was[1::2] != line.now[1::2]:
         return False
-    comment = None if _SYNTAX.match(was) else _comment_start(line.was)
-    for place in range(0, len(line.was), 2):
-        old, new = line.was[place], line.now[place]
+    comment = None if SYNTAX.match(was) else comment_start(line.was)
+    place = Place(line.was, lines, index)
+    remarks = 0
+    if sum(old != new for old, new in zip(line.was, line.now, strict=True)) > _MAX_CHANGES:
+        return False
+    for number in range(0, len(line.was), 2):
+        old, new = line.was[number], line.now[number]
         if old == new:
             continue
         if max(len(old), len(new)) > _MAX_TOKEN:
             return False
-        if comment is not None and place >= comment:
+        if comment is not None and number >= comment:
+            remarks += 1
             pinned = any(_HELD_COMMIT.search(value) for value in line.now[:comment:2])
-            allowed = pinned and _is_version_change(old, new)
+            allowed = pinned and remarks == 1 and is_in_step(line.was, comment, number, new)
         else:
             allowed = (
-                _is_image_pin(old, new)
-                or _is_git_pin(old, new)
-                or _is_url_pin(old, new)
-                or (_is_commit_value(old, new) and _is_ref_value(line.was, place, lines, index))
+                (_is_image_pin(old, new) and place.holds_image(number))
+                or (_is_git_pin(old, new) and place.holds(number, USES))
+                or (_is_url_pin(old, new) and place.holds_value(number))
+                or (_is_commit_value(old, new) and place.holds(number, REF))
             )
         if not allowed:
             return False
     return True
-
-
-def _comment_start(tokens: list[bytes]) -> int | None:
-    """Return the place of the token that begins a comment: `#` at the start or behind white space."""
-    for place in range(0, len(tokens), 2):
-        if tokens[place].startswith(b"#") and (place == 0 or tokens[place - 1][-1:].isspace()):
-            return place
-    return None
 
 
 def _is_image_pin(old: bytes, new: bytes) -> bool:
@@ -258,37 +255,6 @@ def _is_ref_change(old: bytes, new: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return re.fullmatch(_COMMIT, new) is not None and (is_git_ref(ref) or ref == "~latest")
-
-
-def _is_ref_value(tokens: list[bytes], place: int, lines: list[bytes], index: int) -> bool:
-    """Tell whether the token is the value of a `ref` or `rev` key, on its line or the one above."""
-    before = [token for token in tokens[:place:2] if token and not _PROPERTY.match(token)]
-    while not before and index > 0:
-        index -= 1
-        above = _SEPARATOR.split(lines[index])
-        comment = _comment_start(above)
-        before = [token for token in above[:comment:2] if token and not _PROPERTY.match(token)]
-    if not before:
-        return False
-    if before[-1] == b":":
-        return before[-2:-1] != [] and _REF_KEY.fullmatch(before[-2] + b":") is not None
-    return _REF_KEY.fullmatch(before[-1]) is not None
-
-
-def _is_version_change(old: bytes, new: bytes) -> bool:
-    """Tell whether the tokens differ by one whole version, the text around it kept."""
-    limit = min(len(old), len(new))
-    start = 0
-    while start < limit and old[start] == new[start]:
-        start += 1
-    end = 0
-    while end < limit - start and old[-1 - end] == new[-1 - end]:
-        end += 1
-    begins = _VERSION_PART_END.search(old[:start])
-    ends = _VERSION_PART.match(old[len(old) - end :])
-    left = begins.start() if begins else start
-    right = end - (ends.end() if ends else 0)
-    return all(re.fullmatch(_VERSION, token[left : len(token) - right]) is not None for token in (old, new))
 
 
 def _tail(old: bytes, new: bytes) -> bytes | None:
