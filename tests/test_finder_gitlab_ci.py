@@ -601,3 +601,19 @@ def test_the_search_for_cycles_goes_on_after_a_file() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_what_a_file_needs_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def counting(source: Source) -> gitlab_facts.Facts:
+        read.append(source.path)
+        return gitlab_facts.facts(source)
+
+    monkeypatch.setattr(gitlab_ci, "facts", counting)
+    monkeypatch.setattr(gitlab_ci, "_needed", {})
+    monkeypatch.setattr(gitlab_ci, "_MAX_NEEDED", 1)
+    for name in (NAME, NAME, "x.gitlab-ci.yml", "x.gitlab-ci.yml"):
+        assert gitlab_ci.needs(Source(name, b"include: a.yml\n")) == ("a.yml",)
+    assert gitlab_ci.needs(Source("x.gitlab-ci.yml", b"include: b.yml\n")) == ("b.yml",)
+    assert read == [NAME, "x.gitlab-ci.yml", "x.gitlab-ci.yml"]

@@ -123,10 +123,26 @@ def _has_job(head: bytes, wanted: re.Pattern[bytes]) -> bool:
     return False
 
 
+_MAX_NEEDED = 2000
+_needed: dict[tuple[str, int, int], tuple[str, ...]] = {}
+"""What files need, by path and content, as Python's keyed hash tells it: a run asks several times."""
+
+
 def needs(source: Source) -> tuple[str, ...]:
     """Return the files that the pipeline includes locally, from the root and from folders above it."""
     if b"include" not in source.data:
         return ()
+    key = (source.path, len(source.data), hash(source.data))
+    made = _needed.get(key)  # threads share it: asked once
+    if made is None:
+        made = _needs(source)
+        if len(_needed) >= _MAX_NEEDED:
+            _needed.clear()
+        _needed[key] = made
+    return made
+
+
+def _needs(source: Source) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for written in facts(source).locals[:MAX_FILES]:
         if "*" in written:
