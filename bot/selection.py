@@ -36,7 +36,19 @@ LEFT_OUT = frozenset(
         *("vendor", "node_modules", "bower_components", "jspm_packages", "third_party", "third-party"),
         *("Godeps", "Pods", "Carthage", "site-packages"),
         # made by tools: what they make next overwrites the pin
-        *(".git", ".hg", ".svn", ".venv", "venv", ".tox", ".nox", ".bundle", ".yarn", ".pnpm-store"),
+        *(
+            "__pycache__",
+            ".git",
+            ".hg",
+            ".svn",
+            ".venv",
+            "venv",
+            ".tox",
+            ".nox",
+            ".bundle",
+            ".yarn",
+            ".pnpm-store",
+        ),
         *(".terraform", ".terragrunt-cache"),
         # read by tests, which compare them letter by letter
         *("testdata", "test-fixtures", "test_fixtures", "fixtures", "__fixtures__", "__snapshots__"),

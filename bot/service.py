@@ -16,12 +16,13 @@ from urllib.parse import urlsplit
 import structlog
 
 from bot import logs, wiring
+from bot.errors import ConfigurationError
 from bot.jobs.base import Pace, Work
 from bot.model import Job
 from bot.pipeline import Ground, Services
 from bot.runs import Runs
 from bot.service_settings import Settings
-from bot.settings import Lookups, variables
+from bot.settings import Lookups, unknown, variables
 from bot.store.sql import Store
 from webhooks import create_app
 from webhooks.server import serve as serve_http
@@ -70,7 +71,14 @@ def _read(file: Path | None) -> tuple[Settings, Lookups]:
     password = urlsplit(settings.database_url.get_secret_value()).password
     secrets += [password] if password else []
     logs.configure(settings.log_format, secrets=secrets)
-    return settings, Lookups.from_environ(said)
+    for sentence in unknown(os.environ):
+        _log.warning(sentence)
+    lookups = Lookups.from_environ(said)
+    wiring.policy(lookups)  # a broken one is said at the start, not at the first push
+    for root in settings.git_roots:
+        if not Path(root).is_dir():
+            raise ConfigurationError(f"there is no folder {root}", key="MOORLINE_GIT_ROOTS")
+    return settings, lookups
 
 
 @contextmanager

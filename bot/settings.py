@@ -45,6 +45,8 @@ KNOWN = frozenset(
 )
 """Every variable that means something: a file that sets another one is wrong, not ignored."""
 
+_FOREIGN = frozenset({"MOORLINE_GOLDEN", "MOORLINE_TEST_REQUIRE_SERVERS"})
+"""What the project's own tests are told."""
 _PORTS = {"http": 80, "https": 443}
 _LARGEST_FILE = 1024 * 1024
 
@@ -92,6 +94,12 @@ class Lookups:
             gitlab_host=_host(environ, "MOORLINE_GITLAB_URL", "gitlab.com"),
             docker_config=Path(folder) / "config.json" if folder else None,
         )
+
+
+def unknown(environ: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each `MOORLINE_*` variable that means nothing: most are misspelt."""
+    names = sorted(name for name in environ if name.startswith(PREFIX) and name not in KNOWN | _FOREIGN)
+    return [f"{name} is not a setting; the nearest is {_nearest(name)}." for name in names]
 
 
 def variables(environ: Mapping[str, str], file: Path | None = None) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ from bot.errors import ConfigurationError
 from bot.forges.directory import Directory
 from bot.model import Job, Trigger
 from bot.output import table
-from bot.settings import Lookups
+from bot.settings import Lookups, unknown
 
 
 def test_the_server_s_policy_is_a_floor(tmp_path: Path) -> None:
@@ -34,3 +34,8 @@ def test_the_server_s_policy_is_a_floor(tmp_path: Path) -> None:
 def test_a_policy_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"MOORLINE_POLICY.*cannot be read"):
         wiring.policy(Lookups.from_environ({"MOORLINE_POLICY": str(tmp_path / "none.yml")}))
+
+
+def test_a_misspelt_variable_is_named_with_the_nearest_one() -> None:
+    said = unknown({"MOORLINE_REGISTRY_MIRROR": "x", "MOORLINE_POLICY": "y", "OTHER": "z"})
+    assert said == ["MOORLINE_REGISTRY_MIRROR is not a setting; the nearest is MOORLINE_REGISTRY_MIRRORS."]

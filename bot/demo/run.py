@@ -42,7 +42,7 @@ def demo() -> int:
     """Run the demo once and return the exit code."""
     began = time.monotonic()
     with _running(None, 0) as run:
-        run.tell()
+        run.tell(whole=True)
     if run.stop.is_set() and not run.told:
         return 130
     _say(f"\nThat took {time.monotonic() - began:.1f} seconds and left nothing behind.")
@@ -53,7 +53,7 @@ def demo() -> int:
 def serve(host: str | None, port: int | None) -> int:
     """Run the demo, leave it on the page until told to stop, and return the exit code."""
     with _running(host, port) as run:
-        run.tell()
+        run.tell(whole=False)
         if run.told:
             _say(f"\nLook at it on {run.url} until you press Ctrl-C.")
             run.stop.wait()
@@ -97,8 +97,8 @@ class _Run:
     stop: threading.Event
     told: bool = False
 
-    def tell(self) -> None:
-        """Push, wait, and print what comes of it."""
+    def tell(self, *, whole: bool) -> None:
+        """Push, wait, and print what comes of it; without `whole` the page has the proposal's text."""
         _say("Moorline: a push becomes a proposal. All of this happens on this machine, offline.\n")
         _step(1, "A registry and two git hosts", f"{self.hosts.url} in this process, with made-up content")
         _step(
@@ -123,7 +123,7 @@ class _Run:
         made = self.service.store.proposals.recent(1)
         if not made or not made[0].commits:
             raise MoorlineError("The demo's run made no proposal.", advice="Please report this.")
-        self._show(made[0])
+        self._show(made[0], whole=whole)
         self.told = True
 
     def _push(self) -> int:
@@ -148,14 +148,20 @@ class _Run:
         with opener.open(request, timeout=_PATIENCE) as answer:
             return int(answer.status)
 
-    def _show(self, stored: StoredProposal) -> None:
+    def _show(self, stored: StoredProposal, *, whole: bool) -> None:
         made = stored.proposal
         _step(5, "The branch", f"{made.branch} at {stored.commits[0][:12]}")
         _step(6, "The proposal", made.title)
         _say("")
         _show_diff(stored.diff)
-        _say("\nWhat the reviewer reads:\n")
-        for line in made.body.splitlines():
+        lines = made.body.splitlines()
+        if whole:
+            _say("\nWhat the reviewer reads:\n")
+        else:
+            start, end = _section(lines, "### Held back")
+            lines = lines[start:end]
+            _say("")
+        for line in lines:
             _say(f"  {visible(line.replace(WORD_JOINER, ''), 2000)}".rstrip())
 
 
@@ -234,6 +240,17 @@ def _step(number: int, what: str, detail: str) -> None:
 
 
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+
+
+def _section(lines: list[str], heading: str) -> tuple[int, int]:
+    """Return where a section of the proposal's text begins and ends."""
+    starts = [number for number, line in enumerate(lines) if line.startswith(heading)]
+    if not starts:
+        return 0, 0
+    ends = [
+        number for number in range(starts[0], len(lines)) if lines[number].startswith(("<details>", "---"))
+    ]
+    return starts[0], ends[0] if ends else len(lines)
 
 
 def _show_diff(diff: str) -> None:
