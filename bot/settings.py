@@ -45,8 +45,6 @@ KNOWN = frozenset(
 )
 """Every variable that means something: a file that sets another one is wrong, not ignored."""
 
-_FOREIGN = frozenset({"MOORLINE_GOLDEN", "MOORLINE_TEST_REQUIRE_SERVERS"})
-"""What the project's own tests are told."""
 _PORTS = {"http": 80, "https": 443}
 _LARGEST_FILE = 1024 * 1024
 
@@ -98,7 +96,7 @@ class Lookups:
 
 def unknown(environ: Mapping[str, str]) -> list[str]:
     """Return a sentence for each `MOORLINE_*` variable that means nothing: most are misspelt."""
-    names = sorted(name for name in environ if name.startswith(PREFIX) and name not in KNOWN | _FOREIGN)
+    names = sorted(name for name in environ if name.startswith(PREFIX) and name not in KNOWN)
     return [f"{name} is not a setting; the nearest is {_nearest(name)}." for name in names]
 
 

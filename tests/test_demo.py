@@ -188,6 +188,7 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path, clean: dict[str, str]) -> 
 
 def test_a_configured_forge_is_the_real_thing(tmp_path: Path) -> None:
     """With a forge configured the same command serves for real."""
+    (tmp_path / "git").mkdir()
     with site(tmp_path, {}) as made:
         process = made.start("serve", "--demo", "--port", "0")
         assert "Nothing has been proposed yet" in made.get("/")
