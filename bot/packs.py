@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from mmap import mmap
 
 _KINDS = {1: b"commit", 2: b"tree", 3: b"blob", 4: b"tag"}
-_BLOB, _OFFSET_DELTA, _REFERENCE_DELTA = 3, 6, 7
+_OFFSET_DELTA, _REFERENCE_DELTA = 6, 7
 _MAX_OBJECTS = 250_000
 _HEADER = 12
+_FARTHEST = 2**48
 _WINDOW = 65536
 _PIECE = 1024 * 1024
 
@@ -25,11 +26,24 @@ class OversizedError(PackError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
-    kind: int
-    data: bytes
+class Head:
+    """What an entry of a pack says of itself."""
+
+    kind: bytes | None
+    """None for a delta."""
+    size: int
+    """Bytes of the content, or of the delta, unfolded."""
     base: int | bytes | None
     """Offset or id of what a delta builds on."""
+    begin: int
+    """Where its compressed bytes are."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    kind: bytes | None
+    data: bytes
+    base: int | bytes | None
 
 
 def read_pack(
@@ -67,17 +81,9 @@ def _entries(
     position, total, passed_over = _HEADER, 0, 0
     for _ in range(count):
         start = position
-        kind, size, position = _head(body, position)
-        base: int | bytes | None = None
-        if kind == _OFFSET_DELTA:
-            back, position = _offset(body, position)
-            base = start - back
-        elif kind == _REFERENCE_DELTA:
-            base = bytes(body[position : position + id_size])
-            position += id_size
-        elif kind not in _KINDS:
-            raise PackError("an object of no known kind")
-        if largest is not None and kind == _BLOB and size > largest:
+        head = entry_at(body, start, id_size)
+        kind, size, position = head.kind, head.size, head.begin
+        if largest is not None and kind == b"blob" and size > largest:
             passed_over += size
             if passed_over > 4 * limit:
                 raise OversizedError("its objects are larger than was granted")
@@ -86,9 +92,26 @@ def _entries(
         total += size
         if total > limit:
             raise OversizedError("its objects are larger than was granted")
-        content, position = _inflate(body, position, size)
-        entries[start] = _Entry(kind, content, base)
+        content, position = inflate(body, position, size)
+        entries[start] = _Entry(kind, content, head.base)
     return entries
+
+
+def entry_at(body: memoryview, start: int, id_size: int) -> Head:
+    """Return what the entry that begins at `start` says of itself.  Raises `PackError`.
+
+    A base by offset is counted from where `body` begins, and is negative where it is before that.
+    """
+    kind, size, position = _head(body, start)
+    if kind == _OFFSET_DELTA:
+        back, position = _offset(body, position)
+        return Head(None, size, start - back, position)
+    if kind == _REFERENCE_DELTA:
+        end = position + id_size
+        return Head(None, size, bytes(body[position:end]), end)
+    if kind not in _KINDS:
+        raise PackError("an object of no known kind")
+    return Head(_KINDS[kind], size, None, position)
 
 
 def _head(body: memoryview, position: int) -> tuple[int, int, int]:
@@ -111,7 +134,7 @@ def _offset(body: memoryview, position: int) -> tuple[int, int]:
         position += 1
         byte = _byte(body, position)
         value = ((value + 1) << 7) | (byte & 0x7F)
-        if value > len(body):
+        if value > _FARTHEST:
             raise PackError("an offset before the beginning")
     return value, position + 1
 
@@ -122,7 +145,7 @@ def _byte(body: bytes | memoryview, position: int) -> int:
     return body[position]
 
 
-def _inflate(body: memoryview, position: int, size: int) -> tuple[bytes, int]:
+def inflate(body: memoryview, position: int, size: int) -> tuple[bytes, int]:
     """Return the content that begins at `position` and where it ends, unfolding no more than `size`."""
     pieces: list[bytes] = []
     end = _unfolded(body, position, size, pieces.append)
@@ -165,10 +188,10 @@ def _resolved(
     ready: list[tuple[int, bytes, bytes]] = []
     total = done = 0
     for offset, entry in entries.items():
-        if entry.base is None:
-            ready.append((offset, _KINDS[entry.kind], entry.data))
+        if entry.kind is not None:
+            ready.append((offset, entry.kind, entry.data))
             total += len(entry.data)
-        else:
+        elif entry.base is not None:
             waiting.setdefault(entry.base, []).append(offset)
     while ready:
         offset, kind, content = ready.pop()
