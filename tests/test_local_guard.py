@@ -125,7 +125,7 @@ def test_a_mark_that_the_change_brings_along_does_not_count(
 ) -> None:
     folder = history(
         {"Dockerfile": "FROM node:20\n"},
-        {"Dockerfile": "FROM node:20\nFROM node:24 # x\n# moorline: ignore[trust me]\nFROM node:22\n"},
+        {"Dockerfile": "FROM node:20\nFROM node:24\n# moorline: ignore[trust me]\nFROM node:22\n"},
     )
     assert guard(folder) == 1
     document = json.loads(capsys.readouterr().out)

@@ -11,6 +11,7 @@ import hmac
 import json
 import logging
 import secrets
+import signal
 import sys
 import tempfile
 import threading
@@ -43,6 +44,7 @@ def demo() -> int:
     began = time.monotonic()
     with _running(None, 0) as run:
         run.tell(whole=True)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # everything is done: nothing is left to interrupt
     if run.stop.is_set() and not run.told:
         return 130
     _say(f"\nThat took {time.monotonic() - began:.1f} seconds and left nothing behind.")
@@ -58,6 +60,7 @@ def serve(host: str | None, port: int | None) -> int:
             _say(f"\nLook at it on {run.url} until you press Ctrl-C.")
             run.stop.wait()
         _say("\nStopped.")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     return 0
 
 
@@ -172,9 +175,9 @@ def _running(host: str | None, port: int | None) -> Iterator[_Run]:
     secret = secrets.token_hex(32)
     done = threading.Event()
     with (
+        stopping() as stop,  # outermost: also while everything is taken down again
         tempfile.TemporaryDirectory(prefix="moorline-demo-") as temporary,
         Hosts(sample_images(), sample_repositories()) as hosts,
-        stopping() as stop,
     ):
         folder = Path(temporary) / "parcel.git"
         commit, count = repository.create(folder)
