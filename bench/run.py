@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +33,8 @@ import registry
 
 HERE = Path(__file__).parent
 MOORLINE = str(Path(sys.executable).with_name("moorline"))
-MEBI = 1024 * 1024
+PATIENCE = 120.0
+"""Seconds after which a run is ended: then it shows as failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,17 @@ def run(command: Sequence[str], environ: Mapping[str, str], cwd: Path | None = N
     """Return the figures of one run, from the operating system's own accounting."""
     started = time.perf_counter()
     process = subprocess.Popen(
-        command, env={**os.environ, **environ}, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        env={**os.environ, **environ},
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
+    bound = threading.Timer(PATIENCE, process.kill)
+    bound.start()
     _, status, usage = os.wait4(process.pid, 0)
+    bound.cancel()
     process.returncode = os.waitstatus_to_exitcode(status)
     wall = time.perf_counter() - started
     return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, process.returncode)
@@ -148,7 +158,11 @@ def _renovate(command: str, tree: Path, host: str, pins: Sequence[Run]) -> None:
         file = Path(folder) / "config.json"
         file.write_text(json.dumps(config))
         environ = {"RENOVATE_CONFIG_FILE": str(file), "RENOVATE_BASE_DIR": folder, "LOG_LEVEL": "error"}
-        runs = [run([command], environ, cwd=tree) for _ in range(3)]
+        runs = [run([command], environ, cwd=tree)]
+        runs += [run([command], environ, cwd=tree) for _ in range(2) if not runs[0].code]
+    if any(one.code for one in runs):
+        print(f"renovate did not finish within {PATIENCE:.0f} s, or failed: no comparison")
+        return
     show("renovate, lookup only", runs, str(counts(host)))
     walls = statistics.median(one.wall for one in runs) / median(pins).wall
     cpus = statistics.median(one.cpu for one in runs) / median(pins).cpu
