@@ -80,8 +80,8 @@ class Registry:
         if path in self._lists:
             self._counts["tag list"] += 1
             body = json.dumps({"name": path.split("/")[2], "tags": self._lists[path]}).encode()
-            head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-            return head.encode() + body
+            form = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
+            return form.format(len(body)).encode() + body
         kind = "by digest" if "/sha256:" in path else "by tag"
         self._counts[f"{method} {kind}" if "/manifests/" in path else "other"] += 1
         digest = self._tags.get(path)
