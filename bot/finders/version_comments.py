@@ -22,7 +22,8 @@ MAX_COMMENT = 400
 _REF = r"[A-Za-z0-9][A-Za-z0-9._+/-]{0,99}"
 _NUMBERS = r"[0-9]{1,10}(?:\.[0-9]{1,10}){0,5}(?:[-+._][A-Za-z0-9][A-Za-z0-9.+_-]{0,60})?"
 _VERSION = rf"[vV]?{_NUMBERS}"
-_SEGMENT = re.compile(r"(?:^|(?<=\s))#+")
+_SEGMENT = re.compile(r"^#+|(?<=\s)#+(?=\s)")
+"""Where a comment begins, and where another does within it; `#12` in its middle is an issue's number."""
 _PLAIN = re.compile(rf"(?P<version>{_VERSION})(?:\s{{0,9}}\([^\s()]{{1,40}}\))?\s*")
 """`v4.2.1`, `4`, `v4.2.1 (latest)`."""
 _TOOLS = (
