@@ -535,3 +535,14 @@ def test_golden_cases_exist() -> None:
     names = {case.parent.name for case in goldens.cases("guard")}
     assert names == {"accepted", "refused"}
     assert all(json.loads((case / "verdict.json").read_bytes()) for case in goldens.cases("guard"))
+
+
+@pytest.mark.parametrize("number", ["12", "4.1"])
+def test_an_issue_s_number_in_a_comment_does_not_change(number: str) -> None:
+    commit = "a" * 40
+    old = f"      - uses: actions/checkout@v4 # see #{number}\n".encode()
+    new = f"      - uses: actions/checkout@{commit} # see #v4.3.1\n".encode()
+    with pytest.raises(GuardError):
+        guard.compare({".github/workflows/a.yml": (old, new)})
+    kept = f"      - uses: actions/checkout@{commit} # v4.3.1 # see #{number}\n".encode()
+    guard.compare({".github/workflows/a.yml": (old, kept)})

@@ -11,6 +11,8 @@ _NUMBERED = re.compile(rb"[vV]?[0-9][A-Za-z0-9._+/-]*")
 _BEYOND_DOUBT = re.compile(rb"[vV][0-9][A-Za-z0-9._+/-]*|[0-9]+\.[0-9][A-Za-z0-9._+/-]*")
 _WORD = rb"(?:tag|pin(?:ned)?(?: to| at)?|ver(?:sion)?|release|ref|branch)"
 _BOUND = re.compile(rb"(?:.*[\s#@=:(])?", re.DOTALL)
+_ISSUE = re.compile(rb"\s*#.*[^#]#+", re.DOTALL)
+"""What ends in a hash within a comment: an issue's number follows."""
 _END = re.compile(rb"[\s,;()]|\Z")
 _NAMED = re.compile(
     rb"(?:.*\s)?(?:ratchet:)?[A-Za-z0-9_.-]+/[A-Za-z0-9_./-]+@|(?:.*\s)?(?:" + _WORD + rb"\s?[=@]|@)\s?",
@@ -36,7 +38,10 @@ def is_in_step(tokens: list[bytes], comment: int, number: int, new: bytes) -> bo
     was, now = old[left : len(old) - right], new[left : len(new) - right]
     if not _VERSION.fullmatch(was) or not _VERSION.fullmatch(now) or _DIRECTIVE.search(was):
         return False
-    head = (b"".join(tokens[comment:number]) + old[:left]).rpartition(b"#")[2]
+    before = b"".join(tokens[comment:number]) + old[:left]
+    if _ISSUE.fullmatch(before):
+        return False
+    head = before.rpartition(b"#")[2]
     behind = old[len(old) - right :] + b"".join(tokens[number + 1 :])
     if not _END.match(behind) or not _BOUND.fullmatch(b"#" + head):
         return False
