@@ -945,6 +945,7 @@ def test_the_guarded_pool_lets_a_large_pack_through(
 
 
 def test_requests_end_in_time(tmp_path: Path) -> None:
+    require_git()
     timeouts: list[urllib3.Timeout] = []
 
     class Watched(urllib3.PoolManager):
