@@ -125,7 +125,7 @@ def _pointed(files: Mapping[str, bytes]) -> _Pointed:
                 return made
             try:
                 found = pointer.dockerfiles(Source(path, data), files)
-            except Exception as error:  # noqa: BLE001 - as below
+            except Exception as error:  # noqa: BLE001 - a defect costs its one file; the others must go on
                 made.trouble.append((path, name, _defect(path, error)))
                 continue
             unusual = [one for one in found if one not in made.paths and not claims(one, b"")]

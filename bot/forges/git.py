@@ -11,6 +11,7 @@ import re
 import struct
 import time
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -289,26 +290,26 @@ class GitForge:
         return found, path.relative_to(found).as_posix()
 
 
-class _Place:
+class _Place(ABC):
     """One opened repository."""
 
     prefix = ""
 
+    @abstractmethod
     def default(self) -> str:
         """Return the short name of the branch that HEAD names."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ref(self, name: str) -> str | None:
         """Return the commit of a full ref name, None where it does not exist."""
-        raise NotImplementedError
 
+    @abstractmethod
     def commit(self, identity: str) -> Commit:
         """Return a commit by its full id."""
-        raise NotImplementedError
 
+    @abstractmethod
     def trees(self, commit: str) -> Trees:
         """Return the tree of a commit."""
-        raise NotImplementedError
 
     def revision(self, text: str) -> str:
         """Return the commit that a revision names."""
@@ -318,9 +319,9 @@ class _Place:
         """Return the common ancestor of two revisions."""
         raise ForgeError(f"{one[:100]!a} and {other[:100]!a} can be compared in a local repository only.")
 
+    @abstractmethod
     def holds(self, commit: str, besides: str) -> bool:
         """Return whether a branch other than the full name `besides` is known to hold a commit."""
-        raise NotImplementedError
 
     def require_free(self, branch: str, base: str) -> None:
         """Return where a branch may be moved by us.  Raises `ForgeError`."""
@@ -330,6 +331,7 @@ class _Place:
                 advice="Choose another branch name.",
             )
 
+    @abstractmethod
     def move(
         self,
         name: str,
@@ -342,7 +344,6 @@ class _Place:
 
         Raises `SupersededError` where it is not at `expected`.
         """
-        raise NotImplementedError
 
 
 class _LocalPlace(_Place):
