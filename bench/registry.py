@@ -60,8 +60,8 @@ class Registry:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
+            while (first := await reader.readexactly(1)).isalpha():  # TLS: no request, nothing to wait for
+                head = first + await reader.readuntil(b"\r\n\r\n")
                 method, path, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
                 if self._delay and path != "/_counts":
                     await asyncio.sleep(self._delay)

@@ -47,17 +47,20 @@ class Run:
     code: int
 
 
-def run(command: Sequence[str], environ: Mapping[str, str], cwd: Path | None = None) -> Run:
+def run(
+    command: Sequence[str], environ: Mapping[str, str], cwd: Path | None = None, log: Path | None = None
+) -> Run:
     """Return the figures of one run, from the operating system's own accounting."""
     started = time.perf_counter()
-    process = subprocess.Popen(
-        command,
-        env={**os.environ, **environ},
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with open(log or os.devnull, "wb") as output:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **environ},
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
     bound = threading.Timer(PATIENCE, process.kill)
     bound.start()
     _, status, usage = os.wait4(process.pid, 0)
@@ -140,10 +143,11 @@ def look_ups(root: Path, delay: float, rounds: int, renovate: str | None) -> Non
         ratio = statistics.median(ours.wall / theirs.wall for ours, theirs in zip(pins, floors, strict=True))
         print(f"pin / floor, pair by pair: {ratio:.2f}")
         if renovate:
-            _renovate(renovate, tree, host, pins)
+            beside_renovate(renovate, tree, host, truth.floating, rounds)
 
 
-def _renovate(command: str, tree: Path, host: str, pins: Sequence[Run]) -> None:
+def beside_renovate(command: str, tree: Path, host: str, floating: int, rounds: int) -> None:
+    """Measure Renovate's look-up of the same tree in turn with `pin`, each run with nothing cached."""
     config = {
         "platform": "local",
         "dryRun": "lookup",
@@ -152,21 +156,46 @@ def _renovate(command: str, tree: Path, host: str, pins: Sequence[Run]) -> None:
         "requireConfig": "optional",
         "enabledManagers": ["dockerfile", "docker-compose", "gitlabci", "github-actions"],
         "ignorePaths": [],
-        "hostRules": [{"matchHost": f"http://{host}", "insecureRegistry": True}],
+        # Renovate takes each registry for https until a rule for that very address says otherwise
+        "hostRules": [{"matchHost": f"https://{host}", "insecureRegistry": True}],
+        "reportType": "file",
     }
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "config.json"
-        file.write_text(json.dumps(config))
-        environ = {"RENOVATE_CONFIG_FILE": str(file), "RENOVATE_BASE_DIR": folder, "LOG_LEVEL": "error"}
-        runs = [run([command], environ, cwd=tree)]
-        runs += [run([command], environ, cwd=tree) for _ in range(2) if not runs[0].code]
-    if any(one.code for one in runs):
-        print(f"renovate did not finish within {PATIENCE:.0f} s, or failed: no comparison")
-        return
-    show("renovate, lookup only", runs, str(counts(host)))
-    walls = statistics.median(one.wall for one in runs) / median(pins).wall
-    cpus = statistics.median(one.cpu for one in runs) / median(pins).cpu
-    print(f"renovate / moorline pin: wall {walls:.1f}, cpu {cpus:.1f}")
+    ours, theirs = [], []
+    asked: dict[str, int] = {}
+    found = 0
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory(prefix="moorline-bench-renovate-") as folder:
+            file, report, log = (Path(folder) / name for name in ("config.json", "report.json", "log.txt"))
+            file.write_text(json.dumps({**config, "reportPath": str(report)}))
+            environ = {"RENOVATE_CONFIG_FILE": str(file), "RENOVATE_BASE_DIR": folder, "LOG_LEVEL": "warn"}
+            ours.append(run([MOORLINE, "pin", str(tree)], {"MOORLINE_EGRESS_ALLOW": f"http://{host}"}))
+            counts(host)
+            theirs.append(run([command], environ, tree, log))
+            asked = counts(host)
+            if theirs[-1].code or ours[-1].code:
+                print(f"renovate failed, or did not finish within {PATIENCE:.0f} s: no comparison")
+                print(log.read_text(errors="replace")[-2000:])
+                return
+            found = _proposed(report)
+    requests = ", ".join(f"{count} {what}" for what, count in sorted(asked.items()))
+    show("renovate, lookup only", theirs, f"{found} of {floating} to pin; {requests}")
+    show("moorline pin, in turn with it", ours)
+    pairs = list(zip(ours, theirs, strict=True))
+    walls = statistics.median(other.wall / own.wall for own, other in pairs)
+    cpus = statistics.median(other.cpu / own.cpu for own, other in pairs)
+    print(f"renovate / moorline pin, pair by pair: wall {walls:.1f}, cpu {cpus:.1f}", flush=True)
+
+
+def _proposed(report: Path) -> int:
+    """Return how many references Renovate's report would pin."""
+    [held] = json.loads(report.read_text())["repositories"].values()
+    return sum(
+        update["updateType"] == "pinDigest"
+        for files in held["packageFiles"].values()
+        for file in files
+        for dependency in file["deps"]
+        for update in dependency.get("updates", ())
+    )
 
 
 def start_up(rounds: int) -> None:
