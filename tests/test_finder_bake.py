@@ -144,8 +144,9 @@ def test_variables_that_stand_for_themselves() -> None:
     assert [one.name for one in found.built] == ["x/${A}"]
 
 
-def test_a_file_without_targets_is_not_read() -> None:
-    assert find("x = [") == Findings()
+def test_a_broken_file_is_told_without_targets() -> None:
+    assert [(one.line, one.detail) for one in find("x = 1\ny = [").unread] == [(2, "a `]` is missing")]
+    assert find('x = ["{% y %}"') == find("x = 1") == Findings()
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

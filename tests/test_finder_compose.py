@@ -533,9 +533,23 @@ def test_a_file_that_cannot_be_read_is_told_with_its_line() -> None:
     assert (other.reason, other.line) == (UnreadReason.NOT_UTF8, 2)
 
 
-def test_a_file_without_the_words_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(composefile, "compose", None)
+def test_a_file_without_the_words_is_not_walked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(composefile, "_Reader", None)
     assert find({"compose.yml": b"web:\n  command: x:1\n"})["compose.yml"] == Findings()
+
+
+def test_a_broken_file_is_told_without_the_words() -> None:
+    one, *others = find({"compose.yml": b"web:\n  command: [\n"})["compose.yml"].unread
+    assert (one.path, one.reason, one.line) == ("compose.yml", UnreadReason.UNPARSABLE, 3)
+    assert not others
+
+
+def test_other_tools_stacks_and_templates_are_not_told_without_the_words() -> None:
+    long = b"Resources: [\n" + b"# AWS\n" * 1000
+    assert find({"app-stack.yml": long})["app-stack.yml"] == Findings()
+    assert find({"app-stack.yml": long + b"# services"})["app-stack.yml"].unread
+    for path, data in (("compose.yml", b"{% if x %}\na: [\n"), ("compose.yml.j2", b"a: [\n")):
+        assert find({path: data})[path] == Findings()
 
 
 @pytest.mark.parametrize(

@@ -89,9 +89,20 @@ def test_needs_nothing() -> None:
     assert FINDER.needs(Source(PATH, b"jobs: [")) == ()
 
 
-def test_workflow_without_a_telling_word_is_not_parsed() -> None:
-    assert find("jobs: [\n") == Findings()
-    assert find("jobs: [uses\n").unread[0].line == 2
+def test_workflow_without_a_telling_word_is_not_walked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(github_actions, "_TABLE", None)
+    assert find("jobs: {a: {runs-on: x}}\n") == Findings()
+
+
+@pytest.mark.parametrize("text", ["jobs: [\n", "jobs: [uses\n", "jobs: [ # ${{ github.ref }}\n"])
+def test_broken_workflow_is_told_with_or_without_a_telling_word(text: str) -> None:
+    assert find(text).unread[0].line == 2
+
+
+@pytest.mark.parametrize("text", ["{{- if .x }}\njobs: [\n", "jobs: [\n  - {% x %}\n", "a: {{ b }} c\n"])
+def test_template_without_a_telling_word_is_not_told(text: str) -> None:
+    assert find(text) == Findings()
+    assert find(text + "# uses").unread
 
 
 @pytest.mark.parametrize(

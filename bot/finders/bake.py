@@ -18,6 +18,7 @@ from itertools import chain, islice
 from typing import TypeVar
 
 from bot import dockerfile, hcl
+from bot.finders import templated
 from bot.finders.passed import takes_image
 from bot.finders.yaml import shown
 from bot.hcl import Block, Document, Hole, Items, Literal, Name, Null, Other, Table, Template, Value
@@ -116,17 +117,20 @@ def dockerfiles(source: Source, files: Mapping[str, bytes]) -> tuple[str, ...]:
 
 def find(source: Source, files: Mapping[str, bytes]) -> Findings:
     """Return what bake builds and passes because of this file, and the images in it."""
-    if b"target" not in source.data and b"variable" not in source.data:
-        return Findings()
+    may_tell = b"target" in source.data or b"variable" in source.data
     try:
         read = _reading(source.path, source.data)
-    except UnicodeDecodeError:
-        return Findings(unread=(Unread(path=source.path, reason=UnreadReason.NOT_UTF8),))
+    except UnicodeDecodeError as error:
+        line = source.line_at(len(source.data) - len(error.object) + error.start)
+        trouble = Unread(path=source.path, reason=UnreadReason.NOT_UTF8, detail="not UTF-8", line=line)
+        return Findings(unread=(trouble,))
     unread: tuple[Unread, ...] = ()
     if read.document.trouble is not None:
         at, why = read.document.trouble
         line = source.line_at(read.text.offset(min(at, len(read.text.text))))
         unread = (Unread(path=source.path, reason=UnreadReason.UNPARSABLE, detail=why, line=line),)
+    if not may_tell:
+        return Findings(unread=() if templated.is_template(source.path, source.data) else unread)
     held = files if files.get(source.path) is source.data else {**files, source.path: source.data}
     project = _Project(source.path, held)
     if source.path in project.cut:

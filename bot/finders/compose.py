@@ -24,6 +24,7 @@ from bot.finders.composefile import (
     Service,
     Slot,
     Value,
+    may_tell,
 )
 from bot.finders.composeproject import (
     FOLDERS,
@@ -139,6 +140,8 @@ def needs(source: Source) -> tuple[str, ...]:
 
 def find(source: Source, files: Mapping[str, bytes]) -> Findings:
     """Return what compose would run, build and fetch because of this file."""
+    if is_stack(source.path) and not may_tell(source.data):
+        return Findings()  # other tools have stacks, too: broken or not, nothing here is compose's
     reading = cached(source.data)
     if reading is EMPTY:
         return Findings()
@@ -243,7 +246,9 @@ class _Finder:
             self._unread.append(Unread(path=unit.path, reason=UnreadReason.TOO_LARGE, detail=detail))
         reading = self._world.reading(unit.path)
         if reading.trouble is not None:
-            self._unread.append(unread(self._source(unit.path), reading.trouble))
+            source = self._source(unit.path)
+            if may_tell(source.data) or not templated.is_template(source.path, source.data):
+                self._unread.append(unread(source, reading.trouble))
         for remote in reading.remotes:
             self._add(self._remote(unit, remote))
         for inline in reading.inlines:

@@ -130,12 +130,15 @@ _FIRST = frozenset({"image", "build", "extends"})
 
 def read(source: Source) -> Reading:
     """Return what a file says; never raises, on any bytes."""
-    if not any(word in source.data for word in _WORDS):
-        return EMPTY
     tree = compose(source)
     if isinstance(tree, Unparsable):
         return Reading(trouble=tree)
-    return _Reader(tree).reading()
+    return _Reader(tree).reading() if may_tell(source.data) else EMPTY
+
+
+def may_tell(data: bytes) -> bool:
+    """Return False where the bytes alone show that there is nothing to find."""
+    return any(word in data for word in _WORDS)
 
 
 def is_remote(path: str) -> bool:

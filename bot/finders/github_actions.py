@@ -123,12 +123,13 @@ def needs(source: Source) -> tuple[str, ...]:
 
 def find(source: Source, files: Files[str, bytes]) -> Findings:
     """Return the actions, workflows and images that a file runs, and what it builds."""
-    data = source.data
-    if not any(word in data for word in _WORDS) and b"\0" not in data:
-        return Findings()
+    may_tell = any(word in source.data for word in _WORDS)
     tree = compose(source)
     if isinstance(tree, Unparsable):
-        return Findings(unread=(unread(source, tree),) if _is_ours(source, tree) else ())
+        told = _is_ours(source, tree) and (may_tell or not templated.is_template(source.path, source.data))
+        return Findings(unread=(unread(source, tree),) if told else ())
+    if not may_tell:
+        return Findings()
     if not f"/{source.path}".rpartition("/")[0].endswith(_FOLDERS) and not any(
         isinstance(get(document, "runs"), Mapping) for document in tree.documents
     ):

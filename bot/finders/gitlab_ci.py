@@ -21,8 +21,10 @@ from bot.finders.gitlab_includes import wildcards
 from bot.finders.gitlab_link import link
 from bot.finders.gitlab_pointers import MAX_NESTING, Request
 from bot.finders.gitlab_text import PREDEFINED
+from bot.finders.yaml import unread
 from bot.model import Built, Finding, Findings, Unread, UnreadReason
 from bot.source import Source
+from bot.yamltree import Unparsable, compose
 
 __all__ = ["MAX_FILES", "PREDEFINED", "claims", "find", "needs", "paths"]
 
@@ -283,8 +285,8 @@ class _Repository:
 
     def _read(self, path: str) -> Facts:
         if path not in self.facts:
-            data = self.files[path]
-            self.facts[path] = facts(Source(path, data)) if _RELEVANT.search(data) else Facts(path=path)
+            source = Source(path, self.files[path])
+            self.facts[path] = facts(source) if _RELEVANT.search(source.data) else _nothing(source)
         return self.facts[path]
 
     def _reach(self, root: str, roots: set[str]) -> None:
@@ -352,6 +354,15 @@ class _Repository:
                     pending.append(one)
             seen |= together
             yield sorted(together)
+
+
+def _nothing(source: Source) -> Facts:
+    """Return the facts of a file without any relevant word: whether it is broken."""
+    if templated.is_template(source.path, source.data):
+        return Facts(path=source.path)
+    tree = compose(source)
+    trouble = (unread(source, tree),) if isinstance(tree, Unparsable) else ()
+    return Facts(path=source.path, unread=trouble)
 
 
 def _order(finding: Finding, path: str) -> tuple[bool, str, int, int]:

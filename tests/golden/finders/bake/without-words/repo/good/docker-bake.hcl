@@ -1,0 +1,3 @@
+target "app" {
+  contexts = { base = "docker-image://node:20" }
+}
