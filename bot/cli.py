@@ -225,6 +225,49 @@ def explain(reference: str, *, path: Path, format_: str) -> int:
     return local.explain(reference, path, as_json=format_ == "json")
 
 
+@app.group(
+    short_help="Look at a repository's configuration.",
+    epilog=_examples("moorline config check .                what is wrong, and what rules in the end"),
+)
+def config() -> None:
+    """Look at a repository's configuration, and at the policies above it."""
+
+
+@config.command(
+    "check",
+    short_help="Say what is wrong with it, and what rules in the end.",
+    epilog=_examples(
+        "moorline config check                  the repository here",
+        "moorline config check ../app --owner policy.yml",
+        "moorline config check . -f json",
+    ),
+)
+@_path
+@click.option(
+    "--owner",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The owner's policy, as it stands in their .github or moorline-config repository.",
+)
+@click.option(
+    "--server",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The server's policy, in place of what MOORLINE_POLICY names.",
+)
+@click.option(
+    "--format", "-f", "format_", type=click.Choice(("table", "json")), default="table", show_default=True
+)
+def config_check(path: Path, *, owner: Path | None, server: Path | None, format_: str) -> int:
+    """Say what is wrong with a configuration, what it says in vain, and what rules in the end.
+
+    PATH is a repository, or a configuration file. Exit codes: 0 nothing wrong, 2 something is.
+    """
+    from bot.config_check import check
+
+    return check(path, owner=owner, server=server, format_=format_)
+
+
 @app.command(
     short_help="Watch a push become a proposal, offline.",
     epilog=_examples(

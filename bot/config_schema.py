@@ -21,6 +21,8 @@ from bot.yamltree import Sequence as SequenceNode
 MAX_NODES = 20_000
 """Nodes that one file may make us read, aliases counted each time."""
 MAX_ITEMS = 1000
+MAX_PROBLEMS = 100
+"""How many problems of one file are told."""
 _TAG = "tag:yaml.org,2002:"
 _TAGS = frozenset(
     f"{_TAG}{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "value")
@@ -36,10 +38,12 @@ Schema: TypeAlias = dict[str, Any]
 class Reader:
     """One file being read."""
 
-    __slots__ = ("_left", "_tree", "path")
+    __slots__ = ("_left", "_tree", "path", "problems")
 
     def __init__(self, path: str, tree: Tree) -> None:
         self.path = path
+        self.problems: list[ConfigurationError] | None = None
+        """Where problems are put, so that reading goes on; None raises the first of them."""
         self._tree = tree
         self._left = MAX_NODES
 
@@ -47,6 +51,7 @@ class Reader:
         """Count a node; raises `ConfigurationError` beyond `MAX_NODES`, or for a tag."""
         self._left -= 1
         if self._left < 0:
+            self.problems = None  # nothing more is read
             self.fail(node, key, "the file holds too much", expected=f"at most {MAX_NODES} values")
         if node.tag not in _TAGS:
             self.fail(node, key, f"the tag {shown(node.tag)} has no meaning here", expected="no tags")
@@ -61,6 +66,12 @@ class Reader:
             expected=expected,
             advice=advice,
         )
+
+    def note(self, problem: ConfigurationError) -> None:
+        """Keep a problem, or raise it where they are not kept or are too many."""
+        if self.problems is None or len(self.problems) >= MAX_PROBLEMS:
+            raise problem
+        self.problems.append(problem)
 
 
 class Shape(Protocol):
@@ -228,25 +239,30 @@ class Day:
 class ListOf:
     """A list of one shape."""
 
-    __slots__ = ("item",)
+    __slots__ = ("item", "most")
 
-    def __init__(self, item: Shape) -> None:
+    def __init__(self, item: Shape, *, most: int = MAX_ITEMS) -> None:
         self.item = item
+        self.most = most
 
     def read(self, node: Node, key: str, reader: Reader) -> tuple[Any, ...]:
         """Return the items in order."""
         reader.visit(node, key)
         if not isinstance(node, SequenceNode):
             reader.fail(node, key, f"is {_kind(node)}", expected="a list")
-        if len(node.value) > MAX_ITEMS:
-            reader.fail(node, key, f"has {len(node.value)} items", expected=f"at most {MAX_ITEMS}")
-        return tuple(
-            self.item.read(item, f"{key}[{number}]", reader) for number, item in enumerate(node.value)
-        )
+        if len(node.value) > self.most:
+            reader.fail(node, key, f"has {len(node.value)} items", expected=f"at most {self.most}")
+        made: list[Any] = []
+        for number, item in enumerate(node.value):
+            try:
+                made.append(self.item.read(item, f"{key}[{number}]", reader))
+            except ConfigurationError as problem:
+                reader.note(problem)
+        return tuple(made)
 
     def schema(self) -> Schema:
         """Return an array."""
-        return {"type": "array", "items": self.item.schema(), "maxItems": MAX_ITEMS}
+        return {"type": "array", "items": self.item.schema(), "maxItems": self.most}
 
 
 class Field:
@@ -294,15 +310,29 @@ class Record:
         made: dict[str, Any] = {}
         places: dict[str, Node] = {}
         for name_node, value in node.value:
-            name = self._name(name_node, key, reader)
-            full = f"{key}.{name}" if key else name
-            if name in made:
-                first = places[name].start_mark.line + 1
-                reader.fail(name_node, full, f"stands twice, first in line {first}", expected="each key once")
-            places[name] = name_node
-            made[name] = self.fields[name].shape.read(value, full, reader)
+            try:
+                self._entry(name_node, value, key, reader, made, places)
+            except ConfigurationError as problem:
+                reader.note(problem)
         self._whole(node, key, reader, made, places)
         return made
+
+    def _entry(
+        self,
+        name_node: Node,
+        value: Node,
+        key: str,
+        reader: Reader,
+        made: dict[str, Any],
+        places: dict[str, Node],
+    ) -> None:
+        name = self._name(name_node, key, reader)
+        full = f"{key}.{name}" if key else name
+        if name in places:
+            first = places[name].start_mark.line + 1
+            reader.fail(name_node, full, f"stands twice, first in line {first}", expected="each key once")
+        places[name] = name_node
+        made[name] = self.fields[name].shape.read(value, full, reader)
 
     def _name(self, node: Node, key: str, reader: Reader) -> str:
         if not isinstance(node, Scalar):
@@ -326,11 +356,11 @@ class Record:
         self, node: Node, key: str, reader: Reader, made: Mapping[str, Any], places: Mapping[str, Node]
     ) -> None:
         for name in self.required:
-            if name not in made:
+            if name not in places:
                 reader.fail(node, key, f"{name!r} is missing", expected=f"the key {name!r}")
-        if self.one_of and not any(name in made for name in self.one_of):
+        if self.one_of and not any(name in places for name in self.one_of):
             reader.fail(node, key, "says nothing", expected="at least one of " + ", ".join(self.one_of))
-        trouble = self.check(made) if self.check is not None else None
+        trouble = self.check(made) if self.check is not None and made.keys() == places.keys() else None
         if trouble is not None:
             name, problem, expected = trouble
             reader.fail(places.get(name, node), f"{key}.{name}" if key else name, problem, expected=expected)
