@@ -56,6 +56,18 @@ class ForgeError(MoorlineError):
     """A forge refused or could not be reached."""
 
 
+class MissingError(ForgeError):
+    """There is no such repository, branch or request, or none that we may see: not worth trying again."""
+
+
+class MovedError(ForgeError):
+    """The repository has another name by now, `name`; whoever asked should ask for that."""
+
+    def __init__(self, problem: str, *, name: str) -> None:
+        super().__init__(problem)
+        self.name = name
+
+
 class TransientError(ForgeError):
     """Worth trying again later; `retry_after` is in seconds where the server named a time."""
 

@@ -16,8 +16,18 @@ from typing import TypeAlias
 
 
 class Trigger(StrEnum):
+    """Why we look.  Closed: runs and metrics show it."""
+
     PUSH = "push"
+    PULL_REQUEST = "pull-request"
+    """A pull or merge request was opened, changed, closed or reopened."""
+    MERGE_QUEUE = "merge-queue"
+    """A merge queue wants to know about a commit that it made; never coalesced with another."""
+    INSTALLED = "installed"
+    """A repository was added, renamed, transferred or taken away: what we know of it is looked up again."""
     SWEEP = "sweep"
+    CATCH_UP = "catch-up"
+    """What a forge told nobody, since nobody listened: missed deliveries, heads that moved."""
     REGISTRY = "registry"
     COMMENT = "comment"
     COMMAND_LINE = "command-line"
@@ -30,8 +40,41 @@ class Job:
     repository: str
     """`owner/name` on a forge, a path or URL for the `git` forge."""
     ref: str
-    """The branch or commit to look at, without `refs/heads/`; empty is the default branch."""
+    """The branch or commit to look at, without `refs/heads/`; empty is the default branch.
+
+    `refs/pull/7/head` is what pull or merge request 7 proposes, on every forge, and `comment/9` a comment.
+    """
     trigger: Trigger
+    head: str = ""
+    """The commit that whoever told us speaks of, as a hint; empty where nobody said."""
+    before: str = ""
+    """The commit that the branch was at before; with it `changed` is all that changed since."""
+    changed: tuple[str, ...] | None = None
+    """The paths that were added, changed or removed since `before`; None where that is not known."""
+    number: int = 0
+    """The pull or merge request that it is about, or 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    """A repository as its forge tells of it now."""
+
+    name: str
+    """`owner/name`; with groups on GitLab, `group/sub/name`."""
+    id: str
+    """The forge's own number, which outlives renames and transfers; empty where it has none."""
+    default_branch: str
+    """Empty where there is no commit yet."""
+    head: str
+    """The default branch's commit; empty where there is none, or where it was not told."""
+    archived: bool = False
+    fork: bool = False
+    private: bool = False
+
+    @property
+    def owner(self) -> str:
+        """The account or top-level group."""
+        return self.name.partition("/")[0]
 
 
 # --- files at one commit ------------------------------------------------------------------
@@ -183,6 +226,8 @@ class SkipReason(StrEnum):
     """The syntax has no place for a pin here, such as an include without `ref`."""
     UNSUPPORTED = "unsupported"
     """A form that Moorline reports and does not pin."""
+    DECLINED = "declined"
+    """A person closed the proposal that would pin it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -460,6 +505,8 @@ class Report:
     """What the finders said before selection, by the file that they read."""
     notes: tuple[str, ...] = ()
     """What the repository's configuration says in vain, one sentence each."""
+    asked: tuple[str, ...] = ()
+    """Paths and globs that were asked for beside the files that finders claim, there or not."""
 
 
 # --- what is written ----------------------------------------------------------------------
@@ -472,6 +519,31 @@ class Edit:
     expected: bytes
     """The bytes that stand there now; empty for an insertion."""
     replacement: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pinned:
+    """What a proposal pins, by what does not change with its digest: a person who declines it means this."""
+
+    path: str
+    where: str
+    """As the finding says: `jobs.build.container`."""
+    reference: str
+    """What it follows: the image's name and tag, or the action's repository and version."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looks:
+    """How a request for a proposal should look, as far as its forge can do it."""
+
+    labels: tuple[str, ...] = ()
+    reviewers: tuple[str, ...] = ()
+    """Names of people, or `team:` and the name of a team."""
+    assignees: tuple[str, ...] = ()
+    draft: bool = False
+    squash: bool | None = None
+    """None leaves it to the project."""
+    remove_branch: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -491,6 +563,9 @@ class Proposal:
     edits: tuple[Edit, ...]
     digest: str
     """Content hash: equal for equal edits and texts, whatever the base commit."""
+    pins: tuple[Pinned, ...] = ()
+    """What the edits pin."""
+    looks: Looks = Looks()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -499,8 +574,10 @@ class Published:
     commit: str
     url: str = ""
     action: str = ""
-    """`created`, `updated`, `unchanged`, `closed` or `left-alone`."""
+    """`created`, `updated`, `unchanged`, `closed`, `declined`, `merged` or `left-alone`."""
     detail: str = ""
+    number: int = 0
+    """Of the pull or merge request; 0 on a forge that has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,7 +60,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def claimed(store: Store, when: datetime = NOW) -> Claim:
-    store.inbox.receive(Delivery(source="git", id=when.isoformat(), job=JOB), when)
+    store.inbox.receive(Delivery(source="git", id=when.isoformat(), jobs=(JOB,)), when)
     (claim,) = store.backlog.claim("w", 1, when)
     return claim
 

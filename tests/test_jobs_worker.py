@@ -26,7 +26,7 @@ from bot.errors import ConfigurationError, SupersededError, TransientError
 from bot.jobs.base import WORKFLOW_VERSION, Pace
 from bot.jobs.worker import Worker
 from bot.model import Job, Trigger
-from bot.store.base import Delivery, Priority
+from bot.store.base import Delivery
 from bot.store.sql import Store
 
 HERE = Path(__file__).parent
@@ -34,9 +34,9 @@ QUICK = Pace(poll=0.05, beat=0.2, lease=1.0, reconcile=0.5, backoff=0.05)
 _ids = iter(range(10**9))
 
 
-def push(store: Store, repository: str, ref: str = "main", priority: Priority = Priority.PUSH) -> None:
-    job = Job(forge="git", repository=repository, ref=ref, trigger=Trigger.PUSH)
-    delivery = Delivery(source="git", id=str(next(_ids)), job=job, priority=priority)
+def push(store: Store, repository: str, ref: str = "main", trigger: Trigger = Trigger.PUSH) -> None:
+    job = Job(forge="git", repository=repository, ref=ref, trigger=trigger)
+    delivery = Delivery(source="git", id=str(next(_ids)), jobs=(job,))
     store.inbox.receive(delivery, datetime.now(UTC))
 
 
@@ -201,7 +201,7 @@ def test_a_push_during_a_run_makes_one_more_and_holds_nobody_up(sqlite: str) -> 
                 push(store, "slow")
                 push(store, "slow", "other")
             for number in range(5):
-                push(store, f"quick{number}", priority=Priority.SWEEP)
+                push(store, f"quick{number}", trigger=Trigger.SWEEP)
             until(lambda: ends(store, 5))
             assert work.planned.count("slow main") == 1
             idle = worker.idle_seconds()

@@ -37,15 +37,20 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
+def job(
+    repository: str = "acme/app", ref: str = "main", head: str = "", trigger: Trigger = Trigger.PUSH
+) -> Job:
+    return Job(forge="git", repository=repository, ref=ref, trigger=trigger, head=head)
+
+
 def delivery(
     id_: str,
     repository: str = "acme/app",
     ref: str = "main",
     head: str = "",
-    priority: Priority = Priority.PUSH,
+    trigger: Trigger = Trigger.PUSH,
 ) -> Delivery:
-    job = Job(forge="git", repository=repository, ref=ref, trigger=Trigger.PUSH)
-    return Delivery(source="git", id=id_, job=job, head=head, priority=priority)
+    return Delivery(source="git", id=id_, jobs=(job(repository, ref, head, trigger),))
 
 
 def proposal(digest: str = "d1", *, commit: str = "c" * 40, base: str = "main") -> Proposal:
@@ -81,7 +86,7 @@ class TestInbox:
         store.inbox.receive(delivery("2", repository="acme/other"), NOW + MINUTE)
         store.inbox.receive(delivery("3", head="b"), NOW + 2 * MINUTE)
         first, second = store.backlog.claim("w", 5, NOW + 3 * MINUTE)
-        assert (first.job.repository, first.head) == ("acme/app", "b")
+        assert (first.job.repository, first.job.head) == ("acme/app", "b")
         assert second.job.repository == "acme/other"
 
     def test_a_delivery_and_its_wish_are_one_transaction(self, tmp_path: Path) -> None:
@@ -105,16 +110,16 @@ class TestInbox:
         assert store.inbox.waiting() == 100
 
     def test_a_pushed_branch_goes_before_a_swept_one(self, store: Store) -> None:
-        store.inbox.receive(delivery("1", "acme/swept", priority=Priority.SWEEP), NOW)
+        store.inbox.receive(delivery("1", "acme/swept", trigger=Trigger.SWEEP), NOW)
         store.inbox.receive(delivery("2", "acme/pushed"), NOW + MINUTE)
         (claim,) = store.backlog.claim("w", 1, NOW + MINUTE)
         assert claim.job.repository == "acme/pushed"
 
     def test_a_push_lifts_a_waiting_sweep(self, store: Store) -> None:
-        store.inbox.receive(delivery("1", "acme/a", priority=Priority.SWEEP), NOW)
+        store.inbox.receive(delivery("1", "acme/a", trigger=Trigger.SWEEP), NOW)
         store.inbox.receive(delivery("2", "acme/b"), NOW)
         store.inbox.receive(delivery("3", "acme/a"), NOW)
-        store.inbox.receive(delivery("4", "acme/a", priority=Priority.SWEEP), NOW)
+        store.inbox.receive(delivery("4", "acme/a", trigger=Trigger.SWEEP), NOW)
         assert {claim.priority for claim in store.backlog.claim("w", 5, NOW)} == {Priority.PUSH}
 
 
@@ -138,7 +143,7 @@ class TestBacklog:
         assert store.inbox.waiting() == 1
         assert store.backlog.settle(first.run, Ending.SUPERSEDED, "", NOW + MINUTE)
         (second,) = store.backlog.claim("w", 5, NOW + MINUTE)
-        assert (second.head, second.run != first.run) == ("b2", True)
+        assert (second.job.head, second.run != first.run) == ("b2", True)
         assert store.backlog.settle(second.run, Ending.NOTHING, "", NOW)
         assert store.inbox.waiting() == 0
         assert store.backlog.claimed() == ()
@@ -172,7 +177,7 @@ class TestBacklog:
         (claim,) = store.backlog.claim("w", 5, NOW + MINUTE)
         assert (claim.job.repository, claim.attempts) == ("acme/trouble", 0)
         (late,) = store.backlog.claim("w", 5, NOW + DAY)
-        assert (late.job.repository, late.head, late.waits) == ("acme/limited", "b", 1)
+        assert (late.job.repository, late.job.head, late.waits) == ("acme/limited", "b", 1)
 
     def test_a_head_that_arrived_during_a_limited_run_waits_too(self, store: Store) -> None:
         store.inbox.receive(delivery("1"), NOW)
@@ -180,7 +185,7 @@ class TestBacklog:
         store.inbox.receive(delivery("2", head="b"), NOW)
         store.backlog.settle(claim.run, Ending.POSTPONED, "", NOW, retry=Retry(due=NOW + DAY, named=True))
         assert store.backlog.claim("w", 5, NOW + MINUTE) == ()
-        assert store.backlog.claim("w", 5, NOW + DAY)[0].head == "b"
+        assert store.backlog.claim("w", 5, NOW + DAY)[0].job.head == "b"
 
     def test_a_released_branch_becomes_another_run(self, store: Store) -> None:
         store.inbox.receive(delivery("1"), NOW)

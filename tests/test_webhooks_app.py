@@ -91,8 +91,7 @@ class TestGitHook:
         assert (response.status_code, response.json) == (202, {"result": "stored"})
         (claim,) = store.backlog.claim("w", 5, NOW)
         address = "https://git.example/acme/app.git"
-        assert claim.job == Job(forge="git", repository=address, ref="main", trigger=Trigger.PUSH)
-        assert claim.head == A
+        assert claim.job == Job(forge="git", repository=address, ref="main", trigger=Trigger.PUSH, head=A)
 
     def test_a_repeated_delivery_makes_no_new_work(self, store: Store, client: FlaskClient) -> None:
         post(client, push())

@@ -92,7 +92,7 @@ def test_a_push_is_told_and_stored(store: Store, tmp_path: Path, url: str, secre
     seen = set()
     for _ in range(2):
         (claim,) = store.backlog.claim("w", 1, now)
-        seen.add((claim.job.repository, claim.job.ref, claim.head))
+        seen.add((claim.job.repository, claim.job.ref, claim.job.head))
         store.backlog.settle(claim.run, Ending.NOTHING, "", now)
     assert seen == {(str(bare), "main", head), (str(bare), "feature/x", head)}
 

@@ -78,8 +78,8 @@ class _Hook:
             _log.warning("a push to a repository that is not served", repository=push.repository)
             problem = "This repository is not among MOORLINE_GIT_REPOSITORIES and MOORLINE_GIT_ROOTS."
             return self._answer(422, "not-served", problem)
-        job = Job(forge="git", repository=address, ref=push.branch, trigger=Trigger.PUSH)
-        delivery = Delivery(source="git", id=id_, job=job, head=push.head)
+        job = Job(forge="git", repository=address, ref=push.branch, trigger=Trigger.PUSH, head=push.head)
+        delivery = Delivery(source="git", id=id_, jobs=(job,), event="push")
         try:
             receipt = self._inbox.receive(delivery, self._clock())
         except StoreError as error:

@@ -1,12 +1,19 @@
-"""What every forge offers: objects and writes, never workflow."""
+"""What every forge offers: objects and writes, never workflow.
+
+`Forge` is what any git server has.  `Hosting` is what GitHub and GitLab have beyond it: pull or merge
+requests (called requests here), checks, a list of what we may see, and deliveries that got lost.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
-from bot.model import Edit, Snapshot
+from bot.model import Edit, Repository, Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +32,150 @@ class Change:
     edits: tuple[Edit, ...]
 
 
-def _unheard(_commit: str) -> None:
+class RequestState(StrEnum):
+    OPEN = "open"
+    CLOSED = "closed"
+    """Closed without being merged."""
+    MERGED = "merged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A pull or merge request, as the forge tells of it now."""
+
+    number: int
+    url: str
+    state: RequestState
+    branch: str
+    """The branch that it proposes."""
+    base: str
+    """The branch that it is for."""
+    head: str
+    """The commit that it proposes."""
+    title: str
+    body: str
+    ours: bool
+    """Whether our own account opened it."""
+    fork: bool = False
+    """Whether it comes from another repository than the one that it is for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a base and a branch of ours are now: one look before a write."""
+
+    base: str | None
+    """The commit of the base branch, or None where there is none."""
+    branch: str | None
+    """The commit of our branch, or None where it does not exist."""
+    request: Request | None = None
+    """The newest request of our own from the branch to the base, whatever became of it."""
+    obstacles: tuple[str, ...] = ()
+    """Rules that forbid what we are about to do, one sentence each for a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """How a request should look.  Names that the forge does not know are reported, not fatal."""
+
+    title: str
+    body: str
+    """Markdown."""
+    labels: tuple[str, ...] = ()
+    reviewers: tuple[str, ...] = ()
+    """Accounts, or teams as `team:name`."""
+    assignees: tuple[str, ...] = ()
+    draft: bool = False
+    squash: bool | None = None
+    """None leaves it to the project."""
+    remove_branch: bool = True
+    """Whether the branch goes when the request is merged, where a request can say so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What became of a wish."""
+
+    request: Request
+    notes: tuple[str, ...] = ()
+    """What could not be done, such as a reviewer that nobody knows; one sentence each."""
+
+
+class Conclusion(StrEnum):
+    SUCCESS = "success"
+    NEUTRAL = "neutral"
+    FAILURE = "failure"
+
+
+class Level(StrEnum):
+    NOTICE = "notice"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotation:
+    path: str
+    line: int
+    """1-based."""
+    level: Level
+    title: str
+    message: str
+    """Plain text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What we say about one commit: a check run, or a commit status where a forge has only that."""
+
+    conclusion: Conclusion
+    title: str
+    summary: str
+    """Markdown."""
+    annotations: tuple[Annotation, ...] = ()
+    url: str = ""
+    """Where to read more; empty for nowhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missed:
+    """A delivery that the forge could not bring us."""
+
+    headers: Mapping[str, str]
+    body: bytes
+    delivered: datetime
+
+
+class Health(StrEnum):
+    """Worst last."""
+
+    OK = "ok"
+    NOTE = "note"
+    TROUBLE = "trouble"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Symptom:
+    """One thing that was examined."""
+
+    health: Health
+    subject: str
+    """What was looked at, in a few words: `permission contents`."""
+    text: str
+    """What was seen, in one sentence."""
+    advice: str = ""
+    """What a person can do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Who we are on a forge: what this account does never starts work."""
+
+    id: str
+    login: str
+
+
+def unheard(_commit: str) -> None:
     """Nobody wants to know."""
 
 
@@ -34,10 +184,15 @@ class Forge(Protocol):
 
     name: str
 
+    @property
+    def hosting(self) -> Hosting | None:
+        """Return what the forge has beyond git, or None."""
+
     def head(self, repository: str, ref: str) -> tuple[str, str]:
         """Return the branch's full short name and its commit; an empty `ref` is the default one.
 
-        Raises `ForgeError` where there is no such branch.
+        `refs/pull/7/head` is what request 7 proposes.  Raises `MissingError` where there is no such
+        branch, and `MovedError` where the repository has another name.
         """
 
     def snapshot(self, repository: str, commit: str, claims: Callable[[str, bytes], bool]) -> Snapshot:
@@ -46,10 +201,19 @@ class Forge(Protocol):
     def read(self, repository: str, commit: str, paths: Iterable[str]) -> Mapping[str, bytes]:
         """Return those of `paths` that are regular files at `commit` and within the size limit."""
 
-    def branch(self, repository: str, name: str) -> str | None:
-        """Return the commit of a branch, or None where it does not exist."""
+    def merge_base(self, repository: str, one: str, other: str) -> str:
+        """Return the newest common ancestor of two commits; raises `ForgeError` where there is none."""
 
-    def write(self, change: Change, intend: Callable[[str], None] = _unheard) -> str:
+    def standing(self, repository: str, base: str, branch: str) -> Standing:
+        """Return where a base and a branch of ours are; what does not exist is None."""
+
+    def publishing(self, repository: str) -> AbstractContextManager[None]:
+        """Return a context within which the repository may be written to, and no other one.
+
+        What has to be asked for first, such as a narrowed token, is given back at its end.
+        """
+
+    def write(self, change: Change, intend: Callable[[str], None] = unheard) -> str:
         """Return the commit that now is the branch's head; `intend` hears of it before it is.
 
         The publish guard judges the change first.  File modes are kept.  Raises `GuardError`, or
@@ -57,10 +221,57 @@ class Forge(Protocol):
         """
 
     def made(self, change: Change, commit: str) -> bool:
-        """Return whether `commit` is just what `write` makes of the change: parent, tree, message.
+        """Return whether `commit` is known to be just what `write` makes of the change.
 
-        After a crash between writing and remembering, this is how a branch is known as our own.
+        After a crash between writing and remembering, this is how a branch is known as our own.  A
+        forge on which `intend` always comes first may say no without asking anybody.
         """
 
     def delete(self, repository: str, branch: str, expected: str) -> None:
         """Remove a branch that is still at `expected`; raises `SupersededError` where it is not."""
+
+
+class Hosting(Protocol):
+    """What GitHub and GitLab have beyond git."""
+
+    def account(self) -> Account:
+        """Return who we are; the answer is remembered."""
+
+    def repository(self, name: str) -> Repository:
+        """Return what the forge says of a repository; raises `MissingError` or `MovedError`."""
+
+    def repositories(self, owner: str = "") -> Iterator[Repository]:
+        """Yield every repository that we may see, with heads, in as few questions as can be."""
+
+    def verified(self, repository: str, commit: str) -> str:
+        """Return why the forge does not show a commit that we wrote as verified; empty where it does."""
+
+    def request(self, repository: str, number: int) -> Request:
+        """Return a request; raises `MissingError`."""
+
+    def open(self, repository: str, base: str, branch: str, wish: Wish) -> Opened:
+        """Return the open request from branch to base, made as wished; one that is there already is edited."""
+
+    def edit(self, repository: str, number: int, wish: Wish) -> Opened:
+        """Make title and body of an open request as wished; people's labels and reviewers are left."""
+
+    def close(self, repository: str, number: int, comment: str) -> None:
+        """Say why, and close a request; one that is closed already is left without a word."""
+
+    def comment(self, repository: str, number: int, body: str) -> None:
+        """Add a comment to a request."""
+
+    def check(self, repository: str, commit: str, check: Check) -> None:
+        """Report on a commit, in place of what we said of it before."""
+
+    def advise(self, repository: str, commit: str, paths: Iterable[str]) -> str:
+        """Return what the forge itself says of changed files at a commit, as Markdown; empty for nothing.
+
+        GitLab lints `.gitlab-ci.yml` where it is among the paths.
+        """
+
+    def missed(self, since: datetime) -> Iterator[Missed]:
+        """Yield what the forge tried to deliver since then and could not, oldest first, each once."""
+
+    def examine(self) -> Iterator[Symptom]:
+        """Yield what a doctor would look at: permissions, hooks, tokens, the clock."""

@@ -13,7 +13,7 @@ import time
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -35,9 +35,9 @@ from dulwich.objectspec import parse_commit
 from dulwich.refs import HEADREF, Ref, SymrefLoop, check_ref_format
 from dulwich.repo import InvalidWorktreeConfiguration, Repo, UnsupportedExtension, UnsupportedVersion
 
-from bot.errors import ForgeError, GuardError, SupersededError, TransientError
+from bot.errors import ForgeError, GuardError, MissingError, SupersededError, TransientError
 from bot.forges import guard
-from bot.forges.base import Change
+from bot.forges.base import Change, Standing
 from bot.forges.gitfolder import require_plain
 from bot.forges.gitobjects import Fetched, OnDisk, commit_in
 from bot.forges.gitremote import Remote, address, is_remote
@@ -109,6 +109,11 @@ class GitForge:
         self._clock = clock
         self._shelf = Shelf(keep)
 
+    @property
+    def hosting(self) -> None:
+        """Return None: a git server knows no requests."""
+        return
+
     # --- reading --------------------------------------------------------------------------
 
     def head(self, repository: str, ref: str) -> tuple[str, str]:
@@ -121,7 +126,7 @@ class GitForge:
             name = name or place.default()
             commit = place.ref(_full(name))
         if commit is None:
-            raise ForgeError(f"There is no branch {name!a}.", advice="Name a branch that exists.")
+            raise MissingError(f"There is no branch {name!a}.", advice="Name a branch that exists.")
         return name, commit
 
     def branch(self, repository: str, name: str) -> str | None:
@@ -188,6 +193,16 @@ class GitForge:
         return bool(changes)
 
     # --- writing --------------------------------------------------------------------------
+
+    def standing(self, repository: str, base: str, branch: str) -> Standing:
+        """Return where a base and a branch of ours are; what does not exist is None."""
+        with self._opened(repository) as place:
+            return Standing(base=place.ref(_full(_branch(base))), branch=place.ref(_full(_branch(branch))))
+
+    def publishing(self, repository: str) -> AbstractContextManager[None]:
+        """Return a context that asks for nothing: a login is the operator's, for each repository."""
+        del repository
+        return nullcontext()
 
     def write(self, change: Change, intend: Callable[[str], None] = lambda _commit: None) -> str:
         """Return the commit that now is the branch's head; file modes are kept.

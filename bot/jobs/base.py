@@ -7,7 +7,7 @@ from typing import Protocol
 
 from bot.model import Job
 
-WORKFLOW_VERSION = "1"
+WORKFLOW_VERSION = "2"
 """Changes with the order or the meaning of a run's steps, not with the package.
 
 A worker takes up only runs of its own version; what an older one left behind is handed over anew

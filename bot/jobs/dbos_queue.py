@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetEnqueueOptions, SetWorkflowID
 
@@ -73,7 +74,7 @@ class DbosQueue:
                 attempts = self._pace.attempts - 1  # DBOS counts those after the first
 
                 @DBOS.workflow(name="run", max_recovery_attempts=attempts)
-                def workflow(run: str, job: dict[str, str]) -> str:
+                def workflow(run: str, job: dict[str, Any]) -> str:
                     return self._run(run, job)
 
                 self._workflow = workflow
@@ -103,7 +104,7 @@ class DbosQueue:
         with self._lock:
             return self._active
 
-    def _run(self, run: str, job: dict[str, str]) -> str:
+    def _run(self, run: str, job: dict[str, Any]) -> str:
         # The workflow: after a crash it is replayed up to the step that was interrupted.
         with self._lock:
             self._active += 1
@@ -119,7 +120,8 @@ class DbosQueue:
 
     def submit(self, run: str, job: Job, priority: int) -> None:
         partition = f"{job.forge} {job.repository}"
-        options = SetEnqueueOptions(queue_partition_key=partition, priority=priority)
+        # The engine counts from one.
+        options = SetEnqueueOptions(queue_partition_key=partition, priority=priority + 1)
         with _translated(), SetWorkflowID(run), options:
             DBOS.enqueue_workflow(_QUEUE, self._workflow, run, encode_job(job))
 

@@ -6,9 +6,9 @@ their one safe sentence here, and of an unexpected one only its name is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import structlog
 
@@ -25,18 +25,32 @@ _MOST_WAITS = 100
 _log = structlog.get_logger(__name__)
 
 
-def encode_job(job: Job) -> dict[str, str]:
+def encode_job(job: Job) -> dict[str, Any]:
     """Return a job as plain JSON."""
-    return {"forge": job.forge, "repository": job.repository, "ref": job.ref, "trigger": job.trigger.value}
+    return {
+        "forge": job.forge,
+        "repository": job.repository,
+        "ref": job.ref,
+        "trigger": job.trigger.value,
+        "head": job.head,
+        "before": job.before,
+        "changed": None if job.changed is None else list(job.changed),
+        "number": job.number,
+    }
 
 
-def decode_job(value: dict[str, str]) -> Job:
+def decode_job(value: Mapping[str, Any]) -> Job:
     """Return the job that `encode_job` wrote."""
+    changed = value["changed"]
     return Job(
         forge=value["forge"],
         repository=value["repository"],
         ref=value["ref"],
         trigger=Trigger(value["trigger"]),
+        head=value["head"],
+        before=value["before"],
+        changed=None if changed is None else tuple(changed),
+        number=value["number"],
     )
 
 
@@ -49,7 +63,7 @@ class Steps:
         self._pace = pace
         self._clock = clock
 
-    def plan(self, job: dict[str, str]) -> Outcome:
+    def plan(self, job: dict[str, Any]) -> Outcome:
         """Return `{"proposal": id}`, or how the run ends."""
 
         def planned() -> Outcome:

@@ -9,7 +9,7 @@ from enum import IntEnum, StrEnum
 from typing import Protocol
 
 from bot.errors import StoreError, TransientError
-from bot.model import ImageReference, Job, Proposal, Sighting
+from bot.model import Decision, Fact, ImageReference, Job, Pinned, Proposal, Repository, Sighting, Trigger
 
 
 class StoreUnavailableError(StoreError, TransientError):
@@ -19,8 +19,21 @@ class StoreUnavailableError(StoreError, TransientError):
 class Priority(IntEnum):
     """What goes first; smaller first."""
 
+    MERGE_QUEUE = 0
+    """People wait for it, and the forge for no longer than some minutes."""
     PUSH = 1
     SWEEP = 10
+
+
+def priority(trigger: Trigger) -> Priority:
+    """Return how urgent a job is."""
+    match trigger:
+        case Trigger.MERGE_QUEUE | Trigger.PULL_REQUEST | Trigger.COMMENT:
+            return Priority.MERGE_QUEUE
+        case Trigger.SWEEP | Trigger.CATCH_UP | Trigger.REGISTRY:
+            return Priority.SWEEP
+        case _:
+            return Priority.PUSH
 
 
 class Receipt(StrEnum):
@@ -30,15 +43,15 @@ class Receipt(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One message from outside that wants a branch looked at."""
+    """One message from outside, and what it wants looked at."""
 
     source: str
     """Who sent it, such as `git`; ids are unique per source."""
     id: str
-    job: Job
-    head: str = ""
-    """The commit it speaks of: a hint, since the run looks at the branch itself."""
-    priority: Priority = Priority.PUSH
+    jobs: tuple[Job, ...]
+    """Each repository and ref once; empty for a message that is only to be remembered."""
+    event: str = ""
+    """What the sender calls it, such as `pull_request.opened`."""
 
 
 class Inbox(Protocol):
@@ -47,9 +60,13 @@ class Inbox(Protocol):
     def receive(self, delivery: Delivery, now: datetime) -> Receipt:
         """Store a delivery and what it wants in one transaction; return whether it was new.
 
-        A later delivery for the same branch replaces the head of an earlier one that waits.
+        A later delivery for the same branch replaces the head of an earlier one that waits, and
+        adds the paths that changed where nothing lies between the two.
         Raises `StoreUnavailableError`, after which nothing is stored.
         """
+
+    def want(self, jobs: tuple[Job, ...], now: datetime) -> None:
+        """Want refs looked at without a delivery: a sweep, a person, a second look."""
 
     def waiting(self) -> int:
         """Return how many branches wait to be looked at, those being looked at left out."""
@@ -75,6 +92,8 @@ class Ending(StrEnum):
     """It cannot succeed as things are."""
     PARKED = "parked"
     """It was tried as often as is sensible, or killed its worker each time."""
+    CANCELLED = "cancelled"
+    """A person called it off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +102,14 @@ class Claim:
 
     run: str
     job: Job
-    head: str
     priority: int
     attempts: int
     """How many runs for this head ended in trouble that may pass."""
     waits: int
     """How many runs ended because a server named a time to come back."""
     claimed: datetime
+    cancelled: bool = False
+    """A person called it off: no further step of it is to begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +124,26 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A wanted ref, for people."""
+
+    job: Job
+    running: bool
+    since: datetime
+    due: datetime
+    attempts: int
+    worker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
     """When a postponed run is tried again."""
 
     due: datetime
     named: bool
     """A server named the time: what arrives meanwhile waits as well, and no attempt is counted."""
+    afresh: bool = False
+    """What was told of the branch turned out to be old: head and changed paths are forgotten."""
 
 
 class Backlog(Protocol):
@@ -146,6 +180,24 @@ class Backlog(Protocol):
     def runs(self, limit: int) -> tuple[Run, ...]:
         """Return the runs that ended last, newest first."""
 
+    def waits(self, limit: int) -> tuple[Waiting, ...]:
+        """Return what waits or runs, most urgent first."""
+
+    def stuck(self, limit: int) -> tuple[Run, ...]:
+        """Return the last runs of refs that ended `failed` or `parked` and are not wanted again.
+
+        Newest first.
+        """
+
+    def retry(self, repository: str, ref: str | None, now: datetime) -> int:
+        """Let what waits be due now, and want again what ended `failed` or `parked`; return how many.
+
+        `ref` of None means every ref of the repository.
+        """
+
+    def cancel(self, repository: str, ref: str | None, now: datetime) -> tuple[str, ...]:
+        """Forget what waits, and return the runs that go on: none of them begins another step."""
+
     def forget(self, before: datetime) -> int:
         """Remove deliveries and ended runs from before a time; return how many."""
 
@@ -156,6 +208,7 @@ class ProposalState(StrEnum):
     PUBLISHED = "published"
     CLOSED = "closed"
     """A person declined it."""
+    MERGED = "merged"
     SUPERSEDED = "superseded"
     """A newer one took its place."""
 
@@ -174,6 +227,8 @@ class StoredProposal:
     detail: str
     made: datetime
     changed: datetime
+    number: int = 0
+    """Of its pull or merge request, or 0."""
 
 
 class Proposals(Protocol):
@@ -206,11 +261,29 @@ class Proposals(Protocol):
         commit: str = "",
         url: str = "",
         detail: str = "",
+        number: int = 0,
     ) -> None:
         """Set the state; a published one supersedes the one published before for the same place.
 
-        Raises `StoreError` where there is no such id.
+        What a closed one pins is remembered as declined until it is published again, and forgotten
+        with it.  Raises `StoreError` where there is no such id.
         """
+
+    def by_number(self, forge: str, repository: str, number: int) -> StoredProposal | None:
+        """Return the newest proposal that a request of that number carried, or None."""
+
+    def standing(self, forge: str, repository: str, base: str | None = None) -> tuple[StoredProposal, ...]:
+        """Return the published proposals of a repository, for one base or for all, by group."""
+
+    def declined(self, forge: str, repository: str, base: str) -> frozenset[Pinned]:
+        """Return what people declined to have pinned."""
+
+    def ever(self, forge: str, repository: str) -> bool:
+        """Return whether a request was ever opened in a repository, or a branch written."""
+
+    def published_since(self, forge: str, owner: str, since: datetime) -> tuple[int, int]:
+        """Return how many requests were opened for an owner since then, and how many of them were the
+        first in their repository."""
 
     def recent(self, limit: int) -> tuple[StoredProposal, ...]:
         """Return the proposals that changed last, newest first."""
@@ -246,3 +319,143 @@ class WritableLedger(Protocol):
 
     def record(self, reference: ImageReference, digest: str, now: datetime) -> None:
         """Remember what a reference points to: lengthens the current reign or begins another."""
+
+
+# --- repositories -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Referenced:
+    """One reference of a repository, as the last scan of its default branch found it."""
+
+    path: str
+    line: int
+    kind: str
+    """As `model.Kind` spells it."""
+    name: str
+    """The image's or repository's name with its host, normalised: the same for everyone who means it."""
+    version: str
+    """Tag or ref; empty for none."""
+    digest: str
+    """What it pointed to then: a digest or commit; empty where it was not known."""
+    pinned: bool
+    """Whether the digest stands in the file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """What was last seen of one branch."""
+
+    head: str
+    rules: str
+    """Hash of everything that rules a scan beside the commit: configuration, version, decisions."""
+    paths: tuple[str, ...]
+    """The files that were read or asked for: a change of no other one matters."""
+    references: tuple[Referenced, ...]
+    refs: tuple[str, ...]
+    """Globs of the branches besides the default one that are proposed to."""
+    held: int
+    """References that should be pinned and were held or refused."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A repository that we know."""
+
+    forge: str
+    repository: Repository
+    gone: bool
+    """Whether the forge does not show it to us any more."""
+    seen: datetime
+
+
+class Repositories(Protocol):
+    """What is known of each repository."""
+
+    def record(self, forge: str, repository: Repository, now: datetime) -> Known:
+        """Remember what a forge says of a repository, and return it.
+
+        Known by its id under another name, everything that was remembered goes along; a name that
+        another id had before is taken from it, and nothing of that other one is believed any more.
+        """
+
+    def get(self, forge: str, name: str) -> Known | None:
+        """Return what is known of a repository, or None."""
+
+    def all(self, forge: str, owner: str = "") -> tuple[Known, ...]:
+        """Return the repositories that we know and that are not gone, by name."""
+
+    def gone(self, forge: str, name: str, now: datetime) -> None:
+        """Remember that we cannot see a repository any more; its proposals are superseded."""
+
+    def scanned(self, forge: str, name: str, ref: str, scan: Scan) -> None:
+        """Remember a scan of a branch, in place of the one before."""
+
+    def scan(self, forge: str, name: str, ref: str) -> Scan | None:
+        """Return the last scan of a branch, or None."""
+
+    def scans(self, forge: str) -> Mapping[tuple[str, str], tuple[str, str]]:
+        """Return head and rules of every branch that was scanned, by repository and branch."""
+
+    def moved(self, forge: str, name: str, ref: str, before: str, head: str) -> bool:
+        """Take a head for scanned if the scan was of `before`; return whether it was."""
+
+    def where(self, name: str, version: str = "") -> tuple[tuple[str, str, Referenced], ...]:
+        """Return forge, repository and place of everything that refers to an image or action."""
+
+
+# --- decisions, accounts, the audit log ---------------------------------------------------
+
+
+class Decisions(Protocol):
+    """What people settled in a conversation."""
+
+    def add(self, forge: str, repository: str, decision: Decision, now: datetime) -> None:
+        """Remember a decision."""
+
+    def of(self, forge: str, repository: str, now: datetime) -> tuple[Decision, ...]:
+        """Return the decisions for a repository that still hold, oldest first."""
+
+
+class Accounts(Protocol):
+    """Who we are on each forge: the receiver drops what our own accounts do."""
+
+    def record(self, forge: str, id: str, login: str) -> None:  # noqa: A002 - the field's own word
+        """Remember an account of ours."""
+
+    def of(self, forge: str) -> frozenset[str]:
+        """Return ids and logins of our accounts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the audit log."""
+
+    number: int
+    at: datetime
+    who: str
+    """An account as `forge:login`, `moorline` for ourselves, `operator` for the command line."""
+    what: str
+    """A verb of a closed set, such as `proposal.published`."""
+    subject: str
+    """What it was done to: `github acme/app main`."""
+    evidence: Mapping[str, Fact]
+    hash: str
+    """SHA-256 in hex over the hash before and this entry."""
+
+
+class Audit(Protocol):
+    """The append-only log of who did what on which evidence."""
+
+    def add(self, who: str, what: str, subject: str, evidence: Mapping[str, Fact], now: datetime) -> Entry:
+        """Append an entry and return it."""
+
+    def head(self) -> tuple[int, str]:
+        """Return number and hash of the last entry; 0 and zeros for an empty log."""
+
+    def entries(self, after: int, limit: int) -> tuple[Entry, ...]:
+        """Return entries with a greater number, in order."""
+
+    def broken(self) -> int | None:
+        """Return the number of the first entry whose hash is wrong or that is missing, or None."""

@@ -7,19 +7,49 @@ row still tells what is due.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, exists, func, null, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    and_,
+    case,
+    exists,
+    func,
+    null,
+    or_,
+    select,
+)
 
 from bot.model import Job, Trigger
-from bot.store.base import Claim, Delivery, Ending, Receipt, Retry, Run
+from bot.store.base import (
+    Claim,
+    Delivery,
+    Ending,
+    Receipt,
+    Retry,
+    Run,
+    StoreUnavailableError,
+    Waiting,
+    priority,
+)
+from bot.store.coalescing import bounded, merged
 from bot.store.database import Database, clean
 from bot.store.tables import deliveries, runs, tallies, wanted
 
 _DETAIL = 2000
+_EVENT = 200
+_COMMIT = 64
+_BATCH = 500
+_TRIES = 20
 
 
 class SqlInbox:
@@ -33,52 +63,44 @@ class SqlInbox:
             connection.execute(select(1)).scalar_one()
 
     def receive(self, delivery: Delivery, now: datetime) -> Receipt:
-        job = delivery.job
         stored = self._database.insert(deliveries).values(
-            source=delivery.source,
-            id=delivery.id,
-            forge=job.forge,
-            repository=job.repository,
-            ref=job.ref,
-            head=delivery.head,
-            received=now,
+            source=delivery.source, id=delivery.id, event=clean(delivery.event)[:_EVENT], received=now
         )
         with self._database.write() as connection:
             # What came back, not the row count: on Postgres an insert has none.
             new = stored.on_conflict_do_nothing().returning(deliveries.c.id)
             if connection.execute(new).one_or_none() is None:
                 return Receipt.DUPLICATE
-            self._want(connection, job, delivery.head, delivery.priority, now)
+            self._want(connection, delivery.jobs, now)
         return Receipt.STORED
 
-    def _want(self, connection: Connection, job: Job, head: str, priority: int, now: datetime) -> None:
+    def want(self, jobs: tuple[Job, ...], now: datetime) -> None:
+        for start in range(0, len(jobs), _BATCH):
+            with self._database.write() as connection:
+                self._want(connection, jobs[start : start + _BATCH], now)
+
+    def _want(self, connection: Connection, jobs: Iterable[Job], now: datetime) -> None:
+        # Everyone who locks several rows takes them in one order, or two would wait for each other.
+        for job in sorted(map(_kept, jobs), key=_key):
+            self._want_one(connection, job, now)
+
+    def _want_one(self, connection: Connection, job: Job, now: datetime) -> None:
         insert = self._database.insert(wanted).values(
-            forge=job.forge,
-            repository=job.repository,
-            ref=job.ref,
-            trigger=job.trigger.value,
-            head=head,
-            priority=priority,
-            since=now,
-            due=now,
-            attempts=0,
-            waits=0,
-            run=_new_id(),
+            **_columns(job), since=now, due=now, attempts=0, waits=0, run=_new_id()
         )
-        new, old = insert.excluded, wanted.c
-        newest = {
-            "trigger": new.trigger,
-            "head": new.head,
-            "run": new.run,
-            "attempts": 0,
-            "priority": case((old.priority < new.priority, old.priority), else_=new.priority),
-            # Behind a run nothing waited yet; else what came first keeps its place.
-            "since": case((old.claim == old.run, new.since), else_=old.since),
-            # A server that named a time meant every request.
-            "due": case((old.waits > 0, old.due), else_=new.due),
-        }
-        key = [old.forge, old.repository, old.ref]
-        connection.execute(insert.on_conflict_do_update(index_elements=key, set_=newest))
+        place = and_(
+            wanted.c.forge == job.forge, wanted.c.repository == job.repository, wanted.c.ref == job.ref
+        )
+        for _ in range(_TRIES):
+            new = connection.execute(insert.on_conflict_do_nothing().returning(wanted.c.run)).one_or_none()
+            if new is not None:
+                return
+            row = connection.execute(select(wanted).where(place).with_for_update()).one_or_none()
+            if row is not None:
+                connection.execute(wanted.update().where(place).values(_newest(row, job, now)))
+                return
+            # It was settled between the two statements.
+        raise StoreUnavailableError("A branch was wanted and settled over and over.")
 
     def waiting(self) -> int:
         count = select(func.count()).select_from(wanted)
@@ -111,17 +133,18 @@ class SqlInbox:
         if not rows:
             return ()
         with self._database.write() as connection:
-            for row in rows:
+            for row in sorted(rows, key=_key):
                 # Meanwhile another worker may have been quicker, or a newer head have come.
                 taken = connection.execute(
                     wanted.update()
                     .where(_is_branch(row), wanted.c.claim.is_(None), ~_REPOSITORY_BUSY)
-                    .values(claim=wanted.c.run, claimed=now, worker=worker)
+                    .values(claim=wanted.c.run, claimed=now, worker=worker, cancelled=False)
                     .returning(*wanted.c)
                 ).one_or_none()
                 if taken is not None:
                     claims.append(_claim(taken))
-        return tuple(claims)
+        order = {_key(row): place for place, row in enumerate(rows)}
+        return tuple(sorted(claims, key=lambda claim: order[_key(claim.job)]))
 
     def claimed(self) -> tuple[Claim, ...]:
         query = select(wanted).where(wanted.c.claim.is_not(None)).order_by(wanted.c.claimed)
@@ -146,56 +169,89 @@ class SqlInbox:
             if not newer and retry is None:
                 connection.execute(wanted.delete().where(_is_branch(row)))
             else:
-                again: dict[str, Any] = {"claim": None, "claimed": None, "worker": None}
-                if retry is not None and (retry.named or not newer):
-                    again["due"] = retry.due
-                if retry is not None and retry.named:
-                    again["waits"] = row.waits + 1
-                elif retry is None:
-                    again["waits"] = 0
-                if retry is not None and not newer:
-                    again["run"] = _new_id()
-                    again["attempts"] = row.attempts + (0 if retry.named else 1)
+                again = _again(row, retry, newer=newer)
                 connection.execute(wanted.update().where(_is_branch(row)).values(again))
-            connection.execute(
-                runs.insert().values(
-                    id=run,
-                    forge=row.forge,
-                    repository=row.repository,
-                    ref=row.ref,
-                    trigger=row.trigger,
-                    ending=ending.value,
-                    detail=clean(detail)[:_DETAIL],
-                    ended=now,
-                )
-            )
-            tally = self._database.insert(tallies).values(ending=ending.value, number=1)
-            more = {"number": tallies.c.number + 1}
-            connection.execute(tally.on_conflict_do_update(index_elements=[tallies.c.ending], set_=more))
+            self._record(connection, row, run, ending, detail, now, newer=newer)
         return True
+
+    def _record(
+        self,
+        connection: Connection,
+        row: Row[Any],
+        run: str,
+        ending: Ending,
+        detail: str,
+        now: datetime,
+        *,
+        newer: bool = False,
+    ) -> None:
+        connection.execute(
+            runs.insert().values(
+                id=run,
+                forge=row.forge,
+                repository=row.repository,
+                ref=row.ref,
+                trigger=row.trigger,
+                head="" if newer else row.head,  # the row tells of the newer one by now
+                number=row.number,
+                ending=ending.value,
+                detail=clean(detail)[:_DETAIL],
+                ended=now,
+            )
+        )
+        tally = self._database.insert(tallies).values(ending=ending.value, number=1)
+        more = {"number": tallies.c.number + 1}
+        connection.execute(tally.on_conflict_do_update(index_elements=[tallies.c.ending], set_=more))
 
     def release(self, run: str) -> None:
         fresh = case((wanted.c.run == run, _new_id()), else_=wanted.c.run)
         with self._database.write() as connection:
             connection.execute(
+                wanted.delete().where(wanted.c.claim == run, wanted.c.run == run, wanted.c.cancelled)
+            )
+            connection.execute(
                 wanted.update()
                 .where(wanted.c.claim == run)
-                .values(run=fresh, claim=null(), claimed=null(), worker=null())
+                .values(run=fresh, claim=null(), claimed=null(), worker=null(), cancelled=False)
             )
 
     def runs(self, limit: int) -> tuple[Run, ...]:
         query = select(runs).order_by(runs.c.ended.desc(), runs.c.id).limit(limit)
         with self._database.read() as connection:
-            return tuple(
-                Run(
-                    id=row.id,
-                    job=_job(row),
-                    ending=Ending(row.ending),
-                    detail=row.detail,
-                    ended=row.ended,
-                )
-                for row in connection.execute(query)
+            return tuple(map(_run, connection.execute(query)))
+
+    def waits(self, limit: int) -> tuple[Waiting, ...]:
+        running = wanted.c.claim.is_not(None)
+        query = select(wanted).order_by(
+            case((running, 0), else_=1), wanted.c.priority, wanted.c.since, wanted.c.ref
+        )
+        with self._database.read() as connection:
+            return tuple(map(_waiting, connection.execute(query.limit(limit))))
+
+    def stuck(self, limit: int) -> tuple[Run, ...]:
+        with self._database.read() as connection:
+            return tuple(map(_run, connection.execute(_stuck().limit(limit))))
+
+    def retry(self, repository: str, ref: str | None, now: datetime) -> int:
+        with self._database.write() as connection:
+            due = wanted.update().where(_WAITS, _among(wanted, repository, ref)).values(due=now)
+            count = len(connection.execute(due.returning(wanted.c.run)).all())
+            again = connection.execute(_stuck().where(_among(runs, repository, ref)).limit(_BATCH)).all()
+            self._want(connection, map(_job_of_run, again), now)
+        return count + len(again)
+
+    def cancel(self, repository: str, ref: str | None, now: datetime) -> tuple[str, ...]:
+        among = _among(wanted, repository, ref)
+        with self._database.write() as connection:
+            forgotten = wanted.delete().where(among, wanted.c.claim.is_(None)).returning(*wanted.c)
+            for row in connection.execute(forgotten).all():
+                self._record(connection, row, row.run, Ending.CANCELLED, "Called off before it began.", now)
+            marked = (
+                wanted.update()
+                .where(among, wanted.c.claim.is_not(None))
+                .values(run=wanted.c.claim, cancelled=True)
             )
+            return tuple(connection.execute(marked.returning(wanted.c.claim)).scalars())
 
     def forget(self, before: datetime) -> int:
         with self._database.write() as connection:
@@ -216,19 +272,141 @@ def _is_branch(row: Row[Any]) -> ColumnElement[bool]:
     return and_(wanted.c.forge == row.forge, wanted.c.repository == row.repository, wanted.c.ref == row.ref)
 
 
+def _among(table: Table, repository: str, ref: str | None) -> ColumnElement[bool]:
+    named = table.c.repository == repository
+    return named if ref is None else and_(named, table.c.ref == ref)
+
+
+def _stuck() -> Select[Any]:
+    later = runs.alias("later")
+    same = (later.c.forge == runs.c.forge, later.c.repository == runs.c.repository, later.c.ref == runs.c.ref)
+    again = (
+        wanted.c.forge == runs.c.forge,
+        wanted.c.repository == runs.c.repository,
+        wanted.c.ref == runs.c.ref,
+    )
+    return (
+        select(runs)
+        .where(
+            runs.c.ending.in_((Ending.FAILED.value, Ending.PARKED.value)),
+            ~exists().where(*same, later.c.ended > runs.c.ended),
+            ~exists().where(*again),
+        )
+        .order_by(runs.c.ended.desc(), runs.c.id)
+    )
+
+
+def _kept(job: Job) -> Job:
+    """Return the job as a row can hold it: what is told of it is a hint, and cut where it is too long."""
+    return bounded(
+        replace(
+            job,
+            repository=clean(job.repository),
+            ref=clean(job.ref),
+            head=clean(job.head) if len(job.head) <= _COMMIT else "",
+            before=clean(job.before) if len(job.before) <= _COMMIT else "",
+        )
+    )
+
+
+def _key(row: Row[Any] | Job) -> tuple[str, str, str]:
+    return row.forge, row.repository, row.ref
+
+
+def _columns(job: Job) -> dict[str, Any]:
+    return {
+        "forge": job.forge,
+        "repository": job.repository,
+        "ref": job.ref,
+        "trigger": job.trigger.value,
+        "head": job.head,
+        "before": job.before,
+        "changed": None if job.changed is None else json.dumps(job.changed),
+        "number": job.number,
+        "priority": int(priority(job.trigger)),
+    }
+
+
+def _newest(row: Row[Any], job: Job, now: datetime) -> dict[str, Any]:
+    """Return what changes in a row when one more job wants it."""
+    newest: dict[str, Any] = {"run": _new_id(), "attempts": 0}
+    # A server that named a time meant every request.
+    newest["due"] = row.due if row.waits > 0 else now
+    if row.claim == row.run:
+        return newest | _columns(job) | {"since": now}  # behind a run nothing waited yet
+    # What came first keeps its place.
+    return newest | _columns(merged(_job(row), job))
+
+
+def _again(row: Row[Any], retry: Retry | None, *, newer: bool) -> dict[str, Any]:
+    """Return what changes in a row that waits again after a run of it ended."""
+    again: dict[str, Any] = {"claim": None, "claimed": None, "worker": None, "cancelled": False}
+    if retry is None:
+        return again | {"waits": 0}
+    if retry.named or not newer:
+        again["due"] = retry.due
+    if retry.named:
+        again["waits"] = row.waits + 1
+    if newer:
+        return again
+    again["run"] = _new_id()
+    again["attempts"] = row.attempts + (0 if retry.named else 1)
+    return again | ({"head": "", "before": "", "changed": None} if retry.afresh else {})
+
+
 def _job(row: Row[Any]) -> Job:
-    return Job(forge=row.forge, repository=row.repository, ref=row.ref, trigger=Trigger(row.trigger))
+    return Job(
+        forge=row.forge,
+        repository=row.repository,
+        ref=row.ref,
+        trigger=Trigger(row.trigger),
+        head=row.head,
+        before=row.before,
+        changed=None if row.changed is None else tuple(json.loads(row.changed)),
+        number=row.number,
+    )
+
+
+def _job_of_run(row: Row[Any]) -> Job:
+    return Job(
+        forge=row.forge,
+        repository=row.repository,
+        ref=row.ref,
+        trigger=Trigger(row.trigger),
+        number=row.number,
+    )
+
+
+def _run(row: Row[Any]) -> Run:
+    return Run(
+        id=row.id,
+        job=replace(_job_of_run(row), head=row.head),
+        ending=Ending(row.ending),
+        detail=row.detail,
+        ended=row.ended,
+    )
 
 
 def _claim(row: Row[Any]) -> Claim:
     return Claim(
         run=row.claim,
         job=_job(row),
-        head=row.head,
         priority=row.priority,
         attempts=row.attempts,
         waits=row.waits,
         claimed=row.claimed,
+        cancelled=row.cancelled,
+    )
+
+
+def _waiting(row: Row[Any]) -> Waiting:
+    return Waiting(
+        job=_job(row),
+        running=row.claim is not None,
+        since=row.since,
+        due=row.due,
+        attempts=row.attempts,
+        worker=row.worker or "",
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Dialect,
     Float,
@@ -17,10 +18,11 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
     text,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -53,11 +55,8 @@ deliveries = Table(
     metadata,
     Column("source", String(32), primary_key=True),
     Column("id", String(200), primary_key=True),
-    Column("forge", String(32), nullable=False),
-    Column("repository", Text, nullable=False),
-    Column("ref", Text, nullable=False),
-    Column("head", String(64), nullable=False),
     Column("received", Instant, nullable=False),
+    Column("event", Text, nullable=False, server_default=""),
     Index("deliveries_by_time", "received"),
 )
 
@@ -78,6 +77,10 @@ wanted = Table(
     Column("claim", String(64)),  # the id of the run that goes on now
     Column("claimed", Instant),
     Column("worker", String(200)),
+    Column("before", String(64), nullable=False, server_default=""),
+    Column("changed", Text),  # the paths as JSON, null where they are not known
+    Column("number", Integer, nullable=False, server_default="0"),
+    Column("cancelled", Boolean, nullable=False, server_default=false()),  # said of the run that goes on
     Index("wanted_by_urgency", "claim", "priority", "since"),
     Index("wanted_by_claim", "claim", unique=True),
 )
@@ -93,7 +96,10 @@ runs = Table(
     Column("ending", String(32), nullable=False),
     Column("detail", Text, nullable=False),
     Column("ended", Instant, nullable=False),
+    Column("head", String(64), nullable=False, server_default=""),
+    Column("number", Integer, nullable=False, server_default="0"),
     Index("runs_by_time", "ended"),
+    Index("runs_by_ref", "forge", "repository", "ref", "ended"),
 )
 
 tallies = Table(
