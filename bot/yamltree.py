@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import yaml
+from yaml.composer import ComposerError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from bot.model import Span, UnreadReason
 from bot.source import Source, Text
 
-__all__ = ["Mapping", "Node", "Scalar", "Sequence", "Tree", "Unparsable", "compose"]
+__all__ = ["Mapping", "Node", "Scalar", "Sequence", "Tree", "Unparsable", "check", "compose"]
 
 Scalar: TypeAlias = ScalarNode
 Mapping: TypeAlias = MappingNode
@@ -169,13 +170,9 @@ def compose(source: Source) -> Tree | Unparsable:
     Never raises on any bytes, and takes time linear in the file's size but for the slow
     loader's try at up to `SLOW_LIMIT` bytes.
     """
-    try:
-        text = Text(source.data)
-    except UnicodeDecodeError as error:
-        position = len(source.data) - len(error.object) + error.start
-        return Unparsable(line=source.line_at(position), detail="not UTF-8", reason=UnreadReason.NOT_UTF8)
-    if (refused := _too_much(source, text)) is not None:
-        return refused
+    text = _text(source)
+    if isinstance(text, Unparsable):
+        return text
     tree: Tree | None = None
     try:
         tree = Tree(source, text, tuple(yaml.compose_all(text.text, Loader=_Loader)))
@@ -190,6 +187,44 @@ def compose(source: Source) -> Tree | Unparsable:
     if tree is None:
         return fast
     return _too_merged(tree) or tree
+
+
+def check(source: Source) -> Unparsable | None:
+    """Return why a file is no YAML, or None; never raises, on any bytes.
+
+    For files of which nothing else is wanted: half the time of `compose`, and no memory to speak of.
+    """
+    text = _text(source)
+    if isinstance(text, Unparsable):
+        return text
+    anchors: set[str] = set()
+    try:
+        for event in yaml.parse(text.text, Loader=_Loader):
+            if isinstance(event, yaml.DocumentStartEvent):
+                anchors.clear()
+            elif isinstance(event, yaml.AliasEvent):
+                if event.anchor not in anchors:
+                    mark: Any = event.start_mark  # the stubs tell the loaders' marks apart
+                    raise ComposerError(None, None, "found undefined alias", mark)
+            elif isinstance(event, yaml.NodeEvent) and event.anchor is not None:
+                anchors.add(event.anchor)
+    except yaml.YAMLError as error:
+        fast = _unparsable(source, text, error)
+    except ValueError as error:
+        fast = Unparsable(line=None, detail=str(error))
+    else:
+        return None
+    return None if _compose_slowly(source, text) is not None else fast
+
+
+def _text(source: Source) -> Text | Unparsable:
+    """Return a file's text, or why it must not reach the loaders."""
+    try:
+        text = Text(source.data)
+    except UnicodeDecodeError as error:
+        position = len(source.data) - len(error.object) + error.start
+        return Unparsable(line=source.line_at(position), detail="not UTF-8", reason=UnreadReason.NOT_UTF8)
+    return _too_much(source, text) or text
 
 
 def _compose_slowly(source: Source, text: Text) -> Tree | None:

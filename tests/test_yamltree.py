@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 import warnings
 from pathlib import Path
 
@@ -15,7 +16,19 @@ from hypothesis import strategies as st
 from bot import yamltree
 from bot.model import UnreadReason
 from bot.source import Source, Text
-from bot.yamltree import Mapping, Node, Scalar, Sequence, Tree, Unparsable, compose, get, items, scalar
+from bot.yamltree import (
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    Tree,
+    Unparsable,
+    check,
+    compose,
+    get,
+    items,
+    scalar,
+)
 
 ROOT = Path(__file__).parent.parent
 
@@ -293,6 +306,7 @@ def test_refusal_names_line_and_reason(data: bytes, line: int, reason: UnreadRea
     trouble = refused(data)
     assert (trouble.line, trouble.reason) == (line, reason)
     assert trouble.detail
+    assert check(Source("f.yml", data)) == trouble
 
 
 DEEP = {
@@ -411,6 +425,37 @@ def test_never_raises_and_spans_hold_their_values(data: bytes) -> None:
             if span is not None:
                 stripped = node.value.strip("\n") if node.style in ("|", ">") else node.value
                 assert data[span.start : span.end] == stripped.encode()
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=300),
+        st.lists(st.sampled_from([*TOKENS, "*a", "&a ", "\n", "---\n", "x: "]), max_size=40).map(
+            lambda parts: "".join(parts).encode()
+        ),
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_check_refuses_what_compose_refuses(data: bytes) -> None:
+    refused = check(Source("f.yml", data))
+    assert (refused is None) is isinstance(compose(Source("f.yml", data)), Tree)
+
+
+def test_check_knows_an_alias_by_its_document() -> None:
+    assert check(Source("f.yml", b"- &a x\n- *a\n")) is None
+    refused = check(Source("f.yml", b"- &a x\n--- *a\n"))
+    assert refused == compose(Source("f.yml", b"- &a x\n--- *a\n"))
+    assert refused == Unparsable(line=2, detail="found undefined alias")
+
+
+def test_check_keeps_nothing() -> None:
+    data = b"- a: b\n" * 100_000
+    tracemalloc.start()
+    try:
+        assert check(Source("f.yml", data)) is None
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(data)
+    finally:
+        tracemalloc.stop()
 
 
 def test_many_tag_directives_are_refused() -> None:

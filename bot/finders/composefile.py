@@ -15,7 +15,7 @@ from bot.finders.yaml import Table, shown
 from bot.interpolation import Template, Variable, names, parse, resolve, wholes
 from bot.model import Span
 from bot.source import Source
-from bot.yamltree import Mapping, Node, Scalar, Sequence, Tree, Unparsable, compose, get, items, scalar
+from bot.yamltree import Mapping, Node, Scalar, Sequence, Tree, Unparsable, check, compose, get, items, scalar
 
 DOCKER_IMAGE = "docker-image://"
 MAX_RAW = 1024
@@ -130,10 +130,13 @@ _FIRST = frozenset({"image", "build", "extends"})
 
 def read(source: Source) -> Reading:
     """Return what a file says; never raises, on any bytes."""
+    if not may_tell(source.data):
+        trouble = check(source)
+        return EMPTY if trouble is None else Reading(trouble=trouble)
     tree = compose(source)
     if isinstance(tree, Unparsable):
         return Reading(trouble=tree)
-    return _Reader(tree).reading() if may_tell(source.data) else EMPTY
+    return _Reader(tree).reading()
 
 
 def may_tell(data: bytes) -> bool:

@@ -26,7 +26,7 @@ from bot.model import (
 )
 from bot.reference import is_commit, is_digest, parse_git, parse_image
 from bot.source import Source
-from bot.yamltree import Mapping, Scalar, Tree, Unparsable, compose, get
+from bot.yamltree import Mapping, Scalar, Tree, Unparsable, check, compose, get
 
 FORMAT = "github-actions"
 
@@ -123,13 +123,11 @@ def needs(source: Source) -> tuple[str, ...]:
 
 def find(source: Source, files: Files[str, bytes]) -> Findings:
     """Return the actions, workflows and images that a file runs, and what it builds."""
-    may_tell = any(word in source.data for word in _WORDS)
+    if not any(word in source.data for word in _WORDS):
+        return _nothing(source)
     tree = compose(source)
     if isinstance(tree, Unparsable):
-        told = _is_ours(source, tree) and (may_tell or not templated.is_template(source.path, source.data))
-        return Findings(unread=(unread(source, tree),) if told else ())
-    if not may_tell:
-        return Findings()
+        return Findings(unread=(unread(source, tree),) if _is_ours(source, tree) else ())
     if not f"/{source.path}".rpartition("/")[0].endswith(_FOLDERS) and not any(
         isinstance(get(document, "runs"), Mapping) for document in tree.documents
     ):
@@ -154,6 +152,14 @@ def dockerfiles(source: Source, files: Files[str, bytes]) -> tuple[str, ...]:
 def _dockerfiles(path: str, data: bytes) -> tuple[str, ...]:
     tree = compose(Source(path, data))
     return () if isinstance(tree, Unparsable) else tuple(github_builds.facts(tree).dockerfiles)
+
+
+def _nothing(source: Source) -> Findings:
+    """Return the findings of a file without any telling word: whether it is broken."""
+    trouble = check(source)
+    if trouble is None or templated.is_template(source.path, source.data) or not _is_ours(source, trouble):
+        return Findings()
+    return Findings(unread=(unread(source, trouble),))
 
 
 def _is_ours(source: Source, trouble: Unparsable) -> bool:

@@ -24,7 +24,7 @@ from bot.finders.gitlab_text import PREDEFINED
 from bot.finders.yaml import unread
 from bot.model import Built, Finding, Findings, Unread, UnreadReason
 from bot.source import Source
-from bot.yamltree import Unparsable, compose
+from bot.yamltree import check
 
 __all__ = ["MAX_FILES", "PREDEFINED", "claims", "find", "needs", "paths"]
 
@@ -360,9 +360,8 @@ def _nothing(source: Source) -> Facts:
     """Return the facts of a file without any relevant word: whether it is broken."""
     if templated.is_template(source.path, source.data):
         return Facts(path=source.path)
-    tree = compose(source)
-    trouble = (unread(source, tree),) if isinstance(tree, Unparsable) else ()
-    return Facts(path=source.path, unread=trouble)
+    trouble = check(source)
+    return Facts(path=source.path, unread=() if trouble is None else (unread(source, trouble),))
 
 
 def _order(finding: Finding, path: str) -> tuple[bool, str, int, int]:
