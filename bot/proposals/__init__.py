@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bot.model import Proposal
-from bot.proposals.pins import GROUP, branch_name, pin, view
+from bot.proposals.groups import GROUP, branch_name, groups
+from bot.proposals.pins import pin, view
 
-__all__ = ["GROUP", "Proposal", "branch_name", "pin", "view"]
+__all__ = ["GROUP", "Proposal", "branch_name", "groups", "pin", "view"]

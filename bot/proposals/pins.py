@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bot.config import Config
+from bot.config import Config, Grouping, Updates
 from bot.model import (
     Candidate,
     Cause,
@@ -21,14 +21,15 @@ from bot.model import (
     Report,
     Ruling,
     SkipReason,
+    State,
     Unread,
     Verdict,
 )
 from bot.proposals import web
+from bot.proposals.groups import GROUP, belongs, branch_name, folder, grouping_of, short, subject
 from bot.proposals.render import render
 from bot.visible import left_alone, named
 
-GROUP = "all"
 _ROWS = 200
 """Rows of one table; a body has an upper limit on every forge (65,536 characters on GitHub)."""
 _BODY = 60_000
@@ -63,7 +64,34 @@ class Aside:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Introduction:
+    """What the first proposal in a repository says of the bot."""
+
+    files: int
+    references: int
+    floating: int
+    """That could be moved, those that are held included."""
+    pinned: int
+    left: int
+    """Left as they are, each with its reason."""
+    base: str
+    refs: tuple[str, ...]
+    first: tuple[str, ...]
+    """When sweeps pin what floats, each of which has to agree."""
+    refresh: tuple[str, ...]
+    updates: Updates
+    per: str
+    """What has a proposal of its own: `image`, `directory`, or empty for the repository."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class View:
+    kind: str
+    """What the group is of: `image`, `directory`, or empty for the whole repository."""
+    name: str
+    """Of the image or directory."""
+    draft: bool
+    introduction: Introduction | None
     count: int
     files: int
     firsts: int
@@ -82,11 +110,6 @@ class View:
     """The things pinned, by names of a closed grammar: fit for a commit message."""
 
 
-def branch_name(base: str, config: Config) -> str:
-    """Return the branch of the proposal for a base; for an empty base, how all of them begin."""
-    return f"{config.branch_prefix}pin/{base}"
-
-
 def pin(
     report: Report,
     written: Sequence[Verdict],
@@ -94,15 +117,27 @@ def pin(
     unread: Iterable[Unread],
     config: Config,
     base: str,
+    *,
+    group: str = GROUP,
+    introduces: bool = False,
 ) -> Proposal:
-    """Return the proposal of a report: branch, texts, edits and their content hash."""
-    shown = view(report, written, [*report.unread, *unread])
-    title = config.title_prefix + render("title.txt.j2", shown).strip()
+    """Return the proposal of a report for one of `groups`: branch, texts, edits and their content hash.
+
+    `written` and `edits` are the group's.  With `introduces` it is the first one in the repository,
+    and says who we are.
+    """
+    shown = replace(
+        view(report, written, [*report.unread, *unread], group),
+        draft=config.draft,
+        introduction=_introduction(report, config, base) if introduces else None,
+    )
+    issue = f"{config.issue} " if config.issue else ""
+    title = config.title_prefix + issue + render("title.txt.j2", shown).strip()
     body = render("body.md.j2", shown)
     if len(body) > _BODY:
         body = render("body_short.md.j2", shown)
     digest = _content_hash(edits)
-    message = config.commit_prefix + render("message.txt.j2", shown).strip()
+    message = config.commit_prefix + issue + render("message.txt.j2", shown).strip()
     trailers = [f"Moorline-Digest: {digest}"]
     if config.sign_off:
         trailers.append(f"Signed-off-by: {config.sign_off}")
@@ -110,8 +145,8 @@ def pin(
         repository=report.job.repository,
         base=base,
         commit=report.commit or "",
-        group=GROUP,
-        branch=branch_name(base, config),
+        group=group,
+        branch=branch_name(base, config, group),
         title=title,
         body=body,
         message=message + "\n\n" + "\n".join(trailers) + "\n",
@@ -128,21 +163,61 @@ def _content_hash(edits: Iterable[Edit]) -> str:
     return made.hexdigest()
 
 
-def view(report: Report, written: Sequence[Verdict], unread: Sequence[Unread]) -> View:
+def _introduction(report: Report, config: Config, base: str) -> Introduction:
+    findings = [verdict.finding for verdict in report.verdicts]
+    pinned = sum(one.skip is SkipReason.PINNED for one in findings)
+    left = sum(one.skip not in (None, SkipReason.PINNED) for one in findings)
+    return Introduction(
+        files=report.files,
+        references=len(findings),
+        floating=sum(one.skip is None and one.state is State.FLOATING for one in findings),
+        pinned=pinned,
+        left=left,
+        base=base,
+        refs=config.refs,
+        first=tuple(one.text for one in config.schedule.first),
+        refresh=tuple(one.text for one in config.schedule.refresh),
+        updates=config.updates,
+        per="" if config.group is Grouping.REPOSITORY else config.group.value,
+    )
+
+
+def _named(written: Sequence[Verdict], group: str) -> tuple[str, str]:
+    """Return what a group is of, and the name of that as it is, which a group's own name need not be."""
+    grouping = grouping_of(group)
+    if grouping is Grouping.REPOSITORY:
+        return "", ""
+    if not written:
+        return grouping.value, group.partition("/")[2]
+    finding = written[0].finding
+    if grouping is Grouping.DIRECTORY:
+        return grouping.value, folder(finding.location.path)
+    return grouping.value, short(subject(finding))
+
+
+def view(report: Report, written: Sequence[Verdict], unread: Sequence[Unread], group: str = GROUP) -> View:
+    kind, name = _named(written, group)
+    whole = not kind
+    verdicts = [one for one in report.verdicts if whole or belongs(one.finding, group)]
+    troubles = [one for one in unread if whole or (kind == "directory" and folder(one.path) == name)]
     by_path: dict[str, list[Verdict]] = {}
     for verdict in written:
         by_path.setdefault(verdict.finding.location.path, []).append(verdict)
     made = [verdict.candidate for verdict in written if verdict.candidate]
-    held = [_held(one) for one in report.verdicts if one.outcome in (Outcome.HOLD, Outcome.REFUSE)]
+    held = [_held(one) for one in verdicts if one.outcome in (Outcome.HOLD, Outcome.REFUSE)]
     skipped = [
         _skipped(one.finding)
-        for one in report.verdicts
+        for one in verdicts
         if one.finding.skip is not None and one.finding.skip is not SkipReason.PINNED
     ]
-    aside = [Aside(place=one.path, value="", why=_unread(one)) for one in unread]
+    aside = [Aside(place=one.path, value="", why=_unread(one)) for one in troubles]
     aside += [Aside(place="configuration", value="", why=note) for note in report.notes]
     rows = _ROWS // 4
     return View(
+        kind=kind,
+        name=name,
+        draft=False,
+        introduction=None,
         count=len(written),
         files=len(by_path),
         firsts=sum(one.cause is Cause.FIRST for one in made),

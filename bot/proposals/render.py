@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,10 @@ from bot.visible import visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+_OTHER = re.compile(r"[^A-Za-z0-9._/:+-]+")
+_NAME = 60
+"""Characters of a name in a title."""
 
 
 def render(template: str, view: object) -> str:
@@ -53,9 +58,16 @@ def _environment() -> Environment:
         plural=lambda count, one, many: Markdown(f"{count} {one if count == 1 else many}"),
         day=lambda moment: Markdown(f"{moment:%Y-%m-%d %H:%M} UTC"),
         short=lambda digest: markdown.code(_short(digest)),
+        plain=_plain,
         safe_names=lambda names: [Markdown(visible(name)) for name in names],
     )
     return environment
+
+
+def _plain(text: str) -> Markdown:
+    """Return text for a title or a commit message: letters, digits and what separates them, bounded."""
+    kept = _OTHER.sub("-", text).strip("-/")
+    return Markdown(kept if len(kept) <= _NAME else f"...{kept[3 - _NAME :]}")
 
 
 def _short(digest: str) -> str:
