@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,9 +16,19 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from bot.errors import ConfigurationError
 from bot.logs import LogFormat
+from bot.owners import Owners
 from bot.settings import PREFIX
 
 _SHORTEST_SECRET = 16
+_LARGEST_KEY = 64 * 1024
+_PEM = re.compile(
+    r"\s*-----BEGIN (RSA )?PRIVATE KEY-----[A-Za-z0-9+/=\s]{1,65536}-----END (RSA )?PRIVATE KEY-----\s*"
+)
+_KEY_EXPECTED = "an RSA private key as PEM text, or the absolute path of a file with one"
+_APP = re.compile(r"[0-9]{1,18}|Iv[A-Za-z0-9.]{4,60}")
+_HOOK = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_OWNER = re.compile(r"(?:(?:github|gitlab):)?[A-Za-z0-9_.][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.][A-Za-z0-9_.-]*)*")
+_SEVERAL = "or a JSON list of such, or a JSON object that says which hook has which"
 _LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
 
 
@@ -36,6 +49,24 @@ class Settings(BaseSettings):
     git_webhook_secret: tuple[SecretStr, ...] = Field(
         default=(),
         description=f"a text of {_SHORTEST_SECRET} characters or more, or a JSON list of such",
+    )
+    github_app_id: str = Field(default="", description="the App's id, or its client id")
+    github_private_key: SecretStr = Field(default=SecretStr(""), description=_KEY_EXPECTED)
+    github_webhook_secret: tuple[SecretStr, ...] = Field(
+        default=(),
+        description=f"a text of {_SHORTEST_SECRET} characters or more, or a JSON list of such",
+    )
+    gitlab_token: SecretStr = Field(default=SecretStr(""), description="an access token of GitLab")
+    gitlab_webhook_secret: Mapping[str, tuple[SecretStr, ...]] = Field(
+        default_factory=dict,
+        description=f"a text of {_SHORTEST_SECRET} plain characters or more, {_SEVERAL}",
+    )
+    gitlab_signing_token: Mapping[str, tuple[SecretStr, ...]] = Field(
+        default_factory=dict, description=f"whsec_ and base64 of 24 to 64 bytes, {_SEVERAL}"
+    )
+    allowed_owners: tuple[str, ...] = Field(
+        default=(),
+        description="names of owners, groups or repositories with commas between, or a JSON list of them",
     )
     git_repositories: Mapping[str, str] = Field(
         default_factory=dict,
@@ -91,15 +122,86 @@ class Settings(BaseSettings):
             raise ValueError
         return value.rstrip("/")
 
-    @field_validator("git_webhook_secret", mode="before")
+    @field_validator("git_webhook_secret", "github_webhook_secret", mode="before")
     @classmethod
     def _read_secrets(cls, value: Any) -> Any:
         return _several(value)
 
-    @field_validator("git_webhook_secret")
+    @field_validator("git_webhook_secret", "github_webhook_secret")
     @classmethod
     def _check_secrets(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         if any(len(secret.get_secret_value()) < _SHORTEST_SECRET for secret in value):
+            raise ValueError
+        return value
+
+    @field_validator("github_app_id")
+    @classmethod
+    def _check_app(cls, value: str) -> str:
+        if value and not _APP.fullmatch(value):
+            raise ValueError
+        return value
+
+    @field_validator("github_private_key")
+    @classmethod
+    def _check_key(cls, value: SecretStr) -> SecretStr:
+        said = value.get_secret_value().strip()
+        if said and not (said.startswith("/") and said.isprintable()) and not _PEM.fullmatch(_pem(said)):
+            raise ValueError
+        return SecretStr(said)
+
+    @field_validator("gitlab_token")
+    @classmethod
+    def _check_token(cls, value: SecretStr) -> SecretStr:
+        said = value.get_secret_value().strip()
+        if said and not (said.isascii() and said.isprintable() and " " not in said and len(said) > 7):
+            raise ValueError
+        return SecretStr(said)
+
+    @field_validator("gitlab_webhook_secret", "gitlab_signing_token", mode="before")
+    @classmethod
+    def _read_hooks(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        text = value.strip()
+        if not text.startswith("{"):
+            return {"": _several(text)}
+        read = _json(text)
+        if not read or not all(_HOOK.fullmatch(hook) for hook in read):
+            raise ValueError
+        return {hook: [one] if isinstance(one, str) else one for hook, one in read.items()}
+
+    @field_validator("gitlab_webhook_secret")
+    @classmethod
+    def _check_hooks(cls, value: Mapping[str, tuple[SecretStr, ...]]) -> Mapping[str, tuple[SecretStr, ...]]:
+        if not all(several and all(map(_is_plain, several)) for several in value.values()):
+            raise ValueError
+        return value
+
+    @field_validator("gitlab_signing_token")
+    @classmethod
+    def _check_signing(
+        cls, value: Mapping[str, tuple[SecretStr, ...]]
+    ) -> Mapping[str, tuple[SecretStr, ...]]:
+        if not all(several and all(map(_is_signing, several)) for several in value.values()):
+            raise ValueError
+        return value
+
+    @field_validator("allowed_owners", mode="before")
+    @classmethod
+    def _read_owners(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        text = value.strip()
+        read = _json(text) if text.startswith("[") else text.replace(",", " ").split()
+        # An empty list would serve everybody, which is hardly what it was meant to say.
+        if not read:
+            raise ValueError
+        return read
+
+    @field_validator("allowed_owners")
+    @classmethod
+    def _check_owners(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(len(owner) <= 1024 and _OWNER.fullmatch(owner) for owner in value):
             raise ValueError
         return value
 
@@ -131,6 +233,45 @@ class Settings(BaseSettings):
         return value
 
     @property
+    def owners(self) -> Owners:
+        """Whose repositories on GitHub and GitLab are looked after."""
+        return Owners(entries=self.allowed_owners)
+
+    def github_key(self) -> str:
+        """Return the App's private key as PEM text; raises `ConfigurationError` where its file has none."""
+        said = self.github_private_key.get_secret_value()
+        if not said.startswith("/"):
+            return _pem(said)
+        key = f"{PREFIX}GITHUB_PRIVATE_KEY"
+        try:
+            with Path(said).open("rb") as file:
+                text = file.read(_LARGEST_KEY + 1).decode("ascii", "replace")
+        except (OSError, ValueError) as error:
+            problem = (error.strerror if isinstance(error, OSError) else None) or "no such path"
+            raise ConfigurationError(
+                f"its file cannot be read: {problem}", key=key, expected=_KEY_EXPECTED
+            ) from None
+        if len(text) > _LARGEST_KEY or not _PEM.fullmatch(text):
+            raise ConfigurationError("its file holds no such key", key=key, expected=_KEY_EXPECTED)
+        return text
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return every secret that must not be logged, as text."""
+        several = [
+            *self.git_webhook_secret,
+            *self.github_webhook_secret,
+            self.gitlab_token,
+            *(one for some in self.gitlab_webhook_secret.values() for one in some),
+            *(one for some in self.gitlab_signing_token.values() for one in some),
+        ]
+        texts = [one.get_secret_value() for one in several]
+        key = self.github_private_key.get_secret_value()
+        if not key.startswith("/"):
+            texts.append(key)
+        texts.append(urlsplit(self.database_url.get_secret_value()).password or "")
+        return tuple(filter(None, texts))
+
+    @property
     def shows_pages(self) -> bool:
         """Whether pages are served: unless said, only where nobody else can reach them."""
         if self.pages is not None:
@@ -151,6 +292,25 @@ def _several(value: Any) -> Any:
         return value
     text = value.strip()
     return _json(text) if text.startswith("[") else [text]
+
+
+def _pem(text: str) -> str:
+    """Return a key of one line, with its ends of lines written as backslash and n, as PEM."""
+    return text if "\n" in text else text.replace("\\n", "\n")
+
+
+def _is_plain(secret: SecretStr) -> bool:
+    """Return whether a text is long enough, and survives as a header's value."""
+    text = secret.get_secret_value()
+    return len(text) >= _SHORTEST_SECRET and text.isascii() and text.isprintable() and text == text.strip()
+
+
+def _is_signing(secret: SecretStr) -> bool:
+    """Return whether a text is a signing token as Standard Webhooks writes it."""
+    prefix, mark, text = secret.get_secret_value().partition("whsec_")
+    if prefix or not mark:
+        return False
+    return 24 <= len(base64.b64decode(text, validate=True)) <= 64
 
 
 def _is_loopback(host: str) -> bool:

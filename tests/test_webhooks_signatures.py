@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhooks.events import EventError, Irrelevant, Push, delivery_id, read_push
+from webhooks.events import EventError, Irrelevant, Reason, delivery_id
+from webhooks.git_events import Push, read_push
 from webhooks.signatures import is_signed, sign
 
 SECRET = "It's a Secret to Everybody"
@@ -73,10 +74,10 @@ def test_a_push(branch: str, commit: str) -> None:
 
 
 def test_what_is_no_branch_and_what_is_gone() -> None:
-    assert read_push(body(ref="refs/tags/v1")) is Irrelevant.NO_BRANCH
-    assert read_push(body(ref="refs/notes/commits")) is Irrelevant.NO_BRANCH
-    assert read_push(body(after="0" * 40)) is Irrelevant.DELETED
-    assert read_push(body(after="0" * 64)) is Irrelevant.DELETED
+    assert read_push(body(ref="refs/tags/v1")) == Irrelevant(reason=Reason.NO_BRANCH)
+    assert read_push(body(ref="refs/notes/commits")) == Irrelevant(reason=Reason.NO_BRANCH)
+    assert read_push(body(after="0" * 40)) == Irrelevant(reason=Reason.DELETED)
+    assert read_push(body(after="0" * 64)) == Irrelevant(reason=Reason.DELETED)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from werkzeug.exceptions import HTTPException
 
 from bot.errors import StoreError
 from bot.store.base import Backlog, Inbox, Proposals
-from webhooks import git, health, pages
-from webhooks.events import LARGEST_PUSH
+from webhooks import git, github, gitlab, health, pages
+from webhooks.deliveries import Contexts
+from webhooks.intake import Intake
 from webhooks.metrics import Metrics
 from webhooks.site import Site
 
@@ -42,6 +43,10 @@ def _nothing() -> None:
     pass
 
 
+def _nobody(_forge: str) -> frozenset[str]:
+    return frozenset()
+
+
 def create_app(
     *,
     inbox: Inbox,
@@ -51,23 +56,27 @@ def create_app(
     registry: CollectorRegistry | None = None,
     worker: Callable[[], float | None] | None = None,
     stored: Callable[[], None] = _nothing,
+    accounts: Callable[[str], frozenset[str]] = _nobody,
     clock: Callable[[], datetime] = _now,
 ) -> Flask:
     """Return the application.
 
     `backlog` adds the last runs to the page; `worker` is `Worker.idle_seconds` and `stored` its
-    `wake` where one works in the same process.
+    `wake` where one works in the same process; `accounts` is `Accounts.of`: what they do on a forge
+    starts no work.
     """
     app = Flask("webhooks", static_folder=None, template_folder=None)
-    # The hook is the only one that takes a body: nobody may send more than it would read.
-    app.config["MAX_CONTENT_LENGTH"] = min(site.max_body, LARGEST_PUSH)
+    # Hooks alone take a body: nobody may send more than they would read.
+    app.config["MAX_CONTENT_LENGTH"] = site.largest_body
     app.config["MAX_FORM_MEMORY_SIZE"] = 1024
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     metrics = Metrics(inbox, proposals, registry)
     app.register_blueprint(health.blueprint(inbox=inbox, registry=metrics.registry, worker=worker))
-    app.register_blueprint(
-        git.blueprint(inbox=inbox, site=site, deliveries=metrics.deliveries, clock=clock, stored=stored)
-    )
+    intake = Intake(inbox=inbox, deliveries=metrics.deliveries, clock=clock, stored=stored)
+    contexts = Contexts(accounts, owners=site.owners, app=site.github_app)
+    app.register_blueprint(git.blueprint(intake=intake, site=site))
+    app.register_blueprint(github.blueprint(intake=intake, site=site, contexts=contexts))
+    app.register_blueprint(gitlab.blueprint(intake=intake, site=site, contexts=contexts))
     if site.pages:
         app.register_blueprint(pages.blueprint(proposals=proposals, backlog=backlog, site=site))
 

@@ -1,6 +1,6 @@
-"""What deliveries say: raw bodies in, plain values out, or why not.  Pure.
+"""What deliveries come to: work that is wanted, or why there is none.  Pure.
 
-Everything in a body is a hint from outside.  Addresses come from settings, commits from the forge.
+Everything in a delivery is a hint from outside.  Addresses come from settings, commits from the forge.
 """
 
 from __future__ import annotations
@@ -8,75 +8,89 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
-from bot.reference import is_git_ref
+from bot.model import Job
+from bot.owners import Owners
 
-LARGEST_PUSH = 64 * 1024
-"""Bytes of a push's body: it is three short texts."""
-
-_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _DELIVERY = re.compile(r"[A-Za-z0-9._:@/+-]{1,128}")
-_LONGEST_REPOSITORY = 1024
+_LARGE = 1024 * 1024
+_MOST_VALUES = 1_000_000
 
 
 class EventError(ValueError):
-    """The body is not of the documented form; the text says what was expected."""
+    """The body is not of the documented form; the text says what was expected, and repeats nothing."""
 
 
-class Irrelevant(StrEnum):
-    """Why a push needs no look."""
+class Reason(StrEnum):
+    """Why a delivery needs no look.  Closed: metrics show it."""
 
-    DELETED = "deleted"
+    PONG = "pong"
+    """The forge asked whether anybody listens."""
+    IRRELEVANT = "irrelevant"
+    """A known event, and nothing in it concerns us."""
+    UNKNOWN = "unknown"
+    """An event that we never heard of."""
+    TAG = "tag"
     NO_BRANCH = "no-branch"
-    """A tag, a note or another ref that is no branch."""
+    """A note or another ref that is neither branch nor tag."""
+    DELETED = "deleted"
+    QUEUE = "queue"
+    """A push that a merge queue made: its own event tells of it."""
+    OWN = "own"
+    """We did it ourselves."""
+    BOT = "bot"
+    """A comment that a program wrote."""
+    CONFIDENTIAL = "confidential"
+    NOT_SERVED = "not-served"
+    """The owner is not among those that are served."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Push:
-    """A branch that moved."""
+class Irrelevant:
+    """A delivery that wants nothing."""
 
-    repository: str
-    branch: str
-    head: str
+    reason: Reason
+    event: str = ""
 
 
-def read_push(body: bytes) -> Push | Irrelevant:
-    """Return the push that a plain post-receive hook tells of; raises `EventError`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a delivery wants looked at."""
 
-    A JSON object with `repository`, `ref` (`refs/heads/main`) and `after` (40 or 64 lower-case hex
-    digits, zeros for a branch that is gone); anything else in it is passed over.
+    jobs: tuple[Job, ...]
+    """At least one; each repository and ref once."""
+    event: str
+    """Of a closed set, such as `pull_request.opened`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a reader has to know about us."""
+
+    owners: Owners = field(default_factory=Owners)
+    accounts: frozenset[str] = frozenset()
+    """Ids and logins of our own accounts on this forge."""
+    app: str = ""
+    """Id or client id of our GitHub App; empty where it is not known."""
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object that a body is; raises `EventError`.
+
+    A large body of very many small values is refused: they would take fifty times its size.
     """
+    if len(body) > _LARGE and sum(body.count(mark) for mark in (b",", b"[", b"{")) > _MOST_VALUES:
+        raise EventError("The body holds more values than any event.")
     try:
         event = json.loads(body.decode())
     except (ValueError, RecursionError):
-        raise EventError("The body is no JSON in UTF-8.") from None
+        raise EventError("The body is no JSON in UTF-8; the hook must send application/json.") from None
     if not isinstance(event, dict):
         raise EventError("The body is no JSON object.")
-    repository, ref, after = (event.get(key) for key in ("repository", "ref", "after"))
-    if not isinstance(repository, str) or not 0 < len(repository) <= _LONGEST_REPOSITORY:
-        raise EventError('"repository" must be a text of 1 to 1024 characters.')
-    if not repository.isprintable():
-        raise EventError('"repository" holds what cannot be printed.')
-    if (
-        not isinstance(ref, str)
-        or not ref.startswith("refs/")
-        or not ref.isprintable()
-        or not is_git_ref(ref)
-    ):
-        raise EventError('"ref" must be a full ref such as "refs/heads/main".')
-    if not isinstance(after, str) or not _COMMIT.fullmatch(after):
-        raise EventError('"after" must be a full commit id in lower-case hex digits.')
-    branch = ref.removeprefix("refs/heads/")
-    if branch == ref:
-        return Irrelevant.NO_BRANCH
-    # A short name that is another branch's full one would be taken for that.
-    if not is_git_ref(branch) or branch.startswith("refs/"):
-        raise EventError('"ref" names no branch, or one whose own name begins with "refs/": rename it.')
-    if not after.strip("0"):
-        return Irrelevant.DELETED
-    return Push(repository=repository, branch=branch, head=after)
+    return event
 
 
 def delivery_id(header: str | None, body: bytes) -> str:

@@ -1,0 +1,143 @@
+"""What every hook does alike: bounds the body, stores what is wanted, answers and counts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeAlias
+
+import structlog
+from flask import request
+from prometheus_client import Counter
+
+from bot.errors import StoreError
+from bot.store.base import Delivery, Inbox, Receipt
+from webhooks.events import EventError, Irrelevant, Reason
+
+Answer: TypeAlias = tuple[dict[str, str], int] | tuple[dict[str, str], int, dict[str, str]]
+
+
+class Result(StrEnum):
+    """What became of a delivery, besides `Receipt` and `Reason`.  Closed: metrics show it."""
+
+    OFF = "off"
+    TOO_LARGE = "too-large"
+    ENCODED = "encoded"
+    UNSIGNED = "unsigned"
+    MALFORMED = "malformed"
+    UNAVAILABLE = "unavailable"
+
+
+_RETRY_AFTER = {"Retry-After": "10"}
+_LARGE = 1024 * 1024
+_PATIENCE = 5.0
+_log = structlog.get_logger(__name__)
+
+
+class Intake:
+    """Where a hook brings what it was sent."""
+
+    def __init__(
+        self,
+        *,
+        inbox: Inbox,
+        deliveries: Counter,
+        clock: Callable[[], datetime],
+        stored: Callable[[], None],
+    ) -> None:
+        """`stored` is called after something new was stored."""
+        self._inbox = inbox
+        self._deliveries = deliveries
+        self._stored = stored
+        self._large = threading.BoundedSemaphore(1)
+        self.now = clock
+
+    def answer(
+        self, source: str, status: int, result: Result | Reason | Receipt, problem: str = ""
+    ) -> Answer:
+        """Return an answer, and count it."""
+        self._deliveries.labels(source, result.value).inc()
+        said = {"result": result.value} | ({"problem": problem} if problem else {})
+        return (said, status, dict(_RETRY_AFTER)) if status == 503 else (said, status)
+
+    def receive(
+        self,
+        source: str,
+        *,
+        limit: int,
+        proven: Callable[[bytes], bool],
+        read: Callable[[bytes], Delivery | Irrelevant],
+        unproven: str,
+        malformed: int,
+        not_served: tuple[int, str] = (200, ""),
+    ) -> Answer:
+        """Take the request's body, and return the answer to it.
+
+        `proven` tells whether the sender is who it says; before that nothing in the body is looked
+        at.  `malformed` is the status for a body that `read` raises `EventError` for, `not_served`
+        status and text for what is none of ours to look after.
+        """
+        if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+            return self.answer(source, 415, Result.ENCODED, "The body must not be compressed.")
+        request.max_content_length = limit
+        if (request.content_length or 0) > limit:
+            return self.answer(source, 413, Result.TOO_LARGE, f"A delivery is no larger than {limit} bytes.")
+        with self._room() as room:
+            if not room:
+                problem = "Too many large deliveries at once: send it again."
+                return self.answer(source, 503, Result.UNAVAILABLE, problem)
+            body = request.get_data(cache=False)
+            if not proven(body):
+                _log.warning("a delivery without the right signature", source=source)
+                return self.answer(source, 401, Result.UNSIGNED, unproven)
+            try:
+                found = read(body)
+            except EventError as error:
+                _log.warning("a delivery of another form", source=source, problem=str(error))
+                return self.answer(source, malformed, Result.MALFORMED, str(error))
+            except StoreError as error:
+                _log.error("a delivery could not be read", source=source, problem=str(error))
+                return self.answer(source, 503, Result.UNAVAILABLE, "Not stored: send it again.")
+        if isinstance(found, Irrelevant):
+            status, problem = not_served if found.reason is Reason.NOT_SERVED else (200, "")
+            return self.answer(source, status, found.reason, problem)
+        return self.store(found)
+
+    @contextmanager
+    def _room(self) -> Iterator[bool]:
+        """Yield whether the body may be held in memory: of large ones there is one at a time."""
+        if (request.content_length or 0) <= _LARGE:
+            yield True
+        elif self._large.acquire(timeout=_PATIENCE):
+            try:
+                yield True
+            finally:
+                self._large.release()
+        else:
+            yield False
+
+    def store(self, delivery: Delivery) -> Answer:
+        """Store a delivery, and return the answer to it."""
+        try:
+            receipt = self._inbox.receive(delivery, self.now())
+        except StoreError as error:
+            _log.error("a delivery could not be stored", delivery=delivery.id, problem=str(error))
+            return self.answer(delivery.source, 503, Result.UNAVAILABLE, "Not stored: send it again.")
+        first = delivery.jobs[0]
+        _log.info(
+            "delivery",
+            source=delivery.source,
+            delivery=delivery.id,
+            receipt=receipt.value,
+            event_name=delivery.event,
+            repository=first.repository,
+            ref=first.ref,
+            jobs=len(delivery.jobs),
+        )
+        if receipt is Receipt.DUPLICATE:
+            return self.answer(delivery.source, 200, receipt)
+        self._stored()
+        return self.answer(delivery.source, 202, receipt)
