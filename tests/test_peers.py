@@ -1,0 +1,309 @@
+"""What Renovate and Dependabot refresh already, by their configuration files."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.config import FORMATS
+from bot.model import Kind
+from bot.peers import MAX_BYTES, PEER_PATHS, refreshed, refreshes
+
+ALL = {
+    ("dockerfile", Kind.IMAGE),
+    ("compose", Kind.IMAGE),
+    ("gitlab-ci", Kind.IMAGE),
+    ("github-actions", Kind.IMAGE),
+    ("github-actions", Kind.ACTION),
+}
+IMAGES = {one for one in ALL if one[1] is Kind.IMAGE}
+PLACES = {
+    "dockerfile": "Dockerfile",
+    "compose": "compose.yaml",
+    "gitlab-ci": ".gitlab-ci.yml",
+    "github-actions": ".github/workflows/ci.yml",
+    "bake": "docker-bake.hcl",
+}
+
+
+def who(files: dict[str, bytes], format_: str, path: str, kind: Kind = Kind.IMAGE, branch: str = "") -> str:
+    found = refreshes(refreshed(files), format_, kind, path, branch)
+    return found.peer if found else ""
+
+
+def renovate(said: Any, path: str = "renovate.json") -> set[tuple[str, Kind]]:
+    text = said if isinstance(said, str) else json.dumps(said)
+    files = {path: text.encode()}
+    return {
+        (format_, kind)
+        for format_, place in PLACES.items()
+        for kind in Kind
+        if who(files, format_, place, kind) == "Renovate"
+    }
+
+
+def dependabot(*entries: str) -> dict[str, bytes]:
+    text = "version: 2\nupdates:\n" + "".join(f"- {{{entry}}}\n" for entry in entries)
+    return {".github/dependabot.yml": text.encode()}
+
+
+def test_formats_are_ours() -> None:
+    assert set(PLACES) == set(FORMATS)
+    assert {one.format for one in refreshed({"renovate.json": b"{}"})} <= set(FORMATS)
+
+
+def test_nobody_is_there() -> None:
+    assert refreshed({}) == ()
+    assert refreshed({"README.md": b"{}"}) == ()
+
+
+# --- Renovate -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [path for path in PEER_PATHS if "renovate" in path])
+def test_renovate_refreshes_what_it_knows(path: str) -> None:
+    assert renovate({"extends": ["config:recommended"]}, path) == ALL
+    [first, *_] = refreshed({path: b"{}"})
+    assert first.path == path
+
+
+def test_renovate_s_file_may_be_json5_under_any_name() -> None:
+    said = "// ours\n{\n  extends: ['config:recommended',],\n  \"enabledManagers\": [/* one */ 'dockerfile',],\n}\n"
+    for path in ("renovate.json", "renovate.json5", ".renovaterc"):
+        assert renovate(said, path) == {("dockerfile", Kind.IMAGE)}
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ({}, ALL),
+        ({"enabled": True}, ALL),
+        ({"enabled": False}, set()),
+        ({"enabled": None}, ALL),
+        ({"mode": "silent"}, set()),
+        ({"extends": [":disableRenovate"]}, set()),
+        ({"extends": ["config:recommended", ":disableDigestUpdates"]}, set()),
+        ({"extends": ["default:disableDigestUpdates"]}, set()),
+        ({"extends": ["docker:disable"]}, ALL - IMAGES),
+        ({"extends": "docker:disable"}, ALL - IMAGES),
+        ({"docker": {"enabled": False}}, ALL - IMAGES),
+        ({"digest": {"enabled": False}}, set()),
+        ({"pinDigests": False}, ALL),  # what is pinned is refreshed all the same
+        ({"enabledManagers": ["docker-compose", "npm"]}, {("compose", Kind.IMAGE)}),
+        ({"enabledManagers": ["npm"]}, set()),
+        ({"enabledManagers": []}, set()),
+        ({"gitlabci": {"enabled": False}}, ALL - {("gitlab-ci", Kind.IMAGE)}),
+        ({"gitlabci": {"digest": {"enabled": False}}}, ALL - {("gitlab-ci", Kind.IMAGE)}),
+        (
+            {"packageRules": [{"matchManagers": ["dockerfile"], "enabled": False}]},
+            ALL - {("dockerfile", Kind.IMAGE)},
+        ),
+        ({"packageRules": [{"matchDatasources": ["docker"], "enabled": False}]}, ALL - IMAGES),
+        ({"packageRules": [{"matchUpdateTypes": ["digest"], "enabled": False}]}, set()),
+        ({"packageRules": [{"matchUpdateTypes": ["major"], "enabled": False}]}, ALL),
+        ({"packageRules": [{"matchDatasources": ["docker"], "digest": {"enabled": False}}]}, ALL - IMAGES),
+        (
+            {
+                "packageRules": [
+                    {"matchManagers": ["dockerfile"], "matchPackageNames": ["node"], "enabled": False}
+                ]
+            },
+            ALL,
+        ),
+        ({"packageRules": [{"matchPackageNames": ["*"], "enabled": False}]}, set()),
+        ({"packageRules": [{"matchManagers": ["dockerfile"], "groupName": "x"}]}, ALL),
+        ({"packageRules": ["x", 3, None, {}]}, ALL),
+        ({"packageRules": "x", "extends": 3, "digest": [], "dockerfile": "x"}, ALL),
+        ([], set()),
+        ("x", set()),
+        ("", set()),
+        ("{", set()),
+        ("\ufeff{}", ALL),
+    ],
+)
+def test_what_renovate_is_told_counts(said: Any, left: set[tuple[str, Kind]]) -> None:
+    assert renovate(said) == left
+
+
+def test_renovate_s_first_file_is_the_one() -> None:
+    files = {
+        "renovate.json": b'{"enabled": false}',
+        ".github/renovate.json": b"{}",
+        "package.json": b'{"renovate": {}}',
+    }
+    assert refreshed(files) == ()
+    assert who({"package.json": b'{"renovate": {}}'}, "compose", "compose.yaml") == "Renovate"
+    assert refreshed({"package.json": b'{"name": "x"}'}) == ()
+    assert refreshed({"package.json": b'{"renovate": true}'}) == ()
+
+
+def test_renovate_s_paths_count() -> None:
+    files = {
+        "renovate.json": b'{"ignorePaths": ["old/**", "{a,b}/**"], "includePaths": ["web/**", "old/**"]}'
+    }
+    assert who(files, "dockerfile", "web/Dockerfile") == "Renovate"
+    assert who(files, "dockerfile", "old/Dockerfile") == ""
+    assert who(files, "dockerfile", "Dockerfile") == ""
+    assert refreshed({"renovate.json": b'{"includePaths": ["{a,b}/**"]}'}) == ()  # not understood
+
+
+# --- Dependabot ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("entry", "format_", "path", "covered"),
+    [
+        ("package-ecosystem: docker, directory: /", "dockerfile", "Dockerfile", True),
+        ('package-ecosystem: "docker", directory: "/"', "dockerfile", "Dockerfile", True),
+        ("package-ecosystem: docker, directory: /", "dockerfile", "web/Dockerfile", False),
+        ("package-ecosystem: docker, directory: /web/", "dockerfile", "web/Dockerfile", True),
+        ("package-ecosystem: docker, directory: web", "dockerfile", "web/Dockerfile", True),
+        ("package-ecosystem: docker, directory: ./web", "dockerfile", "web/Dockerfile", True),
+        ("package-ecosystem: docker, directory: /web", "dockerfile", "web/sub/Dockerfile", False),
+        ("package-ecosystem: docker, directories: [/, /apps/*]", "dockerfile", "apps/a/Dockerfile", True),
+        ("package-ecosystem: docker, directories: [/, /apps/*]", "dockerfile", "Dockerfile", True),
+        ("package-ecosystem: docker, directories: [/apps/*]", "dockerfile", "apps/a/b/Dockerfile", False),
+        ("package-ecosystem: docker, directories: ['**/*']", "dockerfile", "apps/a/b/Dockerfile", True),
+        ("package-ecosystem: docker, directory: /", "compose", "compose.yaml", False),
+        ("package-ecosystem: docker-compose, directory: /", "compose", "compose.yaml", True),
+        ("package-ecosystem: npm, directory: /", "dockerfile", "Dockerfile", False),
+        ("package-ecosystem: docker", "dockerfile", "Dockerfile", False),
+        (
+            "package-ecosystem: docker, directory: /, open-pull-requests-limit: 0",
+            "dockerfile",
+            "Dockerfile",
+            False,
+        ),
+        (
+            "package-ecosystem: docker, directory: /, open-pull-requests-limit: 5",
+            "dockerfile",
+            "Dockerfile",
+            True,
+        ),
+        (
+            "package-ecosystem: docker, directory: /, ignore: [{dependency-name: '*'}]",
+            "dockerfile",
+            "Dockerfile",
+            False,
+        ),
+        (
+            "package-ecosystem: docker, directory: /, ignore: [{dependency-name: '*', update-types: [x]}]",
+            "dockerfile",
+            "Dockerfile",
+            True,
+        ),
+        (
+            "package-ecosystem: docker, directory: /, ignore: [{dependency-name: node}]",
+            "dockerfile",
+            "Dockerfile",
+            True,
+        ),
+        (
+            "package-ecosystem: docker, directories: ['**/*'], exclude-paths: [old/**]",
+            "dockerfile",
+            "old/Dockerfile",
+            False,
+        ),
+        ("package-ecosystem: [docker], directory: {a: b}", "dockerfile", "Dockerfile", False),
+    ],
+)
+def test_dependabot_s_entries(entry: str, format_: str, path: str, covered: bool) -> None:
+    assert (who(dependabot(entry), format_, path) == "Dependabot") is covered
+
+
+def test_dependabot_follows_actions_and_no_images_of_workflows() -> None:
+    files = dependabot("package-ecosystem: github-actions, directory: /")
+    for path in (".github/workflows/ci.yml", "action.yml"):
+        assert who(files, "github-actions", path, Kind.ACTION) == "Dependabot"
+        assert who(files, "github-actions", path, Kind.IMAGE) == ""
+    assert who(files, "github-actions", "tool/action.yml", Kind.ACTION) == ""
+    files = dependabot("package-ecosystem: github-actions, directories: [/tool]")
+    assert who(files, "github-actions", "tool/action.yml", Kind.ACTION) == "Dependabot"
+    assert who(files, "github-actions", ".github/workflows/ci.yml", Kind.ACTION) == ""
+
+
+def test_dependabot_s_target_branch_is_the_only_one() -> None:
+    files = dependabot("package-ecosystem: docker, directory: /, target-branch: next")
+    assert who(files, "dockerfile", "Dockerfile") == ""
+    assert who(files, "dockerfile", "Dockerfile", branch="next") == "Dependabot"
+
+
+def test_dependabot_s_file_has_two_names_and_one_version() -> None:
+    text = dependabot("package-ecosystem: docker, directory: /")[".github/dependabot.yml"]
+    assert who({".github/dependabot.yaml": text}, "dockerfile", "Dockerfile") == "Dependabot"
+    assert refreshed({".github/dependabot.yml": text.replace(b"2", b"1", 1)}) == ()
+    assert refreshed({".github/dependabot.yml": b"a: ["}) == ()
+    assert refreshed({".github/dependabot.yml": b"- x"}) == ()
+    assert refreshed({".github/dependabot.yml": b""}) == ()
+
+
+def test_both_may_be_there() -> None:
+    files = {"renovate.json": b'{"enabledManagers": ["gitlabci"]}'} | dependabot(
+        "package-ecosystem: docker, directory: /"
+    )
+    assert who(files, "gitlab-ci", ".gitlab-ci.yml") == "Renovate"
+    assert who(files, "dockerfile", "Dockerfile") == "Dependabot"
+
+
+# --- hostile files ------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(st.sampled_from(PEER_PATHS), st.binary(max_size=300))
+def test_any_bytes_are_read_or_passed_over(path: str, data: bytes) -> None:
+    for one in refreshed({path: data}):
+        one.covers("a/b")
+
+
+_LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.text(max_size=6), st.sampled_from(["docker", "/", "*"])
+)
+_KEYS = st.sampled_from(
+    [
+        *(
+            "version",
+            "updates",
+            "package-ecosystem",
+            "directory",
+            "directories",
+            "ignore",
+            "extends",
+            "renovate",
+        ),
+        *(
+            "packageRules",
+            "matchManagers",
+            "enabled",
+            "dockerfile",
+            "digest",
+            "includePaths",
+            "enabledManagers",
+        ),
+    ]
+)
+_TREES = st.recursive(
+    _LEAVES, lambda below: st.one_of(st.lists(below, max_size=3), st.dictionaries(_KEYS, below, max_size=4))
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.sampled_from(PEER_PATHS), st.dictionaries(_KEYS, _TREES, max_size=5))
+def test_any_tree_is_read_or_passed_over(path: str, tree: dict[str, Any]) -> None:
+    for one in refreshed({path: json.dumps({"version": 2} | tree).encode()}):
+        one.covers("a/b")
+
+
+def test_large_files_take_little_time() -> None:
+    start = time.process_time()
+    entry = b"- {package-ecosystem: docker, directories: [" + b"'*/*/*', " * 1000 + b"]}\n"
+    found = refreshed({".github/dependabot.yml": b"version: 2\nupdates:\n" + entry * 20})
+    assert refreshes(found, "dockerfile", Kind.IMAGE, "a/" * 500 + "Dockerfile") is None
+    rules = [{"matchManagers": ["x"] * 100, "enabled": False}] * 300
+    assert renovate({"packageRules": rules}) == ALL
+    assert refreshed({"renovate.json": b"{}" + b" " * MAX_BYTES}) == ()
+    assert time.process_time() - start < 2
