@@ -179,8 +179,7 @@ def beside_renovate(command: str, tree: Path, host: str, floating: int, rounds: 
                 print(log.read_text(errors="replace")[-2000:])
                 return
             found = _proposed(report)
-    requests = ", ".join(f"{count} {what}" for what, count in sorted(asked.items()))
-    show("renovate, lookup only", theirs, f"{found} of {floating} to pin; {requests}")
+    show("renovate, look-up only", theirs, f"{found} of {floating} to pin, {sum(asked.values())} requests")
     show("moorline pin, in turn with it", ours)
     pairs = list(zip(ours, theirs, strict=True))
     walls = statistics.median(other.wall / own.wall for own, other in pairs)
@@ -225,6 +224,8 @@ def main() -> None:
     options = parser.parse_args()
     renovate = os.environ.get("RENOVATE") or shutil.which("renovate")
     print("median wall (range), cpu and largest process; runs alternate")
+    if not renovate:
+        print("renovate is not compared: neither on PATH nor named by RENOVATE")
     with tempfile.TemporaryDirectory(prefix="moorline-bench-") as folder:
         root = Path(folder)
         start_up(options.rounds)
