@@ -18,7 +18,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot import finders
+from bot import finders, globs
 from bot.config import (
     CONFIG_PATHS,
     FORMATS,
@@ -29,18 +29,24 @@ from bot.config import (
     AllowRule,
     Config,
     Floating,
+    Grouping,
     IgnoreRule,
+    Limits,
     Mode,
     Own,
     Preset,
     Unreachable,
+    Updates,
     json_schema,
     load,
     merge,
     parse,
+    problems,
 )
+from bot.config_schema import MAX_PROBLEMS
 from bot.errors import ConfigurationError
 from bot.presets import ROWS
+from bot.reference import parse_image
 from bot.trust import CHECKS
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -96,6 +102,18 @@ proposal:
   title-prefix: "chore:"
   commit-prefix: "chore(deps):"
   sign-off: Pin Bot <bot@example.com>
+  issue: OPS-12
+  group: image
+  labels: [dependencies, "scope::ci", dependencies]
+  reviewers: [alice, "team:platform"]
+  assignees: [bob_corp]
+  draft: true
+  squash: false
+  remove-source-branch: false
+refs: [release/*]
+updates: never
+schedule: {{first: monthly, refresh: "* 1-4 * * mon-fri"}}
+limits: {{open: 3}}
 guard: {{floating: warn, held: "off", unreachable: failure}}
 """
 
@@ -126,10 +144,21 @@ def test_everything() -> None:
     assert config.title_prefix == "chore: "
     assert config.commit_prefix == "chore(deps): "
     assert config.sign_off == "Pin Bot <bot@example.com>"
+    assert config.issue == "OPS-12"
+    assert config.group is Grouping.IMAGE
+    assert config.labels == ("dependencies", "scope::ci")
+    assert config.reviewers == ("alice", "team:platform")
+    assert config.assignees == ("bob_corp",)
+    assert (config.draft, config.squash, config.remove_source_branch) == (True, False, False)
+    assert config.refs == ("release/*",)
+    assert config.updates is Updates.NEVER
+    assert [one.text for one in config.schedule.first] == ["monthly"]
+    assert [one.text for one in config.schedule.refresh] == ["* 1-4 * * mon-fri"]
+    assert config.limits == Limits(open=3)
     assert config.guard.floating is Floating.WARN
     assert config.guard.held is Floating.OFF
     assert config.guard.unreachable is Unreachable.FAILURE
-    assert {"preset", "guard.held", "trust.checks.age.days"} <= config.given
+    assert {"preset", "guard.held", "trust.checks.age.days", "limits.open", "refs"} <= config.given
 
 
 @pytest.mark.parametrize(
@@ -208,6 +237,37 @@ def test_crlf_and_byte_order_mark() -> None:
         ("proposal: {sign-off: Bot}", 1, "proposal.sign-off", "address"),
         ('proposal: {sign-off: "a <b@c>\\nX: y <d@e>"}', 1, "proposal.sign-off", "line breaks"),
         ('proposal: {title-prefix: "a\\u202eb"}', 1, "proposal.title-prefix", "control"),
+        ("proposal: {issue: ops-12}", 1, "proposal.issue", "no such key|OPS-12"),
+        ("proposal: {issue: 'OPS-12 [skip ci]'}", 1, "proposal.issue", "no such key"),
+        ("proposal: {issue: 12}", 1, "proposal.issue", "read as int|quotes"),
+        ("proposal: {group: images}", 1, "proposal.group", "did you mean 'image'"),
+        ("proposal: {labels: dependencies}", 1, "proposal.labels", "a list"),
+        ("proposal: {labels: ['a,b']}", 1, "proposal.labels[0]", "comma"),
+        ("proposal: {labels: [' a']}", 1, "proposal.labels[0]", "blank"),
+        (f"proposal: {{labels: [{'x' * 51}]}}", 1, "proposal.labels[0]", "at most 50"),
+        (f"proposal: {{labels: [{', '.join('abcdefghijklmnopqrstu')}]}}", 1, "proposal.labels", "at most 20"),
+        ("proposal: {reviewers: ['@alice']}", 1, "proposal.reviewers[0]", "without `@`"),
+        ("proposal: {reviewers: ['team:']}", 1, "proposal.reviewers[0]", "no such name"),
+        ("proposal: {reviewers: ['group:x']}", 1, "proposal.reviewers[0]", "no such name"),
+        ("proposal: {reviewers: ['a/b']}", 1, "proposal.reviewers[0]", "no such name"),
+        ("proposal: {reviewers: [7]}", 1, "proposal.reviewers[0]", "quotes"),
+        ("proposal: {assignees: ['team:x']}", 1, "proposal.assignees[0]", "no such name"),
+        ("proposal: {draft: 1}", 1, "proposal.draft", "true or false"),
+        ("proposal: {remove_source_branch: true}", 1, "proposal", "did you mean 'remove-source-branch'"),
+        ("refs: main", 1, "refs", "a list"),
+        ("refs: ['/main']", 1, "refs[0]", "must not start with `/`"),
+        ("updates: off", 1, "updates", "always, auto or never"),
+        ("schedule: daily", 1, "schedule", "mapping"),
+        ("schedule: {first: hourly}", 1, "schedule.first", "five fields|daily, weekly, monthly"),
+        ("schedule: {first: '61 * * * *'}", 1, "schedule.first", "minute that is not from 0 to 59"),
+        ("schedule: {first: * 1 * * *}", 1, "", "quotes around a glob or a schedule"),
+        ("schedule: {refreshes: daily}", 1, "schedule", "did you mean 'refresh'"),
+        ("limits: {open: 0}", 1, "limits.open", "1 to 1000"),
+        ("limits: {open: -3}", 1, "limits.open", "whole number"),
+        ("limits: {per-day: 3}", 1, "limits.per-day", "not in a repository"),
+        ("limits: {first-per-day: 3}", 1, "limits.first-per-day", "not in a repository"),
+        ("ignore:\n- {registry: acme, because: so}\n", 2, "ignore[0].registry", "host"),
+        ("ignore:\n- {registry: ghcr.io, image: a, because: so}\n", 2, "ignore[0].registry", "`registry`"),
         ("delegate: [preset]", 1, "delegate", "not in a repository"),
         ("mirrors: {}", 1, "mirrors", "set on the server"),
         ("credentials: {}", 1, "credentials", "set on the server"),
@@ -290,6 +350,99 @@ def test_any_tree_gives_a_configuration_or_names_its_place(tree: dict[str, Any])
     except ConfigurationError as error:
         trouble = error
     assert trouble is None or trouble.line is not None
+
+
+# --- all that is wrong --------------------------------------------------------------------
+
+WRONG = """\
+presett: strict
+mode: observ
+mode: paused
+ignore:
+- {image: a}
+- 3
+- {image: [], because: so}
+limits: {open: 0, per-day: 3}
+trust: {checks: {agee: off, age: {days: -1, first-days: x}}}
+"""
+
+
+def test_all_that_is_wrong_is_told_in_order() -> None:
+    found = problems(PATH, WRONG.encode())
+    assert [(one.line, one.key) for one in found] == [
+        (1, ""),
+        (2, "mode"),
+        (3, "mode"),
+        (5, "ignore[0]"),
+        (6, "ignore[1]"),
+        (7, "ignore[2].image"),
+        (8, "limits.open"),
+        (8, "limits.per-day"),
+        (9, "trust.checks"),
+        (9, "trust.checks.age.days"),
+        (9, "trust.checks.age.first-days"),
+    ]
+    assert str(refused(WRONG)) == str(found[0])
+
+
+@pytest.mark.parametrize("text", ["", WHOLE, "~", "preset: strict"])
+def test_nothing_is_wrong(text: str) -> None:
+    assert problems(PATH, text.encode()) == ()
+
+
+@pytest.mark.parametrize("data", [b"a: [", b"\xff", b"#" * (MAX_BYTES + 1), b"a: 1\n---\nb: 2\n", b"- a\n"])
+def test_a_file_that_cannot_be_read_has_one_problem(data: bytes) -> None:
+    [found] = problems(PATH, data)
+    assert str(found) == str(refused(data))
+
+
+def test_problems_are_bounded() -> None:
+    many = "ignore:\n" + "- x\n" * 900
+    assert len(problems(PATH, many.encode())) == MAX_PROBLEMS + 1
+    bomb = "paths:\n  exclude: &a [" + ", ".join(["x"] * 999) + "]\n"
+    bomb += "environments:\n" + "".join(f"- {{name: n{n}, paths: *a}}\n" for n in range(500))
+    [found] = problems(PATH, bomb.encode())
+    assert "too much" in str(found)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.dictionaries(_KEYS, _TREES, max_size=4))
+def test_the_first_problem_is_the_one_that_is_raised(tree: dict[str, Any]) -> None:
+    data = yaml.safe_dump(tree).encode()
+    found = problems(PATH, data)
+    if not found:
+        parse(PATH, data)
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        parse(PATH, data)
+    assert str(caught.value) in {str(one) for one in found}
+
+
+# --- registries that are ignored ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("registry", "image", "ignored"),
+    [
+        ("ghcr.io", "ghcr.io/acme/app:1", True),
+        ("ghcr.io", "ghcr.io/acme/deep/app:1", True),
+        ("ghcr.io", "node:20", False),
+        ("ghcr.io", "ghcr.io.example.com/app", False),
+        ("docker.io", "node:20", True),
+        ("docker.io/library/*", "acme/app", False),
+        ("*.example.com", "harbor.example.com/acme/app", True),
+        ("localhost:5000", "localhost:5000/app", True),
+        ("localhost:5000", "localhost:5001/app", False),
+        ("ghcr.io/acme/**", "ghcr.io/acme/app", True),
+        ("ghcr.io/acme/**", "ghcr.io/other/app", False),
+    ],
+)
+def test_a_registry_is_all_of_its_images(registry: str, image: str, ignored: bool) -> None:
+    [rule] = read(f"ignore: [{{registry: {registry!r}, because: so}}]").ignore
+    reference = parse_image(image)
+    assert reference is not None
+    assert rule.image is not None
+    assert globs.names(rule.image, reference) is ignored
 
 
 # --- places -------------------------------------------------------------------------------
@@ -469,6 +622,11 @@ def _valid(text: str) -> bool:
         EXCEPTION,
         "environments: [{name: p, paths: [a/**], registries: {allow: [ghcr.io]}}]",
         "guard: {held: off}",
+        "proposal: {group: image, labels: [a], reviewers: ['team:x', y], assignees: [z], draft: true, issue: A-1}",
+        "proposal: {squash: true, remove-source-branch: false}",
+        "{refs: [release/*], updates: always, limits: {open: 3}}",
+        "schedule: {first: weekly, refresh: '0 4 * * 1'}",
+        "ignore: [{registry: ghcr.io, because: b}]",
     ],
 )
 def test_schema_takes_what_we_take(text: str) -> None:
@@ -490,6 +648,14 @@ def test_schema_takes_what_we_take(text: str) -> None:
         "environments: [{name: p}]",
         "[]",
         "formats: {compose: maybe}",
+        "proposal: {group: all}",
+        "proposal: {issue: ops}",
+        "proposal: {reviewers: ['@a']}",
+        "proposal: {assignees: ['team:a']}",
+        "limits: {open: 0}",
+        "limits: {per-day: 3}",
+        "schedule: daily",
+        "updates: sometimes",
     ],
 )
 def test_schema_refuses_what_we_refuse(text: str) -> None:
