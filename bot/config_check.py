@@ -80,9 +80,7 @@ def _repository(path: Path, owner: Path | None) -> Level:
     if path.is_file():
         return _read("repository", path, policy=False)
     directory = Directory(path)
-    if owner is not None and any(
-        (path / place).exists() and owner.samefile(path / place) for place in PLACES
-    ):
+    if owner is not None and any(_same(owner, path / place) for place in PLACES):
         return Level(whose="repository")  # the owner's policy is the only one of the repository it stands in
     files = directory.read(CONFIG_PATHS)
     if not files:
@@ -101,6 +99,10 @@ def _repository(path: Path, owner: Path | None) -> Level:
     except ConfigurationError as error:
         inside = problems(error.path, files[error.path]) if error.path == there in PLACES else ()
         return Level(whose="repository", path=there, problems=inside or (error,))
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
 
 
 def _policy(whose: str, file: Path | None) -> Level:

@@ -53,9 +53,9 @@ def test_every_problem_is_printed_as_place_key_and_expectation(repository: Path)
     (repository / ".github/.moorline.yml").write_text("mode: observ\nlimits: {open: 0}\n")
     done = check(".")
     assert done.return_value == 2
+    expected = "(expected propose, observe or paused)"
     assert [line for line in done.output.splitlines() if line.startswith(".github/")] == [
-        ".github/.moorline.yml:1: mode: 'observ' is not known; did you mean 'observe'? (expected propose, "
-        + "observe or paused)",
+        f".github/.moorline.yml:1: mode: 'observ' is not known; did you mean 'observe'? {expected}",
         ".github/.moorline.yml:2: limits.open: 0 is out of bounds (expected a whole number from 1 to 1000)",
     ]
     found = document()
