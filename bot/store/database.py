@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,10 +30,11 @@ from sqlalchemy.sql.schema import Table
 
 from bot.errors import StoreError
 from bot.store.base import StoreUnavailableError
-from bot.store.tables import SCHEMA_VERSION, metadata, schema
+from bot.store.tables import SCHEMA_VERSION, metadata, schema, stamp
 
 _READING = "moorline_reading"
-_BUSY_MILLISECONDS = 5000  # forges give a receiver ten seconds
+_BUSY_SECONDS = 5.0  # forges give a receiver ten seconds
+_MIGRATION_SECONDS = 900.0
 _SCHEMA_LOCK = 0x6D6F6F72  # any number, the same in every process
 
 
@@ -39,19 +42,28 @@ class Database:
     """An open database.  Safe to use from threads; `close` gives every connection back."""
 
     def __init__(self, url: str) -> None:
-        """Open the database, making its tables where there are none.
+        """Open the database, making its tables where there are none and upgrading those of an older version.
 
         `url` is `sqlite:///file` or `postgresql://...`.  Raises `StoreError`.
         """
-        parsed = _parse(url)
-        self.dialect = parsed.get_backend_name()
-        self._engine = _sqlite(parsed) if self.dialect == "sqlite" else _postgres(parsed)
+        self._engine = make_engine(url)
+        self.dialect = self._engine.dialect.name
         try:
-            with self.write() as connection:
-                _prepare(connection)
+            self._prepare(url)
         except BaseException:
             self._engine.dispose()
             raise
+
+    def _prepare(self, url: str) -> None:
+        with self.write() as connection:
+            old = _prepare(connection)
+        if not old:
+            return
+        _migrate(url)
+        with self.write() as connection:
+            old = _prepare(connection)
+        if old:
+            raise StoreError("The database was upgraded, and is as old as before.")
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -114,7 +126,16 @@ def _parse(url: str) -> URL:
     return parsed
 
 
-def _sqlite(url: URL) -> Engine:
+def make_engine(url: str, *, patience: float = _BUSY_SECONDS) -> Engine:
+    """Return an engine for a URL; `patience` is how many seconds it waits for a busy SQLite file.
+
+    Raises `StoreError`.
+    """
+    parsed = _parse(url)
+    return _sqlite(parsed, patience) if parsed.get_backend_name() == "sqlite" else _postgres(parsed)
+
+
+def _sqlite(url: URL, patience: float) -> Engine:
     path = Path(url.database or "")
     try:
         # Ours alone: it holds parts of private repositories.  WAL files inherit the mode.
@@ -124,12 +145,12 @@ def _sqlite(url: URL) -> Engine:
             f"The database file {path} cannot be opened: {error.strerror}.",
             advice="Make its folder and let this user write there.",
         ) from error
-    engine = create_engine(url, pool_size=8, max_overflow=8, pool_timeout=_BUSY_MILLISECONDS / 1000)
+    engine = create_engine(url, pool_size=8, max_overflow=8, pool_timeout=patience)
 
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None  # transactions begin below, not behind our back
-        connection.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
+        connection.execute(f"PRAGMA busy_timeout={int(patience * 1000)}")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
 
@@ -152,19 +173,57 @@ def _postgres(url: URL) -> Engine:
     )
 
 
-def _prepare(connection: Connection) -> None:
+def hold_schema(connection: Connection) -> None:
+    """Hold the schema against everyone who would change it until this transaction ends.
+
+    SQLite needs nothing for it: a transaction that may write is the only one.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _SCHEMA_LOCK})
-    if inspect(connection).has_table(schema.name):
-        found = connection.execute(select(schema.c.version)).scalar_one()
-        if found > SCHEMA_VERSION:
-            raise StoreError(
-                f"The database has schema {found}, and this version of Moorline knows {SCHEMA_VERSION}.",
-                advice="Run the newer version again, or start with another database.",
-            )
-        return
-    metadata.create_all(connection)
-    connection.execute(schema.insert().values(version=SCHEMA_VERSION))
+
+
+def found_schema(connection: Connection) -> int | None:
+    """Return the version of the schema that is there, or None."""
+    if not inspect(connection).has_table(schema.name):
+        return None
+    return int(connection.execute(select(schema.c.version)).scalar_one())
+
+
+def _prepare(connection: Connection) -> bool:
+    """Make the tables where there are none; return whether those that are there are older ones."""
+    hold_schema(connection)
+    found = found_schema(connection)
+    if found is None:
+        metadata.create_all(connection)
+        connection.execute(schema.insert().values(version=SCHEMA_VERSION))
+        stamp.create(connection)
+        connection.execute(stamp.insert().values(version_num=str(SCHEMA_VERSION)))
+        return False
+    if found > SCHEMA_VERSION:
+        raise StoreError(
+            f"The database has schema {found}, and this version of Moorline knows {SCHEMA_VERSION}.",
+            advice="Run the newer version again, or start with another database.",
+        )
+    return found < SCHEMA_VERSION
+
+
+def _migrate(url: str) -> None:
+    # `-P`: whoever scans a repository may stand in it, and its modules are not ours.
+    command = [sys.executable, "-P", "-m", "bot.store.migrate"]
+    try:
+        done = subprocess.run(  # noqa: S603 - our own module
+            command, input=url, capture_output=True, text=True, timeout=_MIGRATION_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StoreError(
+            f"The database could not be upgraded to schema {SCHEMA_VERSION}: {type(error).__name__}."
+        ) from None
+    if done.returncode:
+        why = done.stderr.strip().rpartition("\n")[2][:300]
+        raise StoreError(
+            f"The database could not be upgraded to schema {SCHEMA_VERSION}: {why or 'no reason given'}.",
+            advice="It is as it was. Stop the processes of the older version and try again.",
+        )
 
 
 @contextmanager

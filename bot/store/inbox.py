@@ -7,12 +7,10 @@ row still tells what is due.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
 
 from sqlalchemy import (
     ColumnElement,
@@ -37,19 +35,15 @@ from bot.store.base import (
     Receipt,
     Retry,
     Run,
-    StoreUnavailableError,
     Waiting,
-    priority,
 )
-from bot.store.coalescing import bounded, merged
 from bot.store.database import Database, clean
 from bot.store.tables import deliveries, runs, tallies, wanted
+from bot.store.wishes import is_row, job_in, key, new_id, want
 
 _DETAIL = 2000
 _EVENT = 200
-_COMMIT = 64
 _BATCH = 500
-_TRIES = 20
 
 
 class SqlInbox:
@@ -81,26 +75,8 @@ class SqlInbox:
 
     def _want(self, connection: Connection, jobs: Iterable[Job], now: datetime) -> None:
         # Everyone who locks several rows takes them in one order, or two would wait for each other.
-        for job in sorted(map(_kept, jobs), key=_key):
-            self._want_one(connection, job, now)
-
-    def _want_one(self, connection: Connection, job: Job, now: datetime) -> None:
-        insert = self._database.insert(wanted).values(
-            **_columns(job), since=now, due=now, attempts=0, waits=0, run=_new_id()
-        )
-        place = and_(
-            wanted.c.forge == job.forge, wanted.c.repository == job.repository, wanted.c.ref == job.ref
-        )
-        for _ in range(_TRIES):
-            new = connection.execute(insert.on_conflict_do_nothing().returning(wanted.c.run)).one_or_none()
-            if new is not None:
-                return
-            row = connection.execute(select(wanted).where(place).with_for_update()).one_or_none()
-            if row is not None:
-                connection.execute(wanted.update().where(place).values(_newest(row, job, now)))
-                return
-            # It was settled between the two statements.
-        raise StoreUnavailableError("A branch was wanted and settled over and over.")
+        for job in sorted(jobs, key=key):
+            want(self._database, connection, job, now)
 
     def waiting(self) -> int:
         count = select(func.count()).select_from(wanted)
@@ -133,18 +109,18 @@ class SqlInbox:
         if not rows:
             return ()
         with self._database.write() as connection:
-            for row in sorted(rows, key=_key):
+            for row in sorted(rows, key=key):
                 # Meanwhile another worker may have been quicker, or a newer head have come.
                 taken = connection.execute(
                     wanted.update()
-                    .where(_is_branch(row), wanted.c.claim.is_(None), ~_REPOSITORY_BUSY)
+                    .where(is_row(row), wanted.c.claim.is_(None), ~_REPOSITORY_BUSY)
                     .values(claim=wanted.c.run, claimed=now, worker=worker, cancelled=False)
                     .returning(*wanted.c)
                 ).one_or_none()
                 if taken is not None:
                     claims.append(_claim(taken))
-        order = {_key(row): place for place, row in enumerate(rows)}
-        return tuple(sorted(claims, key=lambda claim: order[_key(claim.job)]))
+        order = {key(row): place for place, row in enumerate(rows)}
+        return tuple(sorted(claims, key=lambda claim: order[key(claim.job)]))
 
     def claimed(self) -> tuple[Claim, ...]:
         query = select(wanted).where(wanted.c.claim.is_not(None)).order_by(wanted.c.claimed)
@@ -167,10 +143,10 @@ class SqlInbox:
                 return False
             newer = row.run != run
             if not newer and retry is None:
-                connection.execute(wanted.delete().where(_is_branch(row)))
+                connection.execute(wanted.delete().where(is_row(row)))
             else:
                 again = _again(row, retry, newer=newer)
-                connection.execute(wanted.update().where(_is_branch(row)).values(again))
+                connection.execute(wanted.update().where(is_row(row)).values(again))
             self._record(connection, row, run, ending, detail, now, newer=newer)
         return True
 
@@ -204,7 +180,7 @@ class SqlInbox:
         connection.execute(tally.on_conflict_do_update(index_elements=[tallies.c.ending], set_=more))
 
     def release(self, run: str) -> None:
-        fresh = case((wanted.c.run == run, _new_id()), else_=wanted.c.run)
+        fresh = case((wanted.c.run == run, new_id()), else_=wanted.c.run)
         with self._database.write() as connection:
             connection.execute(
                 wanted.delete().where(wanted.c.claim == run, wanted.c.run == run, wanted.c.cancelled)
@@ -268,10 +244,6 @@ _REPOSITORY_BUSY = exists().where(
 )
 
 
-def _is_branch(row: Row[Any]) -> ColumnElement[bool]:
-    return and_(wanted.c.forge == row.forge, wanted.c.repository == row.repository, wanted.c.ref == row.ref)
-
-
 def _among(table: Table, repository: str, ref: str | None) -> ColumnElement[bool]:
     named = table.c.repository == repository
     return named if ref is None else and_(named, table.c.ref == ref)
@@ -296,48 +268,6 @@ def _stuck() -> Select[Any]:
     )
 
 
-def _kept(job: Job) -> Job:
-    """Return the job as a row can hold it: what is told of it is a hint, and cut where it is too long."""
-    return bounded(
-        replace(
-            job,
-            repository=clean(job.repository),
-            ref=clean(job.ref),
-            head=clean(job.head) if len(job.head) <= _COMMIT else "",
-            before=clean(job.before) if len(job.before) <= _COMMIT else "",
-        )
-    )
-
-
-def _key(row: Row[Any] | Job) -> tuple[str, str, str]:
-    return row.forge, row.repository, row.ref
-
-
-def _columns(job: Job) -> dict[str, Any]:
-    return {
-        "forge": job.forge,
-        "repository": job.repository,
-        "ref": job.ref,
-        "trigger": job.trigger.value,
-        "head": job.head,
-        "before": job.before,
-        "changed": None if job.changed is None else json.dumps(job.changed),
-        "number": job.number,
-        "priority": int(priority(job.trigger)),
-    }
-
-
-def _newest(row: Row[Any], job: Job, now: datetime) -> dict[str, Any]:
-    """Return what changes in a row when one more job wants it."""
-    newest: dict[str, Any] = {"run": _new_id(), "attempts": 0}
-    # A server that named a time meant every request.
-    newest["due"] = row.due if row.waits > 0 else now
-    if row.claim == row.run:
-        return newest | _columns(job) | {"since": now}  # behind a run nothing waited yet
-    # What came first keeps its place.
-    return newest | _columns(merged(_job(row), job))
-
-
 def _again(row: Row[Any], retry: Retry | None, *, newer: bool) -> dict[str, Any]:
     """Return what changes in a row that waits again after a run of it ended."""
     again: dict[str, Any] = {"claim": None, "claimed": None, "worker": None, "cancelled": False}
@@ -349,22 +279,9 @@ def _again(row: Row[Any], retry: Retry | None, *, newer: bool) -> dict[str, Any]
         again["waits"] = row.waits + 1
     if newer:
         return again
-    again["run"] = _new_id()
+    again["run"] = new_id()
     again["attempts"] = row.attempts + (0 if retry.named else 1)
     return again | ({"head": "", "before": "", "changed": None} if retry.afresh else {})
-
-
-def _job(row: Row[Any]) -> Job:
-    return Job(
-        forge=row.forge,
-        repository=row.repository,
-        ref=row.ref,
-        trigger=Trigger(row.trigger),
-        head=row.head,
-        before=row.before,
-        changed=None if row.changed is None else tuple(json.loads(row.changed)),
-        number=row.number,
-    )
 
 
 def _job_of_run(row: Row[Any]) -> Job:
@@ -390,7 +307,7 @@ def _run(row: Row[Any]) -> Run:
 def _claim(row: Row[Any]) -> Claim:
     return Claim(
         run=row.claim,
-        job=_job(row),
+        job=job_in(row),
         priority=row.priority,
         attempts=row.attempts,
         waits=row.waits,
@@ -401,14 +318,10 @@ def _claim(row: Row[Any]) -> Claim:
 
 def _waiting(row: Row[Any]) -> Waiting:
     return Waiting(
-        job=_job(row),
+        job=job_in(row),
         running=row.claim is not None,
         since=row.since,
         due=row.due,
         attempts=row.attempts,
         worker=row.worker or "",
     )
-
-
-def _new_id() -> str:
-    return uuid4().hex

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, select
 
 from bot.errors import StoreError
-from bot.model import Edit, Proposal, Span
+from bot.model import Edit, Looks, Pinned, Proposal, Span
 from bot.store.base import ProposalState, StoredProposal
 from bot.store.database import Database, clean
-from bot.store.tables import commits, proposals
+from bot.store.tables import commits, declined, openings, proposals
+
+_MOST_STANDING = 1000
 
 
 class SqlProposals:
@@ -61,6 +64,8 @@ class SqlProposals:
                     detail="",
                     made=now,
                     changed=now,
+                    pins=encode_pins(proposal.pins),
+                    looks=encode_looks(proposal.looks),
                 )
             )
             return id_
@@ -97,10 +102,12 @@ class SqlProposals:
         commit: str = "",
         url: str = "",
         detail: str = "",
+        number: int = 0,
     ) -> None:
         with self._database.write() as connection:
             row = _existing(connection, id)
             if state is ProposalState.PUBLISHED:
+                self._open(connection, row, number or row.number, now)
                 connection.execute(
                     proposals.update()
                     .where(
@@ -118,10 +125,36 @@ class SqlProposals:
                     changed=now,
                     url=clean(url) or proposals.c.url,
                     detail=clean(detail),
+                    number=number or proposals.c.number,
                 )
             )
             if commit:
                 self._remember(connection, row, commit, now)
+            if state in (ProposalState.PUBLISHED, ProposalState.CLOSED):
+                connection.execute(declined.delete().where(declined.c.proposal == id))
+            if state is ProposalState.CLOSED:
+                _decline(connection, row, now)
+
+    def _open(self, connection: Connection, row: Row[Any], number: int, now: datetime) -> None:
+        """Count a request that is opened, or without requests a branch where none was published."""
+        place = _place(row.forge, row.repository, row.base, row.group)
+        published = proposals.c.state == ProposalState.PUBLISHED.value
+        if not number and connection.execute(select(proposals.c.id).where(place, published)).first():
+            return
+        mine = and_(openings.c.forge == row.forge, openings.c.repository == row.repository)
+        before = connection.execute(select(openings.c.key).where(mine).limit(1)).first()
+        connection.execute(
+            self._database.insert(openings)
+            .values(
+                forge=row.forge,
+                repository=row.repository,
+                key=str(number) if number else row.id,
+                owner=row.repository.partition("/")[0],
+                opened=now,
+                first=before is None,
+            )
+            .on_conflict_do_nothing()
+        )
 
     def _remember(self, connection: Connection, row: Row[Any], commit: str, now: datetime) -> None:
         connection.execute(
@@ -136,6 +169,60 @@ class SqlProposals:
             )
             .on_conflict_do_nothing()
         )
+
+    def by_number(self, forge: str, repository: str, number: int) -> StoredProposal | None:
+        if number <= 0:
+            return None
+        query = (
+            select(proposals)
+            .where(
+                proposals.c.forge == forge,
+                proposals.c.repository == repository,
+                proposals.c.number == number,
+            )
+            .order_by(proposals.c.changed.desc(), proposals.c.made.desc(), proposals.c.id)
+            .limit(1)
+        )
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+            return None if row is None else _stored(connection, row)
+
+    def standing(self, forge: str, repository: str, base: str | None = None) -> tuple[StoredProposal, ...]:
+        query = select(proposals).where(
+            proposals.c.forge == forge,
+            proposals.c.repository == repository,
+            proposals.c.state == ProposalState.PUBLISHED.value,
+        )
+        if base is not None:
+            query = query.where(proposals.c.base == base)
+        query = query.order_by(proposals.c.base, proposals.c.group).limit(_MOST_STANDING)
+        with self._database.read() as connection:
+            return tuple(_stored(connection, row) for row in connection.execute(query).all())
+
+    def declined(self, forge: str, repository: str, base: str) -> frozenset[Pinned]:
+        query = (
+            select(declined.c.path, declined.c.where, declined.c.reference)
+            .where(declined.c.forge == forge, declined.c.repository == repository, declined.c.base == base)
+            .distinct()
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query)
+            return frozenset(
+                Pinned(path=path, where=where, reference=reference) for path, where, reference in rows
+            )
+
+    def ever(self, forge: str, repository: str) -> bool:
+        query = select(openings.c.key).where(openings.c.forge == forge, openings.c.repository == repository)
+        with self._database.read() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
+    def published_since(self, forge: str, owner: str, since: datetime) -> tuple[int, int]:
+        query = select(func.count(), func.coalesce(func.sum(case((openings.c.first, 1), else_=0)), 0)).where(
+            openings.c.forge == forge, openings.c.owner == owner, openings.c.opened >= since
+        )
+        with self._database.read() as connection:
+            count, first = connection.execute(query).one()
+            return int(count), int(first)
 
     def recent(self, limit: int) -> tuple[StoredProposal, ...]:
         order = (proposals.c.changed.desc(), proposals.c.made.desc(), proposals.c.id)
@@ -178,6 +265,48 @@ def decode_edits(text: str) -> tuple[Edit, ...]:
     )
 
 
+def encode_pins(pins: tuple[Pinned, ...]) -> str:
+    """Return pins as JSON."""
+    return json.dumps([[pin.path, pin.where, pin.reference] for pin in pins])
+
+
+def decode_pins(text: str) -> tuple[Pinned, ...]:
+    """Return the pins that `encode_pins` wrote."""
+    return tuple(
+        Pinned(path=path, where=where, reference=reference) for path, where, reference in json.loads(text)
+    )
+
+
+def encode_looks(looks: Looks) -> str:
+    """Return how a request should look as JSON."""
+    return json.dumps(asdict(looks))
+
+
+def decode_looks(text: str) -> Looks:
+    """Return what `encode_looks` wrote."""
+    return Looks(
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(text).items()}
+    )
+
+
+def _decline(connection: Connection, row: Row[Any], now: datetime) -> None:
+    rows = [
+        {
+            "proposal": row.id,
+            "forge": row.forge,
+            "repository": row.repository,
+            "base": row.base,
+            "path": clean(pin.path),
+            "where": clean(pin.where),
+            "reference": clean(pin.reference),
+            "at": now,
+        }
+        for pin in dict.fromkeys(decode_pins(row.pins))
+    ]
+    if rows:
+        connection.execute(declined.insert(), rows)
+
+
 def _place(forge: str, repository: str, base: str, group: str) -> ColumnElement[bool]:
     return and_(
         proposals.c.forge == forge,
@@ -210,6 +339,8 @@ def _stored(connection: Connection, row: Row[Any]) -> StoredProposal:
             message=row.message,
             edits=decode_edits(row.edits),
             digest=row.digest,
+            pins=decode_pins(row.pins),
+            looks=decode_looks(row.looks),
         ),
         diff=row.diff,
         state=ProposalState(row.state),
@@ -218,4 +349,5 @@ def _stored(connection: Connection, row: Row[Any]) -> StoredProposal:
         detail=row.detail,
         made=row.made,
         changed=row.changed,
+        number=row.number,
     )

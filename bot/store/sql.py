@@ -5,11 +5,14 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from bot.store.audit import SqlAudit
 from bot.store.database import Database
+from bot.store.decisions import SqlAccounts, SqlDecisions
 from bot.store.inbox import SqlInbox
 from bot.store.leases import SqlLeases
 from bot.store.ledger import SqlLedger
 from bot.store.proposals import SqlProposals
+from bot.store.repositories import SqlRepositories
 
 
 class Store:
@@ -22,6 +25,10 @@ class Store:
         self.inbox = SqlInbox(self._database)
         self.proposals = SqlProposals(self._database)
         self.leases = SqlLeases(self._database)
+        self.repositories = SqlRepositories(self._database)
+        self.decisions = SqlDecisions(self._database)
+        self.accounts = SqlAccounts(self._database)
+        self.audit = SqlAudit(self._database)
 
     def __repr__(self) -> str:
         return f"Store({self._database.dialect})"  # the URL may hold a password

@@ -9,22 +9,34 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     Dialect,
     Float,
     Index,
     Integer,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     Text,
     TypeDecorator,
+    event,
     false,
     text,
 )
 
+from bot.store.append_only import APPEND_ONLY
+
 SCHEMA_VERSION = 2
+STAMP = "alembic_version"
+"""Alembic's own table: which revision the schema is at."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+
+def microseconds(value: datetime) -> int:
+    """Return an aware time as whole microseconds since 1970."""
+    return (value - _EPOCH) // _MICROSECOND
 
 
 class Instant(TypeDecorator[datetime]):
@@ -35,7 +47,7 @@ class Instant(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         del dialect
-        return None if value is None else (value - _EPOCH) // _MICROSECOND
+        return None if value is None else microseconds(value)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
         del dialect
@@ -50,13 +62,21 @@ schema = Table(
     Column("version", Integer, primary_key=True),
 )
 
+# Alembic makes it where it runs; a fresh database is stamped without it.
+stamp = Table(
+    STAMP,
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+
 deliveries = Table(
     "deliveries",
     metadata,
     Column("source", String(32), primary_key=True),
     Column("id", String(200), primary_key=True),
     Column("received", Instant, nullable=False),
-    Column("event", Text, nullable=False, server_default=""),
+    Column("event", Text, nullable=False, server_default=text("''")),
     Index("deliveries_by_time", "received"),
 )
 
@@ -77,7 +97,7 @@ wanted = Table(
     Column("claim", String(64)),  # the id of the run that goes on now
     Column("claimed", Instant),
     Column("worker", String(200)),
-    Column("before", String(64), nullable=False, server_default=""),
+    Column("before", String(64), nullable=False, server_default=text("''")),
     Column("changed", Text),  # the paths as JSON, null where they are not known
     Column("number", Integer, nullable=False, server_default="0"),
     Column("cancelled", Boolean, nullable=False, server_default=false()),  # said of the run that goes on
@@ -96,7 +116,7 @@ runs = Table(
     Column("ending", String(32), nullable=False),
     Column("detail", Text, nullable=False),
     Column("ended", Instant, nullable=False),
-    Column("head", String(64), nullable=False, server_default=""),
+    Column("head", String(64), nullable=False, server_default=text("''")),
     Column("number", Integer, nullable=False, server_default="0"),
     Index("runs_by_time", "ended"),
     Index("runs_by_ref", "forge", "repository", "ref", "ended"),
@@ -130,7 +150,12 @@ proposals = Table(
     Column("detail", Text, nullable=False),
     Column("made", Instant, nullable=False),
     Column("changed", Instant, nullable=False),
+    Column("number", Integer, nullable=False, server_default="0"),  # of its request
+    Column("pins", Text, nullable=False, server_default="[]"),
+    Column("looks", Text, nullable=False, server_default="{}"),
     Index("proposals_by_place", "forge", "repository", "base", "group", "state"),
+    Index("proposals_by_number", "forge", "repository", "number"),
+    Index("proposals_by_state", "state", "changed"),
     Index("proposals_by_change", "changed"),
 )
 # Not two published ones for one place, whatever two workers do.
@@ -158,6 +183,134 @@ commits = Table(
     Index("commits_by_proposal", "proposal", "commit", unique=True),
     Index("commits_by_branch", "forge", "repository", "branch"),
 )
+
+# Requests that were opened: what a day may bring an owner is counted by them.
+openings = Table(
+    "proposal_openings",
+    metadata,
+    Column("forge", String(32), primary_key=True),
+    Column("repository", Text, primary_key=True),
+    Column("key", String(64), primary_key=True),  # the request's number, else the proposal's id
+    Column("owner", Text, nullable=False),
+    Column("opened", Instant, nullable=False),
+    Column("first", Boolean, nullable=False),
+    Index("openings_by_owner", "forge", "owner", "opened"),
+)
+
+# What people declined: kept for good, and by nothing that changes with a digest.
+declined = Table(
+    "declined",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("proposal", String(64), nullable=False),
+    Column("forge", String(32), nullable=False),
+    Column("repository", Text, nullable=False),
+    Column("base", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("where", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Index("declined_by_base", "forge", "repository", "base"),
+    Index("declined_by_proposal", "proposal"),
+)
+
+repositories = Table(
+    "repositories",
+    metadata,
+    Column("forge", String(32), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("id", String(64), nullable=False),  # the forge's own; empty where it has none
+    Column("default_branch", Text, nullable=False),
+    Column("head", String(64), nullable=False),
+    Column("archived", Boolean, nullable=False),
+    Column("fork", Boolean, nullable=False),
+    Column("private", Boolean, nullable=False),
+    Column("gone", Boolean, nullable=False),
+    Column("seen", Instant, nullable=False),
+)
+Index(
+    "repositories_by_id",
+    repositories.c.forge,
+    repositories.c.id,
+    unique=True,
+    sqlite_where=text("id <> ''"),
+    postgresql_where=text("id <> ''"),
+)
+
+scans = Table(
+    "scans",
+    metadata,
+    Column("forge", String(32), primary_key=True),
+    Column("repository", Text, primary_key=True),
+    Column("ref", Text, primary_key=True),
+    Column("head", String(64), nullable=False),
+    Column("rules", String(128), nullable=False),
+    Column("paths", Text, nullable=False),  # JSON
+    Column("refs", Text, nullable=False),  # JSON
+    Column("held", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+referenced = Table(
+    "repository_references",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("forge", String(32), nullable=False),
+    Column("repository", Text, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("line", Integer, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("digest", String(128), nullable=False),
+    Column("pinned", Boolean, nullable=False),
+    Index("references_by_scan", "forge", "repository", "ref"),
+    Index("references_by_name", "name", "version"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("forge", String(32), nullable=False),
+    Column("repository", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("what", String(32), nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("digest", String(128)),
+    Column("until", Instant),
+    Column("because", Text, nullable=False),
+    Column("made", Instant, nullable=False),
+    Index("decisions_by_repository", "forge", "repository"),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("forge", String(32), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("login", Text, nullable=False),
+)
+
+audit = Table(
+    "audit_log",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Instant, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("evidence", Text, nullable=False),  # canonical JSON
+    Column("hash", String(64), nullable=False),
+)
+
+
+@event.listens_for(audit, "after_create")
+def _append_only(_table: Table, connection: Connection, **_: Any) -> None:
+    for statement in APPEND_ONLY[connection.dialect.name]:
+        connection.exec_driver_sql(statement)
+
 
 sightings = Table(
     "sightings",
