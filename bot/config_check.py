@@ -7,14 +7,19 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bot import wiring
 from bot.config import CONFIG_PATHS, MAX_BYTES, PLACES, Config, load, merge, parse, problems
-from bot.config.origins import Origin, origins
+from bot.config.origins import Levels, Origin, origin, origins
 from bot.errors import ConfigurationError
 from bot.forges.directory import Directory
+from bot.model import Cause
+from bot.presets import ROWS
 from bot.settings import Lookups
+from bot.trust import policy
 from bot.visible import visible
 
 CLEAN, WRONG = 0, 2
@@ -72,8 +77,27 @@ def checked(path: Path, *, owner: Path | None = None, server: Path | None = None
     return Checked(
         levels=levels,
         overruled=merge(floor, middle, own).overruled,
-        effective=tuple(origins(floor, middle, own)),
+        effective=(*origins((own, middle, floor)), *_judged((own, middle, floor))),
     )
+
+
+def _judged(levels: Levels) -> Iterator[Origin]:
+    """Yield what the policy asks of each check outside of environments, and what makes the guard fail."""
+    for name in ROWS:
+        keys = ("preset", f"trust.checks.{name}", *(("registries.allow",) if name == "registries" else ()))
+        yield origin(f"trust.checks.{name}", levels, partial(_asked, name), *keys)
+    for name in ("floating", "held", "unreachable"):
+        yield origin(f"guard.{name}", levels, partial(_guarded, name), "preset", f"guard.{name}")
+
+
+def _asked(check: str, config: Config) -> dict[str, Any]:
+    """Return what is asked of a first pin, of an update, and with which options."""
+    first, update = (policy.rule(check, "", cause, config) for cause in (Cause.FIRST, Cause.UPDATE))
+    return {"first": first.demand.value, "update": update.demand.value, **update.options}
+
+
+def _guarded(part: str, config: Config) -> str:
+    return str(getattr(policy.guard(config), part))
 
 
 def _repository(path: Path, owner: Path | None) -> Level:

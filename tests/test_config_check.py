@@ -95,6 +95,22 @@ def test_what_rules_and_who_says_so(repository: Path) -> None:
     assert line.endswith(f".moorline.yml, {server}")
 
 
+def test_checks_and_the_guard_are_what_the_policy_makes_of_all_files(repository: Path) -> None:
+    own = "preset: relaxed\ntrust: {checks: {typosquat: off, age: {days: 3}}}\nguard: {held: off}\n"
+    (repository / ".moorline.yml").write_text(own)
+    server = repository.parent / "server.yml"
+    server.write_text("trust: {checks: {typosquat: require}}\nguard: {floating: fail}\n")
+    found = document("--server", str(server))
+    typosquat, files = value(found, "trust.checks.typosquat")
+    assert (typosquat["first"], typosquat["update"], files) == ("require", "require", [str(server)])
+    age, files = value(found, "trust.checks.age")
+    assert (age["first"], age["update"], age["days"], files) == ("off", "require", 3, [".moorline.yml"])
+    assert value(found, "guard.floating") == ("fail", [str(server)])
+    assert value(found, "guard.held") == ("off", [".moorline.yml"])
+    assert value(found, "guard.unreachable") == ("neutral", [".moorline.yml"])  # by its preset
+    assert value(found, "trust.checks.digest-honesty")[0]["update"] == "require"
+
+
 @pytest.mark.parametrize("option", ["--owner", "--server"])
 def test_a_broken_policy_is_named(repository: Path, option: str) -> None:
     policy = repository.parent / "policy.yml"

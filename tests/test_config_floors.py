@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from itertools import product
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from bot.config import Config, Grouping, Limits, Schedule, Updates, load_owner, merge, parse
 from bot.config.origins import origins
 from bot.errors import ConfigurationError
+from bot.trust import policy
 
 PATH = ".moorline.yml"
 
@@ -238,6 +240,50 @@ def test_nobody_raises_a_limit_that_stands_above(
     assert merged(*files).limits.open == min(said, default=10)
 
 
+# --- the guard: what fails more ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("server", "owner", "repository", "told"),
+    [
+        (
+            "guard: {floating: fail}",
+            "",
+            "guard: {floating: off}",
+            ["`guard.floating: off` server.yml `fail`"],
+        ),
+        ("guard: {floating: warn}", "", "guard: {floating: fail}", []),
+        ("preset: strict", "", "guard: {held: warn}", ["`guard.held: warn` server.yml `fail`"]),
+        (
+            "preset: strict",
+            "",
+            "guard: {unreachable: neutral}",
+            ["`guard.unreachable: neutral` server.yml `failure`"],
+        ),
+        ("{preset: strict, delegate: [preset]}", "", "guard: {held: warn}", []),
+        ("{preset: strict, delegate: [guard]}", "", "guard: {held: warn}", []),
+        (
+            "guard: {held: fail}",
+            "guard: {held: off}",
+            "guard: {held: fail}",
+            ["`guard.held: off` server.yml `fail`"],
+        ),
+        ("", "", "guard: {held: off}", []),
+    ],
+)
+def test_what_is_said_of_the_guard_in_vain_is_told(
+    server: str, owner: str, repository: str, told: list[str]
+) -> None:
+    config = merged(server, owner, repository)
+    assert [
+        re.sub(r" does not count: (\S+) says (\S+)\.", r" \1 \2", one) for one in config.overruled
+    ] == told
+    made = policy.guard(config)
+    for one in told:
+        name, floor = re.findall(r"guard\.(\w+).*`(\w+)`", one)[0]
+        assert getattr(made, name) == floor
+
+
 # --- the owner's file -------------------------------------------------------------------------
 
 
@@ -281,11 +327,11 @@ def test_a_misnamed_policy_is_not_passed_over(name: str) -> None:
 
 def whence(key: str, server: str = "", owner: str = "", repository: str = "") -> tuple[Any, tuple[str, ...]]:
     files = (
-        parse("server.yml", server.encode(), policy=True),
-        parse("owner.yml", owner.encode(), policy=True),
         parse(PATH, repository.encode()),
+        parse("owner.yml", owner.encode(), policy=True),
+        parse("server.yml", server.encode(), policy=True),
     )
-    [found] = [one for one in origins(*files) if one.key == key]
+    [found] = [one for one in origins(files) if one.key == key]
     return found.value, found.files
 
 
@@ -312,10 +358,6 @@ def whence(key: str, server: str = "", owner: str = "", repository: str = "") ->
         ),
         ("formats.compose", ("", "", "formats: {compose: false}"), False, (PATH,)),
         ("formats.compose", ("", "", "formats: {bake: false}"), True, ()),
-        ("guard.floating", ("", "", ""), "fail", ()),
-        ("guard.floating", ("", "", "preset: relaxed"), "warn", ()),
-        ("guard.floating", ("", "", "guard: {floating: off}"), "off", (PATH,)),
-        ("trust.checks.age", ("trust: {checks: {age: {days: 3}}}", "", ""), {"days": 3}, ("server.yml",)),
         (
             "ignore",
             ("", "", "ignore: [{image: a, until: 2027-01-31, because: b}]"),
@@ -324,6 +366,20 @@ def whence(key: str, server: str = "", owner: str = "", repository: str = "") ->
         ),
         ("paths.exclude", ("paths: {exclude: [a]}", "", "paths: {include: [b]}"), ["a"], ("server.yml",)),
         ("proposal.squash", ("", "", ""), None, ()),
+        ("registries.allow", ("", "", ""), None, ()),
+        ("registries.allow", ("", "", "registries: {allow: [ghcr.io]}"), ["ghcr.io"], (PATH,)),
+        (
+            "registries.allow",
+            ("registries: {allow: [quay.io]}", "", "registries: {allow: [ghcr.io]}"),
+            [["ghcr.io"], ["quay.io"]],
+            (PATH, "server.yml"),
+        ),
+        (
+            "environments",
+            ("environments: [{name: a, paths: [a/**]}]", "", "environments: [{name: b, paths: [b/**]}]"),
+            [{"name": "b", "paths": ["b/**"]}, {"name": "a", "paths": ["a/**"]}],
+            (PATH, "server.yml"),
+        ),
     ],
 )
 def test_every_value_says_where_it_comes_from(

@@ -12,6 +12,7 @@ from bot.config.nouns import (
     AllowRule,
     CheckSetting,
     Config,
+    Floating,
     Guard,
     Limits,
     Mode,
@@ -19,12 +20,19 @@ from bot.config.nouns import (
     Places,
     Preset,
     Schedule,
+    Unreachable,
     Updates,
 )
 from bot.cron import Cron
-from bot.presets import DEMANDS, PRESETS, ROWS, DemandName
+from bot.presets import DEMANDS, GUARD, PRESETS, ROWS, DemandName
 
 _DEMAND_NAMES: tuple[str, ...] = DEMANDS
+_GUARDED: Mapping[str, tuple[str, ...]] = {
+    "floating": tuple(Floating),
+    "held": tuple(Floating),
+    "unreachable": tuple(Unreachable),
+}
+"""The parts of the guard, each with its words, looser first."""
 K = TypeVar("K", bound=str)
 
 
@@ -38,6 +46,7 @@ def merge(server: Config, owner: Config, repository: Config) -> Config:
     vain: list[str] = []
     allow = _exceptions(levels, vain)
     _settings_in_vain(levels, vain)
+    _guard_in_vain(levels, vain)
     last = _LastWord(levels)
     return Config(
         path=repository.path,
@@ -201,6 +210,29 @@ def _settings_in_vain(levels: Sequence[Config], vain: list[str]) -> None:
                         f"`trust.checks.{name}: {setting.demand}` does not count: {_whose(upper)} says `{least}`."
                     )
                     break
+
+
+def _guard_in_vain(levels: Sequence[Config], vain: list[str]) -> None:
+    """Tell of what a file says of the guard although a floor says more."""
+    for number, one in enumerate(levels):
+        for name, order in _GUARDED.items():
+            said: str | None = getattr(one.guard, name)
+            for upper in levels[number + 1 :]:
+                least = _least_guarded(upper, name)
+                if said is not None and least is not None and order.index(least) > order.index(said):
+                    vain.append(f"`guard.{name}: {said}` does not count: {_whose(upper)} says `{least}`.")
+                    break
+
+
+def _least_guarded(floor: Config, name: str) -> str | None:
+    """Return how the guard takes something at least, as a floor has it."""
+    if "guard" in floor.delegate:
+        return None
+    said: str | None = getattr(floor.guard, name)
+    if said is None and "preset" in _insisted(floor).given:
+        rows: tuple[str, ...] = getattr(GUARD, name)
+        return rows[PRESETS.index(floor.preset.value)]
+    return said
 
 
 def _least(floor: Config, check: str) -> DemandName | None:

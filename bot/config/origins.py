@@ -1,4 +1,4 @@
-"""What rules in the end, key by key, and which file it comes from."""
+"""What rules in the end, key by key, and which file it comes from.  Checks and the guard are the policy's."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import date
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 from bot.config.floors import counting, merge
 from bot.config.nouns import CheckSetting, Config
 from bot.config.table import FORMATS
 from bot.cron import Cron
-from bot.presets import GUARD, PRESETS
 
 _CHOSEN = ("preset", "mode", "own", "updates")
 _LIMITS = ("open", "first-per-day", "per-day")
@@ -20,6 +19,10 @@ _PROPOSAL = (
     *("branch-prefix", "title-prefix", "commit-prefix", "sign-off", "issue", "group", "labels", "reviewers"),
     *("assignees", "draft", "squash", "remove-source-branch"),
 )
+
+
+Levels: TypeAlias = tuple[Config, Config, Config]
+"""The repository's file, the owner's, the server's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,16 +37,33 @@ class Origin:
     """The files that it comes from, most specific first; none for the default."""
 
 
-def origins(server: Config, owner: Config, repository: Config) -> Iterator[Origin]:
-    """Yield every key of what `merge` makes of three files."""
-    levels = (repository, owner, server)
+def origin(key: str, levels: Levels, value: Callable[[Config], Any], *keys: str) -> Origin:
+    """Return a key's value in what `merge` makes of three files; it comes from those without which it differs.
+
+    Where each alone is enough, from those that have one of `keys`.
+    """
+    repository, owner, server = levels
+    whole = value(merge(server, owner, repository))
+    without = (
+        merge(server, owner, Config()),
+        merge(server, Config(), repository),
+        merge(Config(), owner, repository),
+    )
+    files = [one.path for one, rest in zip(levels, without, strict=True) if value(rest) != whole]
+    files = files or [one.path for one in levels if one.given.intersection(keys)]
+    return Origin(key=key, value=_plain(whole), files=tuple(files))
+
+
+def origins(levels: Levels) -> Iterator[Origin]:
+    """Yield every key of what `merge` makes of three files, but for what the policy works out."""
+    repository, owner, server = levels
     whole = merge(server, owner, repository)
     for key in _CHOSEN:
         yield _of(levels, key, attrgetter(key), getattr(whole, key))
     for name in FORMATS:
         on = whole.formats.get(name, True)
-        there = [one.path for one in levels if one.formats.get(name) is on]
-        yield Origin(key=f"formats.{name}", value=on, files=tuple(there[:1]))
+        said = [one.path for one in levels if one.formats.get(name) is on]
+        yield Origin(key=f"formats.{name}", value=on, files=tuple(said[:1]))
     yield _joined(levels, "paths.include", [glob for one in whole.places for glob in one.include])
     yield _joined(levels, "paths.exclude", [glob for one in whole.places for glob in one.exclude])
     yield _joined(levels, "ignore", whole.ignore)
@@ -52,10 +72,10 @@ def origins(server: Config, owner: Config, repository: Config) -> Iterator[Origi
         value=_plain(whole.allow),
         files=tuple(dict.fromkeys(rule.origin for rule in whole.allow)),
     )
-    yield _last(levels, "registries.allow", whole.registries)
-    yield _last(levels, "environments", whole.environments)
-    for name, setting in whole.checks.items():
-        yield _joined(levels, f"trust.checks.{name}", _setting(setting))
+    lists = [one.registries for one in counting(levels, "registries.allow")]
+    yield _counted(levels, "registries.allow", lists if len(lists) > 1 else lists[0] if lists else None)
+    there = [place for one in counting(levels, "environments") for place in one.environments]
+    yield _counted(levels, "environments", there)
     yield _joined(levels, "keep-tags", whole.keep_tags)
     for name in _PROPOSAL:
         yield _last(levels, f"proposal.{name}", getattr(whole, name.replace("-", "_")))
@@ -65,10 +85,6 @@ def origins(server: Config, owner: Config, repository: Config) -> Iterator[Origi
     for name in _LIMITS:
         field = name.replace("-", "_")
         yield _of(levels, f"limits.{name}", attrgetter(f"limits.{field}"), getattr(whole.limits, field))
-    for name in ("floating", "held", "unreachable"):
-        said = getattr(whole.guard, name)
-        by_preset = getattr(GUARD, name)[PRESETS.index(whole.preset.value)]
-        yield _last(levels, f"guard.{name}", by_preset if said is None else said)
 
 
 def _of(levels: Sequence[Config], key: str, value: Callable[[Config], Any], chosen: Any) -> Origin:
