@@ -256,6 +256,7 @@ def test_crlf_and_byte_order_mark() -> None:
         ("proposal: {remove_source_branch: true}", 1, "proposal", "did you mean 'remove-source-branch'"),
         ("refs: main", 1, "refs", "a list"),
         ("refs: ['/main']", 1, "refs[0]", "must not start with `/`"),
+        ("refs: [refs/heads/main]", 1, "refs[0]", "leave `refs/heads/` out"),
         ("updates: off", 1, "updates", "always, auto or never"),
         ("schedule: daily", 1, "schedule", "mapping"),
         ("schedule: {first: hourly}", 1, "schedule.first", "five fields|daily, weekly, monthly"),

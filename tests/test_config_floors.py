@@ -309,6 +309,25 @@ def test_the_owner_cannot_delegate_what_the_server_insists_on() -> None:
     assert config.preset == "strict"
 
 
+def test_of_nested_groups_each_one_s_word_counts() -> None:
+    """A group's policy is no way around that of the group it is in."""
+    top, group = (
+        parse(f"{name}.yml", text.encode(), policy=True)
+        for name, text in (
+            ("top", "{preset: strict, limits: {open: 3}, refs: [a]}"),
+            ("group", "{preset: default, limits: {open: 5}, refs: [b], proposal: {labels: [g]}}"),
+        )
+    )
+    config = merge(Config(), (group, top), parse(PATH, b"{preset: relaxed, limits: {open: 9}}"))
+    assert config.preset == "strict"
+    assert config.limits.open == 3
+    assert set(config.refs) == {"a", "b"}
+    assert config.labels == ("g",)
+    assert [one.path for one in config.floors] == ["top.yml", "group.yml"]
+    assert "`limits.open: 9` does not count: group.yml says `5`." in config.overruled
+    assert merge(Config(), (), Config()) == merge(Config(), Config(), Config())
+
+
 def test_two_policies_of_an_owner_are_an_error_that_names_both() -> None:
     with pytest.raises(ConfigurationError) as caught:
         load_owner({"acme/.github": {PATH: b""}, "acme/moorline-config": {PATH: b""}})

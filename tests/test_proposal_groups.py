@@ -76,6 +76,9 @@ def test_an_action_is_no_image_of_that_name() -> None:
     )
     assert group_of(image, Grouping.IMAGE) == "image/docker.io/acme/tool"
     assert group_of(action, Grouping.IMAGE) == "image/github.com/acme/tool"
+    assert isinstance(action.reference, GitReference)
+    shouted = replace(action, reference=replace(action.reference, repository="Acme/Tool", ref="v2"))
+    assert group_of(shouted, Grouping.IMAGE) == group_of(action, Grouping.IMAGE)
 
 
 def test_a_directory_is_one_group_without_those_below() -> None:

@@ -36,13 +36,14 @@ _GUARDED: Mapping[str, tuple[str, ...]] = {
 K = TypeVar("K", bound=str)
 
 
-def merge(server: Config, owner: Config, repository: Config) -> Config:
-    """Return the configuration that rules a repository.
+def merge(server: Config, owner: Config | Sequence[Config], repository: Config) -> Config:
+    """Return the configuration that rules a repository; of nested groups there are several owners, nearest first.
 
     The most specific file decides.  What the server or the owner wrote down is a floor: those
     below tighten it, and loosen only what it delegates; what they say in vain is in `overruled`.
     """
-    levels = (repository, owner, server)
+    owners = (owner,) if isinstance(owner, Config) else tuple(owner)
+    levels = (repository, *owners, server)
     vain: list[str] = []
     allow = _exceptions(levels, vain)
     _settings_in_vain(levels, vain)
@@ -83,7 +84,7 @@ def merge(server: Config, owner: Config, repository: Config) -> Config:
         updates=_tightest(levels, "updates", tuple(Updates), vain),
         schedule=_schedule(levels),
         limits=_limits(levels, vain),
-        floors=tuple(_insisted(one) for one in (server, owner) if one.given),
+        floors=tuple(_insisted(one) for one in (server, *reversed(owners)) if one.given),
         overruled=tuple(vain),
     )
 

@@ -46,6 +46,12 @@ def _wrong_branch(text: str) -> str | None:
     return "is no beginning of a branch's name that ends in `/` or `-`"
 
 
+def _wrong_ref(text: str) -> str | None:
+    if text.startswith("refs/"):
+        return "is no branch's name; leave `refs/heads/` out"
+    return globs.wrong(text)
+
+
 def _wrong_person(text: str) -> str | None:
     return None if re.fullmatch(_PERSON, text) else "is no name with an address"
 
@@ -286,7 +292,10 @@ def table(*, policy: bool) -> Record:
             ),
             "proposal": Field(_PROPOSAL, "What proposals look like."),
             "refs": Field(
-                ListOf(_glob("a branch such as `release/*`"), most=_REFS),
+                ListOf(
+                    Words(expected="a branch such as `release/*`", limit=globs.MAX_GLOB, wrong=_wrong_ref),
+                    most=_REFS,
+                ),
                 "Branches that are looked after, beside the default one.",
             ),
             "updates": Field(Choice(tuple(Updates)), "Whether digests that are written are refreshed."),

@@ -58,7 +58,7 @@ def subject(finding: Finding) -> str:
         case ImageReference() as image:
             return f"{image.registry}/{image.repository}"
         case GitReference() as git:
-            return f"{git.host}/{git.repository}".removeprefix("/")
+            return f"{git.host}/{git.repository}".removeprefix("/").lower()  # hosts do not tell case apart
         case _:
             return finding.value
 
