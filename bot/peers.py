@@ -52,6 +52,8 @@ _MANAGERS: Mapping[str, tuple[str, frozenset[Kind]]] = {
 """By Renovate's name; it follows tags of GitLab's includes, and knows nothing of their commits."""
 _SOURCES = {Kind.IMAGE: frozenset({"docker"}), Kind.ACTION: frozenset({"github-tags", "github-digest"})}
 """Renovate's data sources behind our kinds."""
+_DEFAULT = "$default"
+"""What Renovate calls the default branch."""
 _OFF = frozenset({"disableRenovate", "disableDigestUpdates"})
 _OFF_FOR_IMAGES = "docker:disable"
 
@@ -73,8 +75,8 @@ class Refresh:
     """Globs of the only paths that it looks at, if there are any."""
     exclude: tuple[str, ...] = ()
     """Globs of the paths that it does not look at."""
-    branch: str = ""
-    """The only branch that it does this for; empty for the default one."""
+    branches: tuple[str, ...] = ()
+    """The branches that it does this for, `$default` being the default one; none for that alone."""
 
     def covers(self, path: str) -> bool:
         """Return whether it looks at a file."""
@@ -94,14 +96,15 @@ def refreshed(files: Mapping[str, bytes]) -> tuple[Refresh, ...]:
 
 
 def refreshes(
-    found: tuple[Refresh, ...], format_: str, kind: Kind, path: str, branch: str = ""
+    found: tuple[Refresh, ...], format_: str, kind: Kind, path: str, branch: str = "", *, default: bool = True
 ) -> Refresh | None:
     """Return who refreshes a format's references of a kind in a file, or None.
 
-    `branch` is empty for the default one.
+    `default` says whether the file is on the default branch; `branch` is its name, as far as it is known.
     """
     for one in found:
-        if one.format == format_ and kind in one.kinds and one.branch == branch and one.covers(path):
+        there = branch in one.branches or (default and _DEFAULT in (one.branches or (_DEFAULT,)))
+        if there and one.format == format_ and kind in one.kinds and one.covers(path):
             return one
     return None
 
@@ -133,7 +136,7 @@ def _dependabot(files: Mapping[str, bytes]) -> Iterator[Refresh]:
             kinds=kinds,
             folders=tuple(_fitting([text.strip("/") for text in texts if text is not None], empty=True)),
             exclude=tuple(_fitting([scalar(one) or "" for one in _nodes(get(entry, "exclude-paths"))])),
-            branch=scalar(get(entry, "target-branch")) or "",
+            branches=tuple(filter(None, (scalar(get(entry, "target-branch")),))),
         )
 
 
@@ -162,6 +165,8 @@ def _renovate(files: Mapping[str, bytes]) -> Iterator[Refresh]:
     names = {preset.removeprefix("default").removeprefix(":") for preset in presets}
     if _OFF & names or _switched_off(said, "digest"):
         return
+    # Patterns of branches are passed over: what they stand for is refreshed by us.
+    branches = tuple(_texts(said.get("baseBranchPatterns")) or _texts(said.get("baseBranches")))
     wanted = _texts(said.get("includePaths"))
     include = tuple(_fitting(wanted))
     if wanted and not include:
@@ -186,6 +191,7 @@ def _renovate(files: Mapping[str, bytes]) -> Iterator[Refresh]:
                 format=format_,
                 kinds=frozenset(left),
                 include=include,
+                branches=branches,
                 exclude=tuple(_fitting(_texts(said.get("ignorePaths")))),
             )
 

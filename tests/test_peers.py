@@ -31,8 +31,8 @@ PLACES = {
 }
 
 
-def who(files: dict[str, bytes], format_: str, path: str, kind: Kind = Kind.IMAGE, branch: str = "") -> str:
-    found = refreshes(refreshed(files), format_, kind, path, branch)
+def who(files: dict[str, bytes], format_: str, path: str, kind: Kind = Kind.IMAGE) -> str:
+    found = refreshes(refreshed(files), format_, kind, path)
     return found.peer if found else ""
 
 
@@ -227,10 +227,26 @@ def test_dependabot_follows_actions_and_no_images_of_workflows() -> None:
     assert who(files, "github-actions", ".github/workflows/ci.yml", Kind.ACTION) == ""
 
 
-def test_dependabot_s_target_branch_is_the_only_one() -> None:
-    files = dependabot("package-ecosystem: docker, directory: /, target-branch: next")
-    assert who(files, "dockerfile", "Dockerfile") == ""
-    assert who(files, "dockerfile", "Dockerfile", branch="next") == "Dependabot"
+@pytest.mark.parametrize(
+    ("files", "branch", "default", "covered"),
+    [
+        (dependabot("package-ecosystem: docker, directory: /"), "main", True, True),
+        (dependabot("package-ecosystem: docker, directory: /"), "", True, True),
+        (dependabot("package-ecosystem: docker, directory: /"), "release/1", False, False),
+        (dependabot("package-ecosystem: docker, directory: /, target-branch: next"), "main", True, False),
+        (dependabot("package-ecosystem: docker, directory: /, target-branch: next"), "next", False, True),
+        (dependabot("package-ecosystem: docker, directory: /, target-branch: main"), "main", True, True),
+        ({"renovate.json": b"{}"}, "main", True, True),
+        ({"renovate.json": b"{}"}, "release/1", False, False),
+        ({"renovate.json": b'{"baseBranches": ["next"]}'}, "main", True, False),
+        ({"renovate.json": b'{"baseBranches": ["next"]}'}, "next", False, True),
+        ({"renovate.json": b'{"baseBranchPatterns": ["$default", "next"]}'}, "main", True, True),
+        ({"renovate.json": b'{"baseBranchPatterns": ["/^release/"]}'}, "release/1", False, False),
+    ],
+)
+def test_branches_count(files: dict[str, bytes], branch: str, default: bool, covered: bool) -> None:
+    found = refreshes(refreshed(files), "dockerfile", Kind.IMAGE, "Dockerfile", branch, default=default)
+    assert (found is not None) is covered
 
 
 def test_dependabot_s_file_has_two_names_and_one_version() -> None:
