@@ -602,6 +602,14 @@ def test_tables_agree() -> None:
 
 def test_published_schema() -> None:
     goldens.compare_json(DOCS / "moorline.schema.json", json_schema())
+    goldens.compare_json(DOCS / "moorline-policy.schema.json", json_schema(policy=True))
+
+
+def test_the_schema_of_policies_takes_what_policies_may_say() -> None:
+    text = "{delegate: [mode, limits], limits: {first-per-day: 3, per-day: 9}, preset: strict}"
+    read(text, policy=True)
+    jsonschema.Draft202012Validator(json_schema(policy=True)).validate(yaml.safe_load(text))
+    assert not _valid(text)
 
 
 def _valid(text: str) -> bool:

@@ -324,11 +324,13 @@ def table(*, policy: bool) -> Record:
     )
 
 
-def json_schema() -> Schema:
-    """Return the JSON Schema (draft 2020-12) of a repository's configuration."""
+def json_schema(*, policy: bool = False) -> Schema:
+    """Return the JSON Schema (draft 2020-12) of a repository's configuration, or of a policy above it."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Moorline: a repository's configuration",
-        **table(policy=False).schema(),
+        "title": "Moorline: a policy above repositories"
+        if policy
+        else "Moorline: a repository's configuration",
+        **table(policy=policy).schema(),
         "type": ["object", "null"],
     }
