@@ -11,7 +11,7 @@ from typing import cast
 
 from bot.forges.base import Forge
 
-FORGES: Mapping[str, str] = {"git": "bot.forges.git:GitForge"}
+FORGES: Mapping[str, str] = {"git": "bot.forges.git:GitForge", "github": "bot.forges.github:GitHubForge"}
 """Where each forge's class is, by the name that jobs carry; imported where used, since they are heavy."""
 
 

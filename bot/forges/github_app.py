@@ -1,0 +1,299 @@
+"""Who we are on GitHub: the App by its key, its installations, and the tokens that they give.
+
+One token per installation that can only read; while something is published, one narrowed to that
+repository.  No token, key or JWT is ever part of a `repr`, a message or a URL.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import jwt
+from github.Auth import AppAuth
+
+from bot.errors import ConfigurationError, ForgeError, MissingError
+from bot.forges.github_client import Client, Manners, RefusedError, repository_path
+from bot.forges.github_transport import Transport, clean
+
+READS: Mapping[str, str] = {
+    "metadata": "read",
+    "contents": "read",
+    "pull_requests": "read",
+    "checks": "read",
+    "issues": "read",
+}
+WRITES: Mapping[str, str] = {
+    "metadata": "read",
+    "contents": "write",
+    "pull_requests": "write",
+    "workflows": "write",
+    "checks": "write",
+    "issues": "write",
+}
+_LEVELS = ("", "read", "write", "admin")
+_JWT_LIFE, _JWT_SLACK = 540, 60
+_EARLY = 300.0
+"""Seconds before its end from which on a token is not used any more."""
+_KEPT = 3600.0
+"""Seconds for which an installation is taken to be what it was."""
+_MOST_INSTALLATIONS = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    id: int
+    account: str
+    permissions: Mapping[str, str]
+    events: tuple[str, ...] = ()
+    suspended: bool = False
+
+    def granted(self, wanted: Mapping[str, str]) -> dict[str, str]:
+        """Return those of the wanted permissions that were granted, so that a token is not refused."""
+        return {
+            name: level
+            for name, level in wanted.items()
+            if _LEVELS.index(_level(self.permissions.get(name))) >= _LEVELS.index(level)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    value: str = field(repr=False)
+    end: float
+
+
+class Signed:
+    """The App's own credential: a JWT of RS256, made anew before it ends."""
+
+    def __init__(self, app_id: str, private_key: str, clock: Callable[[], float]) -> None:
+        key = private_key.replace("\\n", "\n").strip() + "\n"
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._made: _Token | None = None
+        sign = AppAuth.create_jwt_sign(key, "RS256")
+
+        def signed(_claims: dict[str, Any]) -> str | bytes:
+            # PyGithub reads its own clock: the times in the claims are ours.
+            now = int(self._clock())
+            return sign({"iat": now - _JWT_SLACK, "exp": now + _JWT_LIFE - _JWT_SLACK, "iss": app_id})
+
+        self._auth = AppAuth(app_id or "0", sign_func=signed)
+
+    def token(self) -> str:
+        """Return a JWT that is good for some minutes; raises `ConfigurationError` for a key that is none."""
+        with self._lock:
+            now = self._clock()
+            if self._made is None or not now < self._made.end < now + _JWT_LIFE:
+                self._made = _Token(self._sign(), now + _JWT_LIFE / 2)
+            return self._made.value
+
+    def renew(self, refused: str) -> str:
+        """Return a JWT that is made now."""
+        with self._lock:
+            if self._made is not None and self._made.value == refused:
+                self._made = None
+        return self.token()
+
+    def _sign(self) -> str:
+        try:
+            return self._auth.create_jwt()
+        except (ValueError, TypeError, jwt.PyJWTError):
+            raise ConfigurationError(
+                "is no private key",
+                key="MOORLINE_GITHUB_PRIVATE_KEY",
+                expected="the PEM text that GitHub gave when the key was made",
+            ) from None
+
+
+class _Granted:
+    """A credential of an installation, asked for when it is first needed."""
+
+    def __init__(self, mint: Callable[[], _Token], clock: Callable[[], float]) -> None:
+        self._mint = mint
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._held: _Token | None = None
+
+    def token(self) -> str:
+        with self._lock:
+            if self._held is None or self._clock() >= self._held.end - _EARLY:
+                self._held = self._mint()
+            return self._held.value
+
+    def renew(self, refused: str) -> str:
+        with self._lock:
+            if self._held is None or self._held.value == refused:
+                self._held = self._mint()
+            return self._held.value
+
+
+@dataclass(slots=True)
+class _Known:
+    installation: Installation
+    reader: Client
+    until: float
+
+
+class App:
+    """The App on one server, for all threads."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        app_id: str,
+        private_key: str,
+        manners: Manners,
+        owners: frozenset[str] = frozenset(),
+    ) -> None:
+        self._transport = transport
+        self._manners = manners
+        self._owners = frozenset(owner.lower() for owner in owners)
+        self.client = Client(transport, Signed(app_id, private_key, manners.clock), manners)
+        """Asks as the App itself."""
+        self._lock = threading.Lock()
+        self._known: dict[str, _Known] = {}
+
+    def serves(self, owner: str) -> bool:
+        """Return whether the operator lets us work for an account."""
+        return not self._owners or owner.lower() in self._owners
+
+    def reader(self, repository: str) -> Client:
+        """Return a client that can read what the installation of a repository's owner covers."""
+        return self._of(repository).reader
+
+    def installation(self, repository: str) -> Installation:
+        """Return the installation that covers a repository's owner."""
+        return self._of(repository).installation
+
+    def writer(self, repository: str) -> Client:
+        """Return a client whose token reaches into one repository and can do there what publishing takes."""
+        installation = self._of(repository).installation
+        permissions = installation.granted(WRITES)
+        name = repository.partition("/")[2]
+        body = {"repositories": [name], "permissions": permissions}
+        return self._client(installation, body)
+
+    def installed(self, installation: Installation) -> Client:
+        """Return the reading client of an installation that was listed."""
+        with self._lock:
+            known = self._known.get(installation.account.lower())
+            if known is not None and known.installation.id == installation.id:
+                known.installation = installation
+                return known.reader
+        return self._keep(installation).reader
+
+    def installations(self) -> Iterator[Installation]:
+        """Yield every installation, suspended ones too, of the accounts that are served."""
+        for number, found in enumerate(self.client.pages("/app/installations")):
+            if number >= _MOST_INSTALLATIONS:
+                return
+            one = _installation(found)
+            if one is not None and self.serves(one.account):
+                yield one
+
+    def forget(self, owner: str) -> None:
+        """Look an account's installation up again when it is next asked for."""
+        with self._lock:
+            self._known.pop(owner.lower(), None)
+
+    def _of(self, repository: str) -> _Known:
+        owner = repository.partition("/")[0]
+        path = repository_path(repository, "installation")
+        if not self.serves(owner):
+            raise MissingError(
+                f"{clean(owner)!a} is none of the accounts that are served.",
+                advice="Add it to MOORLINE_ALLOWED_OWNERS.",
+            )
+        with self._lock:
+            known = self._known.get(owner.lower())
+        if known is not None and self._manners.clock() < known.until:
+            return known
+        try:
+            found = _installation(self.client.get(path).json())
+        except MissingError:
+            found = None
+        if found is None:
+            raise MissingError(
+                f"The App is not installed for {clean(repository)}.",
+                advice="Install it, or add the repository to it.",
+            )
+        if known is not None and known.installation.id == found.id and not found.suspended:
+            known.installation, known.until = found, self._manners.clock() + _KEPT
+            return known
+        return self._keep(found)
+
+    def _keep(self, installation: Installation) -> _Known:
+        if installation.suspended:
+            raise RefusedError(
+                f"The App's installation for {clean(installation.account)} is suspended.",
+                status=403,
+                advice="An owner of the account can unsuspend it in its settings, or uninstall it.",
+            )
+        reader = self._client(installation, {"permissions": installation.granted(READS)})
+        made = _Known(installation, reader, self._manners.clock() + _KEPT)
+        with self._lock:
+            self._known[installation.account.lower()] = made
+        return made
+
+    def _client(self, installation: Installation, body: Mapping[str, Any]) -> Client:
+        return Client(
+            self._transport,
+            _Granted(lambda: self._mint(installation, body), self._manners.clock),
+            self._manners,
+        )
+
+    def _mint(self, installation: Installation, body: Mapping[str, Any]) -> _Token:
+        path = f"/app/installations/{installation.id}/access_tokens"
+        try:
+            # A token that nobody received opens nothing and ends by itself: it may be asked for again.
+            said = self.client.ask_again("POST", path, body).json()
+        except (MissingError, RefusedError) as error:
+            self.forget(installation.account)
+            if isinstance(error, MissingError):
+                raise MissingError(
+                    f"The App is not installed for {clean(installation.account)} any more.",
+                    advice="Install it again.",
+                ) from None
+            raise
+        value = said.get("token") if isinstance(said, dict) else None
+        if not isinstance(value, str) or not value.isascii() or not value.isprintable() or len(value) > 4096:
+            raise ForgeError("GitHub gave no token.")
+        end = moment(said.get("expires_at"))
+        # What the server calls an end is by its clock, and ours may be off.
+        return _Token(value, end + self._manners.skew if end else self._manners.clock() + 3600)
+
+
+def moment(text: object) -> float:
+    """Return an ISO 8601 time as seconds since 1970, 0 where it is none."""
+    try:
+        return datetime.fromisoformat(text).timestamp() if isinstance(text, str) else 0.0
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def _installation(found: object) -> Installation | None:
+    if not isinstance(found, dict) or not isinstance(found.get("id"), int):
+        return None
+    account, permissions, events = found.get("account"), found.get("permissions"), found.get("events")
+    login = account.get("login") or account.get("slug") if isinstance(account, dict) else None
+    if not isinstance(login, str):
+        return None
+    return Installation(
+        id=found["id"],
+        account=login,
+        permissions=_texts(permissions.items() if isinstance(permissions, dict) else ()),
+        events=tuple(one for one in events if isinstance(one, str)) if isinstance(events, list) else (),
+        suspended=found.get("suspended_at") is not None,
+    )
+
+
+def _texts(items: Iterable[tuple[object, object]]) -> dict[str, str]:
+    return {name: level for name, level in items if isinstance(name, str) and isinstance(level, str)}
+
+
+def _level(text: str | None) -> str:
+    return text if text in _LEVELS else ""

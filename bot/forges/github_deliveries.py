@@ -1,0 +1,125 @@
+"""Deliveries that did not arrive, from GitHub's own log of them: three days of it, seven on Enterprise."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from bot.errors import MissingError
+from bot.forges.base import Missed
+from bot.forges.github_app import moment
+from bot.forges.github_client import Client, RefusedError
+
+_PATH = "/app/hook/deliveries"
+_MOST_PAGES = 100
+_MOST_FETCHED = 1_000
+_UNVERIFIABLE = frozenset({"x-hub-signature", "x-hub-signature-256"})
+"""Headers that tell of bytes which the log does not keep."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One attempt to deliver, as the log lists it."""
+
+    id: int
+    guid: str
+    """What all attempts of one delivery have in common."""
+    at: float
+    event: str
+    status: str
+    code: int
+
+    @property
+    def arrived(self) -> bool:
+        return self.status == "OK" or 200 <= self.code < 300
+
+
+def missed(client: Client, since: datetime) -> Iterator[Missed]:
+    """Yield what no attempt since then could deliver, oldest first, each once.
+
+    A body is the payload's JSON as we write it: what GitHub signed is not kept by it.
+    """
+    start = since.timestamp()
+    failures = _attempts(client, start, "failure")
+    if not failures:
+        return
+    oldest = min(one.at for one in failures)
+    arrived = {one.guid for one in _attempts(client, oldest, "success") if one.arrived}
+    first: dict[str, Attempt] = {}
+    for one in failures:
+        if (
+            one.guid not in arrived
+            and not one.arrived
+            and (one.guid not in first or one.at < first[one.guid].at)
+        ):
+            first[one.guid] = one
+    for one in sorted(first.values(), key=lambda each: (each.at, each.id))[:_MOST_FETCHED]:
+        made = _fetched(client, one)
+        if made is not None:
+            yield made
+
+
+def attempts(client: Client, since: float, status: str = "") -> list[Attempt]:
+    """Return what the log tells of attempts since a time, newest first."""
+    found = []
+    for said in client.pages(_PATH, most=_MOST_PAGES, status=status):
+        one = _attempt(said)
+        if one is None:
+            continue
+        if one.at < since:
+            break
+        found.append(one)
+    return found
+
+
+def _attempts(client: Client, since: float, status: str) -> list[Attempt]:
+    try:
+        return attempts(client, since, status)
+    except RefusedError as error:
+        if error.status not in (400, 422):
+            raise
+        return attempts(client, since)  # an older server does not know the filter
+
+
+def _fetched(client: Client, one: Attempt) -> Missed | None:
+    try:
+        said = client.get(f"{_PATH}/{one.id}").json()
+    except MissingError:
+        return None  # it has left the log
+    request = said.get("request") if isinstance(said, dict) else None
+    payload = request.get("payload") if isinstance(request, dict) else None
+    if not isinstance(request, dict) or not isinstance(payload, dict):
+        return None
+    headers = _headers(request.get("headers"))
+    headers = {name: value for name, value in headers.items() if name.lower() not in _UNVERIFIABLE}
+    for name, value in (("X-GitHub-Event", one.event), ("X-GitHub-Delivery", one.guid)):
+        headers = {key: kept for key, kept in headers.items() if key.lower() != name.lower()}
+        headers[name] = value
+    body = json.dumps(payload, ensure_ascii=True, separators=(",", ":")).encode("ascii")
+    return Missed(headers=headers, body=body, delivered=datetime.fromtimestamp(one.at, UTC))
+
+
+def _headers(said: object) -> dict[str, str]:
+    found: Mapping[Any, Any] = said if isinstance(said, dict) else {}
+    return {name: value for name, value in found.items() if isinstance(name, str) and isinstance(value, str)}
+
+
+def _attempt(said: object) -> Attempt | None:
+    if not isinstance(said, dict):
+        return None
+    number, guid, event = said.get("id"), said.get("guid"), said.get("event")
+    at = moment(said.get("delivered_at"))
+    if not isinstance(number, int) or not isinstance(guid, str) or not isinstance(event, str) or not at:
+        return None
+    code = said.get("status_code")
+    return Attempt(
+        id=number,
+        guid=guid,
+        at=at,
+        event=event,
+        status=str(said.get("status") or ""),
+        code=code if isinstance(code, int) else 0,
+    )
