@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from bot.allowed_owners import AllowedOwners
 from bot.errors import ConfigurationError
 from bot.logs import LogFormat
-from bot.owners import Owners
 from bot.settings import PREFIX
 
 _SHORTEST_SECRET = 16
@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     git_roots: tuple[str, ...] = Field(
         default=(), description="a JSON list of absolute folders, or one folder"
     )
+    github_url: str = Field(default="https://github.com", description="https://github.example")
+    gitlab_url: str = Field(default="https://gitlab.com", description="https://gitlab.example")
+    forks: bool = Field(default=False, description="true or false")
     concurrency: int = Field(default=4, ge=1, le=64, description="a number from 1 to 64")
     drain_seconds: float = Field(default=20.0, ge=0, le=3600, description="seconds, from 0 to 3600")
     retention_days: float = Field(default=30.0, ge=1, le=3650, description="days, from 1 to 3650")
@@ -233,9 +236,9 @@ class Settings(BaseSettings):
         return value
 
     @property
-    def owners(self) -> Owners:
+    def owners(self) -> AllowedOwners:
         """Whose repositories on GitHub and GitLab are looked after."""
-        return Owners(entries=self.allowed_owners)
+        return AllowedOwners(entries=self.allowed_owners)
 
     def github_key(self) -> str:
         """Return the App's private key as PEM text; raises `ConfigurationError` where its file has none."""

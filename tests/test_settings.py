@@ -17,6 +17,8 @@ from bot.service_settings import Settings
 from bot.settings import KNOWN, Lookups, variables
 
 SECRET = "It's a Secret to Everybody"
+PEM = "-----BEGIN RSA PRIVATE KEY-----\nTUlJRQ==\nTUlJRQ==\n-----END RSA PRIVATE KEY-----\n"
+SIGNING = f"whsec_{'QUJD' * 8}"
 
 
 class TestLookups:
@@ -154,8 +156,31 @@ class TestSettings:
                 "MOORLINE_RETENTION_DAYS": "7",
                 "MOORLINE_LOG_FORMAT": "json",
                 "MOORLINE_PAGES": "true",
+                "MOORLINE_GITHUB_APP_ID": "4100",
+                "MOORLINE_GITHUB_PRIVATE_KEY": PEM,
+                "MOORLINE_GITHUB_WEBHOOK_SECRET": f'["{SECRET} of github", "{SECRET} of last week"]',
+                "MOORLINE_GITLAB_TOKEN": "glpat-1234567890",
+                "MOORLINE_GITLAB_WEBHOOK_SECRET": f'{{"acme": "{SECRET} a", "tools": ["{SECRET} b", "{SECRET} c"]}}',
+                "MOORLINE_GITLAB_SIGNING_TOKEN": SIGNING,
+                "MOORLINE_ALLOWED_OWNERS": "acme, gitlab:group/sub",
             }
         )
+        assert settings.github_app_id == "4100"
+        assert settings.github_key() == PEM.strip()
+        assert [one.get_secret_value() for one in settings.github_webhook_secret] == [
+            f"{SECRET} of github",
+            f"{SECRET} of last week",
+        ]
+        assert settings.gitlab_token.get_secret_value() == "glpat-1234567890"
+        assert {hook: len(several) for hook, several in settings.gitlab_webhook_secret.items()} == {
+            "acme": 1,
+            "tools": 2,
+        }
+        assert [one.get_secret_value() for one in settings.gitlab_signing_token[""]] == [SIGNING]
+        assert settings.owners.entries == ("acme", "gitlab:group/sub")
+        for secret in set(settings.secrets()) - {"p"}:
+            assert secret not in repr(settings)
+        assert len(settings.secrets()) == 10
         assert [secret.get_secret_value() for secret in settings.git_webhook_secret] == [SECRET]
         assert settings.git_roots == ("/srv/git", "/home/git")
         assert settings.git_repositories == {"acme/app": "https://git.example/acme/app.git"}
@@ -163,6 +188,36 @@ class TestSettings:
         assert settings.public_url == "https://moorline.example"
         assert SECRET not in repr(settings)
         assert "u:p" not in repr(settings)
+
+    def test_a_private_key_in_a_file(self, tmp_path: Path) -> None:
+        file = tmp_path / "hunter2.pem"
+        settings = Settings.from_environ({"MOORLINE_GITHUB_PRIVATE_KEY": str(file)})
+        for content in (None, b"", b"hunter2", b"\xff", PEM.encode() * 3000, PEM.encode() + b"hunter2"):
+            if content is not None:
+                file.write_bytes(content)
+            with pytest.raises(ConfigurationError) as caught:
+                settings.github_key()
+            assert caught.value.key == "MOORLINE_GITHUB_PRIVATE_KEY"
+            assert "hunter2" not in str(caught.value)
+        file.write_text(PEM)
+        assert settings.github_key() == PEM
+        assert settings.secrets() == ()
+
+    def test_a_private_key_in_one_line(self) -> None:
+        settings = Settings.from_environ({"MOORLINE_GITHUB_PRIVATE_KEY": PEM.replace("\n", "\\n")})
+        assert settings.github_key() == PEM
+
+    def test_no_private_key(self) -> None:
+        assert Settings.from_environ({}).github_key() == ""
+
+    def test_secrets_for_every_hook(self) -> None:
+        settings = Settings.from_environ({"MOORLINE_GITLAB_WEBHOOK_SECRET": f'["{SECRET}", "{SECRET} b"]'})
+        assert [one.get_secret_value() for one in settings.gitlab_webhook_secret[""]] == [
+            SECRET,
+            f"{SECRET} b",
+        ]
+        assert Settings.from_environ({"MOORLINE_ALLOWED_OWNERS": '["acme"]'}).owners.entries == ("acme",)
+        assert Settings.from_environ({}).owners.serves("github", "anybody/app")
 
     def test_short_forms(self) -> None:
         settings = Settings.from_environ(
@@ -192,6 +247,39 @@ class TestSettings:
             ("GIT_WEBHOOK_SECRET", "hunter2"),
             ("GIT_WEBHOOK_SECRET", f'["{SECRET}", "hunter2"]'),
             ("GIT_WEBHOOK_SECRET", '["hunter2'),
+            ("GITHUB_WEBHOOK_SECRET", "hunter2"),
+            ("GITHUB_WEBHOOK_SECRET", f'["{SECRET}", "hunter2"]'),
+            ("GITHUB_APP_ID", "hunter 2"),
+            ("GITHUB_APP_ID", "hunter2"),
+            ("GITHUB_PRIVATE_KEY", "hunter2"),
+            ("GITHUB_PRIVATE_KEY", PEM.replace("RSA PRIVATE", "ENCRYPTED PRIVATE")),
+            ("GITHUB_PRIVATE_KEY", PEM.replace("TUlJRQ==", "hunter2!")),
+            ("GITLAB_TOKEN", "hunter2 and more"),
+            ("GITLAB_TOKEN", "hunter2"),
+            ("GITLAB_WEBHOOK_SECRET", "hunter2"),
+            ("GITLAB_WEBHOOK_SECRET", "[]"),
+            ("GITLAB_WEBHOOK_SECRET", "{}"),
+            ("GITLAB_WEBHOOK_SECRET", '{"acme": "hunter2"}'),
+            ("GITLAB_WEBHOOK_SECRET", f'{{"": "{SECRET}"}}'),
+            ("GITLAB_WEBHOOK_SECRET", f'{{"hunter2/../x": "{SECRET}"}}'),
+            ("GITLAB_WEBHOOK_SECRET", f'{{"acme": {{"hunter2": "{SECRET}"}}}}'),
+            ("GITLAB_WEBHOOK_SECRET", f'{{"acme": [], "b": "{SECRET}"}}'),
+            ("GITLAB_WEBHOOK_SECRET", f"{SECRET} \u00fc"),
+            ("GITLAB_WEBHOOK_SECRET", "{" * 100_000),
+            ("GITLAB_WEBHOOK_SECRET", '{"a":' * 100_000),
+            ("GITLAB_SIGNING_TOKEN", "hunter2"),
+            ("GITLAB_SIGNING_TOKEN", SIGNING.removeprefix("whsec_")),
+            ("GITLAB_SIGNING_TOKEN", "whsec_hunter2"),
+            ("GITLAB_SIGNING_TOKEN", f'{{"acme": ["{SIGNING}", "hunter2"]}}'),
+            ("GITLAB_SIGNING_TOKEN", f"{SIGNING}\u00fc"),
+            ("ALLOWED_OWNERS", "[]"),
+            ("ALLOWED_OWNERS", ","),
+            ("ALLOWED_OWNERS", "https://hunter2"),
+            ("ALLOWED_OWNERS", "*"),
+            ("ALLOWED_OWNERS", "hunter2:acme"),
+            ("ALLOWED_OWNERS", "acme/"),
+            ("ALLOWED_OWNERS", '["hunter2", 7]'),
+            ("ALLOWED_OWNERS", '{"hunter2": 1}'),
             ("GIT_ROOTS", "hunter2"),
             ("GIT_ROOTS", "/"),
             ("GIT_REPOSITORIES", "hunter2"),
@@ -252,7 +340,8 @@ class TestSettings:
             "MOORLINE_GITLAB_URL",
         }
         assert service | lookups == KNOWN
-        assert not service & lookups
+        # Where a forge is concerns both: its own references, and its API.
+        assert service & lookups <= {"MOORLINE_GITHUB_URL", "MOORLINE_GITLAB_URL"}
 
 
 class TestFile:

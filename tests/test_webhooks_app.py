@@ -192,6 +192,9 @@ class TestGitHook:
                     raise error
                 return store.inbox.receive(delivery, now)
 
+            def want(self, jobs: tuple[Job, ...], now: datetime) -> None:
+                store.inbox.want(jobs, now)
+
             def waiting(self) -> int:
                 return store.inbox.waiting()
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from bot.owners import Owners
+from bot.allowed_owners import AllowedOwners
 from bot.store.base import Delivery
 from webhooks import github_events, gitlab_events
 from webhooks.events import Context, Irrelevant, Wanted
@@ -48,13 +48,13 @@ class Contexts:
         self,
         accounts: Callable[[str], frozenset[str]],
         *,
-        owners: Owners | None = None,
+        owners: AllowedOwners | None = None,
         app: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`accounts` is `Accounts.of`; `app` is the GitHub App's id."""
         self._accounts = accounts
-        self._owners = owners or Owners()
+        self._owners = owners or AllowedOwners()
         self._app = app
         self._clock = clock
         self._known: dict[str, tuple[float, Context]] = {}

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from bot.allowed_owners import AllowedOwners
 from bot.model import Job
-from bot.owners import Owners
 
 _DELIVERY = re.compile(r"[A-Za-z0-9._:@/+-]{1,128}")
 _LARGE = 1024 * 1024
@@ -70,7 +70,7 @@ class Wanted:
 class Context:
     """What a reader has to know about us."""
 
-    owners: Owners = field(default_factory=Owners)
+    owners: AllowedOwners = field(default_factory=AllowedOwners)
     accounts: frozenset[str] = frozenset()
     """Ids and logins of our own accounts on this forge."""
     app: str = ""

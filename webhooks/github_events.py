@@ -255,10 +255,16 @@ def _of_owner(login: Any, context: Context) -> Read:
     return hints.sweep(FORGE) if context.owners.touches(FORGE, owner) else Reason.NOT_SERVED
 
 
-def _known_repository(event: Event, _context: Context) -> Read:
+def _known_repository(event: Event, context: Context) -> Read:
     if event["action"] == "edited" and not at(event, "changes", "default_branch"):
         return Reason.IRRELEVANT
-    return hints.installed(FORGE, [_repository(event)])
+    name = _repository(event)
+    before = at(event, "changes", "owner", "from")
+    owner = at(before, "user", "login") or at(before, "organization", "login")
+    if owner is not None and not context.owners.serves(FORGE, name):
+        # Given away to somebody who is not served: under its old name we find it gone.
+        name = _full_name(f"{owner}/{name.partition('/')[2]}", "changes.owner.from")
+    return hints.installed(FORGE, [name])
 
 
 _Reader: TypeAlias = Callable[[Event, Context], Read]

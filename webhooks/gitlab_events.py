@@ -207,8 +207,13 @@ def _is_new(attributes: Any) -> bool:
     return bool(said == "create")
 
 
-def _known_project(event: Event, _context: Context) -> Read:
-    return hints.installed(FORGE, [_full_name(event.get("path_with_namespace"), "path_with_namespace")])
+def _known_project(event: Event, context: Context) -> Read:
+    name = _full_name(event.get("path_with_namespace"), "path_with_namespace")
+    before = event.get("old_path_with_namespace")
+    if before is not None and not context.owners.serves(FORGE, name):
+        # Given away to somebody who is not served: under its old name we find it gone.
+        name = _full_name(before, "old_path_with_namespace")
+    return hints.installed(FORGE, [name])
 
 
 def _group(event: Event, context: Context) -> Read:

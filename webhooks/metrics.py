@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from bot.errors import StoreError
@@ -33,11 +33,22 @@ class Counted(Protocol):
         """Return how many proposals there are, by state."""
 
 
+class Chained(Protocol):
+    """The part of the audit log that metrics read."""
+
+    def head(self) -> tuple[int, str]:
+        """Return number and hash of the last entry."""
+
+
 class Metrics:
     """The application's metrics in a registry of its own."""
 
     def __init__(
-        self, inbox: Remembered, proposals: Counted, registry: CollectorRegistry | None = None
+        self,
+        inbox: Remembered,
+        proposals: Counted,
+        registry: CollectorRegistry | None = None,
+        audit: Chained | None = None,
     ) -> None:
         self.registry = registry or CollectorRegistry()
         self.deliveries = Counter(
@@ -46,13 +57,14 @@ class Metrics:
             ("source", "result"),
             registry=self.registry,
         )
-        self.registry.register(_FromStore(inbox, proposals))
+        self.registry.register(_FromStore(inbox, proposals, audit))
 
 
 class _FromStore(Collector):
-    def __init__(self, inbox: Remembered, proposals: Counted) -> None:
+    def __init__(self, inbox: Remembered, proposals: Counted, audit: Chained | None) -> None:
         self._inbox = inbox
         self._proposals = proposals
+        self._audit = audit
 
     def describe(self) -> Iterator[Metric]:
         """Return nothing: registering must not ask the database."""
@@ -63,6 +75,7 @@ class _FromStore(Collector):
         try:
             waiting, tallies = self._inbox.waiting(), self._inbox.tallies()
             states = self._proposals.counts()
+            head = self._audit.head() if self._audit else None
         except StoreError:
             up.add_metric([], 0)
             yield up
@@ -78,3 +91,8 @@ class _FromStore(Collector):
         for state in ProposalState:
             shown.add_metric([state.value], states.get(state.value, 0))
         yield shown
+        if head is not None:
+            entries = "Entries of the audit log."
+            yield GaugeMetricFamily("moorline_audit_entries", entries, head[0])
+            last = {"number": str(head[0]), "hash": head[1]}
+            yield InfoMetricFamily("moorline_audit_head", "The audit log's last entry.", last)

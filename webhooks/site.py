@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from bot.owners import Owners
+from bot.allowed_owners import AllowedOwners
 from webhooks.git_events import LARGEST_PUSH
 from webhooks.served import Served
 
@@ -49,7 +49,7 @@ class Site:
     """Plain tokens of GitLab's hooks."""
     gitlab_signing: Secrets = field(default_factory=Secrets)
     """Signing tokens of GitLab's hooks."""
-    owners: Owners = field(default_factory=Owners)
+    owners: AllowedOwners = field(default_factory=AllowedOwners)
     """Whose repositories on GitHub and GitLab are looked after."""
     served: Served = field(default_factory=lambda: Served({}))
     max_body: int = 25 * 1024 * 1024

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Owners:
+class AllowedOwners:
     """Who is served; everybody where nobody is named."""
 
     entries: tuple[str, ...] = ()
