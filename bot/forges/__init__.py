@@ -11,7 +11,11 @@ from typing import cast
 
 from bot.forges.base import Forge
 
-FORGES: Mapping[str, str] = {"git": "bot.forges.git:GitForge", "github": "bot.forges.github:GitHubForge"}
+FORGES: Mapping[str, str] = {
+    "git": "bot.forges.git:GitForge",
+    "github": "bot.forges.github:GitHubForge",
+    "gitlab": "bot.forges.gitlab:GitLabForge",
+}
 """Where each forge's class is, by the name that jobs carry; imported where used, since they are heavy."""
 
 

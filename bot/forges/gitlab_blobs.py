@@ -1,0 +1,162 @@
+"""The bytes of files, many at a time by GraphQL, one at a time by REST where that does not do.
+
+Nothing is believed before its bytes hash to the id that the listing names: GraphQL gives text, which the
+server may have converted, and gives none for what it takes for binary.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.errors import ForgeError, MissingError
+from bot.forges.directory import MAX_FILE
+from bot.forges.gitlab_answers import below, nodes, size, text
+from bot.forges.gitlab_api import Api, NoGraphQLError, QueryError
+from bot.forges.gitlab_kept import Kept
+from bot.forges.gitlab_listing import Entry
+from bot.forges.gitlab_session import OversizedError
+
+_KEPT = 96 * 1024 * 1024
+_MOST_PATHS = 100
+"""Paths of one query: GitLab's own limit."""
+_MOST_BYTES = 128 * 1024 * 1024
+"""Of all the files of one question."""
+_MOST_ODD = 3
+"""Refusals of another kind than a query's cost, after which GraphQL is not asked any more."""
+_QUERY = """
+query($project: ID!, $paths: [String!]!, $ref: String) {
+  project(fullPath: $project) {
+    repository { blobs(paths: $paths, ref: $ref) { nodes { path oid size rawTextBlob } } }
+  }
+}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    size: int
+    """Bytes, 0 where that was not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The server has no such file, or other bytes than its id says."""
+
+
+Content = bytes | TooLarge | Lost
+
+
+def _cost(content: Content) -> int:
+    return 100 + (len(content) if isinstance(content, bytes) else 0)
+
+
+class Blobs:
+    """Files' bytes by project and id, up to `MAX_FILE` of each."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._kept: Kept[tuple[int, str], Content] = Kept(_KEPT, cost=_cost)
+        self._batch = _MOST_PATHS
+        self._odd = 0
+        self.graphql = True
+        """Whether GraphQL is asked; a server or proxy that refuses it is served by REST alone."""
+
+    def get(self, project: int, name: str, at: str, entries: Iterable[Entry]) -> dict[str, Content]:
+        """Return the contents of entries at a commit, by path, each asked for once.
+
+        `name` is the project's full path.  Raises `TransientError` where the server cannot answer now.
+        """
+        wanted = list(entries)
+        found: dict[str, Content] = {}
+        for entry in wanted:
+            kept = self._kept.get((project, entry.oid))
+            if kept is not None:
+                found[entry.path] = kept
+        missing = {entry.oid: entry for entry in wanted if entry.path not in found}  # equal files once
+        got = self._by_query(project, name, at, list(missing.values())) if missing else {}
+        for oid, entry in missing.items():
+            if oid not in got:
+                got[oid] = self._by_id(project, entry.oid)
+                self._kept.put((project, oid), got[oid])
+                _require_modest(got)
+        for entry in wanted:
+            if entry.path not in found:
+                found[entry.path] = got[entry.oid]
+        return found
+
+    def _by_query(self, project: int, name: str, at: str, entries: list[Entry]) -> dict[str, Content]:
+        """Return what GraphQL gives and what is just what it should be, by id."""
+        got: dict[str, Content] = {}
+        pending = [entries[start : start + self._batch] for start in range(0, len(entries), self._batch)]
+        while pending and self.graphql:
+            batch = pending.pop()
+            try:
+                got |= self._queried(project, name, at, batch)
+                _require_modest(got)
+            except NoGraphQLError:
+                self.graphql = False
+            except QueryError as error:
+                if not error.costly:
+                    self._odd += 1
+                    self.graphql = self._odd < _MOST_ODD
+                elif len(batch) > 1:
+                    half = (len(batch) + 1) // 2
+                    self._batch = min(self._batch, half)
+                    pending += [batch[:half], batch[half:]]
+        return got
+
+    def _queried(self, project: int, name: str, at: str, batch: Sequence[Entry]) -> dict[str, Content]:
+        paths = [entry.path for entry in batch]
+        data = self._api.graph(_QUERY, {"project": name, "paths": paths, "ref": at})
+        told = {
+            text(row, "path"): row for row in nodes(below(data, "project", "repository", "blobs", "nodes"))
+        }
+        got: dict[str, Content] = {}
+        for entry in batch:
+            row = told.get(entry.path)
+            if row is None or text(row, "oid") != entry.oid:
+                continue
+            if size(row, "size") > MAX_FILE:
+                got[entry.oid] = TooLarge(size(row, "size"))
+            else:
+                data_ = _encoded(text(row, "rawTextBlob"))
+                if data_ is None or blob_id(data_, len(entry.oid)) != entry.oid:
+                    continue
+                got[entry.oid] = data_
+            self._kept.put((project, entry.oid), got[entry.oid])
+        return got
+
+    def _by_id(self, project: int, oid: str) -> Content:
+        try:
+            data = self._api.raw(f"/projects/{project}/repository/blobs/{oid}/raw", MAX_FILE)
+        except OversizedError as error:
+            return TooLarge(error.size)
+        except MissingError:
+            return Lost()
+        return data if blob_id(data, len(oid)) == oid else Lost()
+
+
+def _require_modest(got: Mapping[str, Content]) -> None:
+    """Raise `ForgeError` where a question brings more than memory should hold."""
+    if sum(len(one) for one in got.values() if isinstance(one, bytes)) > _MOST_BYTES:
+        raise ForgeError(
+            f"The files to be read have more than {_MOST_BYTES:,} bytes.",
+            advice="Leave some of them out by configuration, or scan a checkout instead.",
+        )
+
+
+def _encoded(given: str) -> bytes | None:
+    try:
+        return given.encode("utf-8")
+    except UnicodeEncodeError:  # half of a surrogate pair: no bytes at all
+        return None
+
+
+def blob_id(data: bytes, digits: int) -> str:
+    """Return the git id of a file's bytes, SHA-1 for 40 digits and SHA-256 for 64."""
+    algorithm = "sha256" if digits == 64 else "sha1"
+    made = hashlib.new(algorithm, b"blob %d\0" % len(data), usedforsecurity=False)
+    made.update(data)
+    return made.hexdigest()

@@ -1,0 +1,166 @@
+"""Our own webhooks: which there are, whether GitLab still calls them, and what they could not deliver."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from bot.errors import MissingError
+from bot.forges.base import Missed
+from bot.forges.gitlab_answers import Node, below, moment, number, text
+from bot.forges.gitlab_api import Api, RefusedError
+from bot.forges.gitlab_listing import part
+from bot.forges.gitlab_projects import Project, Projects
+from bot.forges.gitlab_session import OversizedError
+
+MAINTAINER = 40
+"""Who may see a project's hooks."""
+_MOST_PROJECTS = 500
+_MOST_EVENTS = 2_000
+"""Deliveries of one look."""
+_MOST_EVENT_PAGES = 25
+"""Of 20 events each, which is what GitLab gives at most, for one hook."""
+_MOST_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hook:
+    """One webhook that calls us."""
+
+    place: str
+    """Its path in the API: `/projects/1/hooks/2`."""
+    owner: str
+    """The project or group that it is for, by full path."""
+    said: Node
+
+
+class Hooks:
+    """Finds the hooks that call `url`, in projects where we are Maintainer and in their groups."""
+
+    def __init__(self, api: Api, projects: Projects, url: str, owners: frozenset[str]) -> None:
+        self._api = api
+        self._projects = projects
+        self._url = _plain(url)
+        self._owners = owners
+
+    def ours(self) -> Iterator[Hook]:
+        """Yield hooks that call us, those of groups first."""
+        if not self._url:
+            return
+        live = [one for one in self._projects.all() if not one.archived]
+        groups = set(self._owners) | {above for one in live for above in _above(one.name)}
+        covered: set[str] = set()
+        for group in sorted(groups):
+            if any(group.startswith(f"{one}/") for one in covered):
+                continue
+            for hook in self._in(f"/groups/{part(group)}/hooks", group):
+                covered.add(group)
+                yield hook
+        for project in live[:_MOST_PROJECTS]:
+            yield from self.of(project)
+
+    def of(self, project: Project) -> Iterator[Hook]:
+        """Yield a project's own hooks that call us; none where we may not see them."""
+        if project.access >= MAINTAINER:
+            yield from self._in(f"/projects/{project.id}/hooks", project.name)
+
+    def _in(self, place: str, owner: str) -> Iterator[Hook]:
+        try:
+            rows = list(self._api.pages(place, {}, most=3))
+        except (MissingError, RefusedError, OversizedError):
+            return  # no such group, no licence for group hooks, or not for our role
+        for row in rows:
+            if number(row, "id") and _plain(text(row, "url")) == self._url:
+                yield Hook(place=f"{place}/{number(row, 'id')}", owner=owner, said=row)
+
+    def missed(self, since: datetime) -> Iterator[Missed]:
+        """Yield what our hooks could not deliver since then, oldest first, each once.
+
+        GitLab keeps it for seven days, and tells of nothing while a hook has disabled itself.
+        """
+        found: dict[str, Missed] = {}
+        left = _MOST_BYTES
+        for hook in self.ours():
+            for key, one in self._failed(hook, since) if left > 0 else ():
+                left -= len(one.body)
+                if len(found) >= _MOST_EVENTS or left < 0:
+                    left = 0
+                    break
+                earlier = found.get(key)
+                if earlier is None or one.delivered < earlier.delivered:
+                    found[key] = one
+        yield from sorted(found.values(), key=lambda one: one.delivered)
+
+    def _failed(self, hook: Hook, since: datetime) -> Iterator[tuple[str, Missed]]:
+        query: Mapping[str, object] | None = {"status": "client_failure,server_failure", "per_page": 20}
+        for _ in range(_MOST_EVENT_PAGES):
+            if query is None:
+                return
+            try:
+                rows, query = self._api.page(f"{hook.place}/events", query)
+            except (MissingError, RefusedError):
+                return  # GitLab before 17.3
+            for row in rows:
+                at = moment(text(row, "created_at"))
+                if at is None or at < since:
+                    continue
+                body = _body(below(row, "request_data"))
+                if body is None:
+                    continue
+                headers = _headers(below(row, "request_headers"))
+                key = next(
+                    (value for name, value in headers.items() if name.lower() == "idempotency-key"), ""
+                )
+                yield (
+                    key or f"{hook.place} {number(row, 'id')}",
+                    Missed(headers=headers, body=body, delivered=at),
+                )
+            if rows and all((at := moment(text(row, "created_at"))) is None or at < since for row in rows):
+                return  # the newest come first
+
+
+def _body(data: object) -> bytes | None:
+    """Return a payload as it was sent, but for the blanks between its parts."""
+    if isinstance(data, str):
+        return data.encode("utf-8", "replace")
+    if not isinstance(data, dict):
+        return None
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _headers(said: object) -> dict[str, str]:
+    if not isinstance(said, dict):
+        return {}
+    return {
+        name: value
+        for name, value in said.items()
+        if isinstance(value, str) and len(name) < 200 and len(value) < 8_000
+    }
+
+
+def _above(name: str) -> Iterator[str]:
+    """Yield the groups around a project, the outermost first."""
+    parts = name.split("/")[:-1]
+    for end in range(1, len(parts) + 1):
+        yield "/".join(parts[:end])
+
+
+def _plain(url: str) -> str:
+    """Return a hook's address in one spelling, empty for none."""
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+    except ValueError:
+        return ""
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return ""
+    usual = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{parts.hostname}:{port or usual}{parts.path.rstrip('/')}"
+
+
+def events_of(hook: Node) -> dict[str, bool]:
+    """Return which of the events that we live by a hook is set to tell."""
+    return {key: hook.get(f"{key}_events") is True for key in ("push", "tag_push", "merge_requests", "note")}

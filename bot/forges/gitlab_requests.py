@@ -1,0 +1,221 @@
+"""Merge requests: looked up before they are made, adopted where they are there already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from bot.errors import ForgeError
+from bot.forges.base import Opened, Request, RequestState, Wish
+from bot.forges.gitlab_answers import Node, commit, moment, node, nodes, number, text
+from bot.forges.gitlab_api import Api, RefusedError, UncertainError
+from bot.forges.gitlab_kept import Kept
+from bot.forges.gitlab_people import People
+from bot.forges.gitlab_projects import Project
+from bot.forges.gitlab_texts import bare_title, harmless, titled
+from bot.visible import visible
+
+_JUST_NOW = 30.0
+"""Seconds for which a look at a branch's requests counts as the look before a write."""
+_STATES = {
+    "opened": RequestState.OPEN,
+    "locked": RequestState.OPEN,
+    "closed": RequestState.CLOSED,
+    "merged": RequestState.MERGED,
+}
+_RECENT = 5.0
+"""Seconds by which the server's clock may be misread: its `Date` has whole seconds."""
+
+
+class Requests:
+    """Merge requests of projects."""
+
+    def __init__(self, api: Api, people: People, clock: Callable[[], float]) -> None:
+        self._api = api
+        self._people = people
+        self._looked: Kept[tuple[int, str, str], tuple[Request, ...]] = Kept(
+            1_000, seconds=_JUST_NOW, clock=clock
+        )
+
+    # --- reading --------------------------------------------------------------------------
+
+    def one(self, project: int, number_: int) -> Request:
+        """Return a merge request; raises `MissingError`."""
+        return self._request(node(self._api.get(f"{_place(project)}/{number_}")))
+
+    def between(self, project: int, base: str, branch: str) -> tuple[Request, ...]:
+        """Return the merge requests of this project's branch to a base, whatever became of them, newest first."""
+        query = {
+            "source_branch": branch,
+            "target_branch": base,
+            "state": "all",
+            "scope": "all",
+            "order_by": "created_at",
+            "sort": "desc",
+            "per_page": 100,
+        }
+        rows, _ = self._api.page(_place(project), query)
+        found = (self._request(row) for row in rows)
+        made = tuple(one for one in found if (one.branch, one.base, one.fork) == (branch, base, False))
+        self._looked.put((project, base, branch), made)
+        return made
+
+    def newest(self, project: int, base: str, branch: str) -> Request | None:
+        """Return our own newest merge request from a branch to a base, an open one before all."""
+        ours = [one for one in self.between(project, base, branch) if one.ours]
+        return next((one for one in ours if one.state is RequestState.OPEN), ours[0] if ours else None)
+
+    def _request(self, said: Node) -> Request:
+        state = _STATES.get(text(said, "state"))
+        if state is None or number(said, "iid") <= 0:
+            raise ForgeError("GitLab's answer is no merge request.")
+        return Request(
+            number=number(said, "iid"),
+            url=text(said, "web_url"),
+            state=state,
+            branch=text(said, "source_branch"),
+            base=text(said, "target_branch"),
+            head=commit(said, "sha") or "",
+            title=text(said, "title"),
+            body=text(said, "description"),
+            ours=number(said, "author", "id") == self._people.number,
+            fork=number(said, "source_project_id") != number(said, "target_project_id"),
+        )
+
+    # --- writing --------------------------------------------------------------------------
+
+    def open(self, project: Project, base: str, branch: str, wish: Wish) -> Opened:
+        """Return the open merge request from branch to base, made as wished, or edited where it is there."""
+        there = self._open_one(self._looked.pop((project.id, base, branch)))
+        if there is None:
+            there = self._open_one(self.between(project.id, base, branch))
+        return (
+            self._create(project, base, branch, wish)
+            if there is None
+            else self._adopted(project, there, wish)
+        )
+
+    def _create(self, project: Project, base: str, branch: str, wish: Wish) -> Opened:
+        reviewers = self._people.named(wish.reviewers, "reviewer")
+        assignees = self._people.named(wish.assignees, "assignee")
+        notes = [*reviewers.notes, *assignees.notes]
+        body: dict[str, object] = {
+            "source_branch": branch,
+            "target_branch": base,
+            "title": titled(wish.title, draft=wish.draft),
+            "description": harmless(wish.body),
+            "remove_source_branch": wish.remove_branch,
+        }
+        if wish.squash is not None:
+            body["squash"] = wish.squash
+        labels = [visible(label, 255).replace(",", " ") for label in wish.labels]
+        if labels:
+            body["labels"] = ",".join(labels)
+        asked = {"reviewer_ids": list(reviewers.ids), "assignee_ids": list(assignees.ids)}
+        people = {key: ids for key, ids in asked.items() if ids}
+        try:
+            try:
+                answer = node(self._api.send("post", _place(project.id), {**body, **people}))
+            except RefusedError as error:
+                if error.status == 409 or not people:
+                    raise
+                # Refused is not done: it may be the people, and the request matters more than they do.
+                answer = node(self._api.send("post", _place(project.id), body))
+                notes.append(f"Reviewers and assignees were left out, since GitLab refused: {error.said}")
+                people = {}
+        except (RefusedError, UncertainError) as error:
+            if isinstance(error, RefusedError) and error.status != 409:
+                raise
+            there = self._open_one(self.between(project.id, base, branch))
+            if there is None:
+                raise
+            adopted = self._adopted(project, there, wish)
+            return replace(adopted, notes=(*notes, *adopted.notes))
+        for key, ids in people.items():
+            given = {number(one, "id") for one in nodes(answer.get(f"{key.removesuffix('_ids')}s"))}
+            if set(ids) - given:
+                notes.append(
+                    f"GitLab took {len(given)} of {len(ids)} {key.removesuffix('_ids')}s; more need a higher tier."
+                )
+        return Opened(request=self._request(answer), notes=tuple(notes))
+
+    def edit(self, project: Project, number_: int, wish: Wish) -> Opened:
+        """Make title and body of an open merge request as wished; whether it is a draft is left to people."""
+        return self._edited(project, self.one(project.id, number_), wish)
+
+    def _adopted(self, project: Project, there: Request, wish: Wish) -> Opened:
+        if not there.ours:
+            note = f"!{there.number} proposes the branch already; somebody else opened it, and it was left as it is."
+            return Opened(request=there, notes=(note,))
+        return self._edited(project, there, wish)
+
+    def _edited(self, project: Project, there: Request, wish: Wish) -> Opened:
+        if there.state is not RequestState.OPEN:
+            return Opened(
+                request=there, notes=(f"!{there.number} is not open any more, and was left as it is.",)
+            )
+        bare = bare_title(there.title)
+        title = titled(wish.title, draft=bare != there.title)
+        body: dict[str, object] = {}
+        if bare_title(title) != bare:
+            body["title"] = title
+        description = harmless(wish.body)
+        if description.rstrip() != there.body.replace("\r\n", "\n").rstrip():
+            body["description"] = description
+        if not body:
+            return Opened(request=there)
+        place = f"{_place(project.id)}/{there.number}"
+        try:
+            return Opened(request=self._request(node(self._api.send("put", place, body))))
+        except UncertainError:
+            now = self.one(project.id, there.number)
+            done = all(
+                value.rstrip() == getattr(now, {"description": "body"}.get(key, key)).rstrip()
+                for key, value in body.items()
+                if isinstance(value, str)
+            )
+            if not done:
+                raise
+            return Opened(request=now)
+
+    def close(self, project: int, number_: int, comment: str) -> None:
+        """Say why once, and close a merge request; one that is not open is left without a word."""
+        there = self.one(project, number_)
+        if there.state is not RequestState.OPEN:
+            return
+        if comment and not self._is_said(project, number_, comment, since=0.0):
+            self.comment(project, number_, comment)
+        try:
+            self._api.send("put", f"{_place(project)}/{number_}", {"state_event": "close"})
+        except UncertainError:
+            if self.one(project, number_).state is RequestState.OPEN:
+                raise
+
+    def comment(self, project: int, number_: int, body: str) -> None:
+        """Add a note; where GitLab fails after having done so, the note is looked for and not said twice."""
+        since = self._api.now() - _RECENT
+        try:
+            self._api.send("post", f"{_place(project)}/{number_}/notes", {"body": harmless(body)})
+        except UncertainError:
+            if not self._is_said(project, number_, body, since=since):
+                raise
+
+    def _is_said(self, project: int, number_: int, body: str, *, since: float) -> bool:
+        """Return whether one of the newest notes is ours, says this, and was made since then."""
+        query = {"sort": "desc", "order_by": "created_at", "per_page": 100}
+        rows, _ = self._api.page(f"{_place(project)}/{number_}/notes", query)
+        wanted = harmless(body).strip()
+        return any(
+            text(row, "body").strip() == wanted
+            and number(row, "author", "id") == self._people.number
+            and (at := moment(text(row, "created_at"))) is not None
+            and at.timestamp() >= since
+            for row in rows
+        )
+
+    def _open_one(self, found: tuple[Request, ...] | None) -> Request | None:
+        return next((one for one in found or () if one.state is RequestState.OPEN), None)
+
+
+def _place(project: int) -> str:
+    return f"/projects/{project}/merge_requests"
