@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from jsonschema import Draft202012Validator
 from openapi_core import Config, OpenAPI
 from openapi_core.datatypes import RequestParameters
 from werkzeug.datastructures import Headers, ImmutableMultiDict
@@ -108,6 +109,12 @@ class Contract:
             return _words(error)
         return None
 
+    def body_problem(self, schema: str, value: object) -> str | None:
+        """Return what is wrong with a webhook's body, or None; `schema` is a name like `PushEvent`."""
+        whole = {"$ref": f"#/components/schemas/{schema}", "components": self.spec["components"]}
+        found = sorted(Draft202012Validator(whole).iter_errors(value), key=str)
+        return "; ".join(f"{'/'.join(map(str, one.absolute_path))}: {one.message}" for one in found) or None
+
     def _request(self, told: Told) -> CheckedRequest:
         path = told.template
         for name, value in told.parts.items():
@@ -169,7 +176,11 @@ def _corrected(spec: dict[str, Any], more: Mapping[str, Any]) -> None:
         ]
         operation["responses"] |= one.get("responses", {})
     for one in more["x-corrections"]:
-        schemas[one["schema"]]["properties"][one["property"]] = one["value"]
+        *way, last = one["property"].split("/")
+        place = schemas[one["schema"]]["properties"]
+        for step in way:
+            place = place[int(step) if isinstance(place, list) else step]
+        place[last] = one["value"]
     for one in more["x-optional"]:
         schema = schemas[one["schema"]]
         schema["required"] = [name for name in schema["required"] if name not in one["drop"]]

@@ -135,8 +135,16 @@ def update(call: Call) -> Reply:
     if body.get("state_event"):
         state = {"close": "closed", "reopen": "opened"}[body["state_event"]]
         call.world.set_state(one, call.user, state)
-    if shapes.merge_request(call.world, one) != before and not body.get("state_event"):
-        call.world.happen("merge_request", call.project, call.user, merge_request=one, action="update")
+    after = shapes.merge_request(call.world, one)
+    changes = {
+        name: {"previous": before[name], "current": after[name]}
+        for name in ("title", "description", "draft", "target_branch")
+        if before[name] != after[name]
+    }
+    if (changes or after["labels"] != before["labels"]) and not body.get("state_event"):
+        call.world.happen(
+            "merge_request", call.project, call.user, merge_request=one, action="update", changes=changes
+        )
     return _shown(call, one)
 
 

@@ -22,7 +22,7 @@ def current_user(call: Call) -> Reply:
         shapes.user(call.world, one)
         | {
             "bot": one.bot,
-            "created_at": iso(call.world.clock()),
+            "created_at": iso(one.created),
             "is_admin": one.admin,
             "email": one.person.email,
             "commit_email": one.person.email,

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dulwich.graph import can_fast_forward, find_merge_base
 from dulwich.index import commit_tree
 from dulwich.objects import Blob, Commit, ObjectID, Tag, Tree
 from dulwich.refs import Ref
@@ -245,13 +244,25 @@ class GitRepository:
         return None
 
     def merge_base(self, one: str, other: str) -> str | None:
-        """Return the best common ancestor."""
-        found = find_merge_base(self.repo, [_oid(one), _oid(other)])
-        return found[0].decode() if found else None
+        """Return the best common ancestor: one that is no parent of another common one."""
+        common = self._ancestors(one) & self._ancestors(other)
+        older = {parent.decode() for commit in common for parent in self.info(commit).parents}
+        return min(common - older, default=None)
 
     def reaches(self, old: str, new: str) -> bool:
-        """Return whether `new` has `old` among its ancestors."""
-        return can_fast_forward(self.repo, _oid(old), _oid(new))
+        """Return whether `new` is `old` or has it among its ancestors."""
+        return old in self._ancestors(new)
+
+    def _ancestors(self, commit: str) -> set[str]:
+        # dulwich's own search goes by times, and is wrong for commits of the same second.
+        found: set[str] = set()
+        pending = [commit]
+        while pending:
+            at = pending.pop()
+            if at not in found:
+                found.add(at)
+                pending += [parent.decode() for parent in self.info(at).parents]
+        return found
 
     def changed(self, old: str | None, new: str) -> dict[str, tuple[Entry | None, Entry | None]]:
         """Return the paths that differ, each with what was there and what is."""

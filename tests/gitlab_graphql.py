@@ -183,6 +183,7 @@ class _Budget:
     user: User | None
     blobs: int = 0
     size: int = 0
+    heads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +256,11 @@ def _repository(budget: _Budget, held: Project, _: Any) -> Project | None:
     return held if budget.world.reads_code(budget.user, held) else None
 
 
+def _complex(asked: int, allowed: int) -> LimitError:
+    score = 250 * asked // max(allowed, 1) + 1
+    return LimitError(f"Query has complexity of {score}, which exceeds max complexity of 250")
+
+
 def _blobs(budget: _Budget, held: Project, given: Mapping[str, Any]) -> list[_Held]:
     paths = given["paths"]
     if not isinstance(paths, list):
@@ -263,8 +269,7 @@ def _blobs(budget: _Budget, held: Project, given: Mapping[str, Any]) -> list[_He
         )
     budget.blobs += len(paths)
     if budget.blobs > budget.world.graphql_blobs:
-        score = 250 * budget.blobs // max(budget.world.graphql_blobs, 1)
-        raise LimitError(f"Query has complexity of {score + 1}, which exceeds max complexity of 250")
+        raise _complex(budget.blobs, budget.world.graphql_blobs)
     commit = held.repository.resolve(given.get("ref") or "HEAD")
     if commit is None:
         return []
@@ -306,7 +311,10 @@ def _rows(kind: str) -> Callable[[_Budget, Any, Mapping[str, Any]], list[Entry]]
     return lambda _, held, __: [row for row in held["rows"] if row.kind == kind]
 
 
-def _last_commit(_: _Budget, held: dict[str, Any], __: Any) -> _Held:
+def _last_commit(budget: _Budget, held: dict[str, Any], _: Any) -> _Held:
+    budget.heads += 1
+    if budget.heads > budget.world.graphql_projects:
+        raise _complex(budget.heads, budget.world.graphql_projects)
     project, commit, path = held["project"], held["commit"], held["path"]
     last = project.repository.last_touching(commit, path) if path else commit
     return _Held(project, last or commit)

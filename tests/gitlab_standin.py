@@ -21,18 +21,23 @@ import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from gitlab_api_merge_requests import merge_now
 from gitlab_faults import BAD_GATEWAY, Fault, too_many
 from gitlab_git import Content, GitRepository
 from gitlab_http import Reply
 from gitlab_serving import Application, Asked, Listener
+from gitlab_webhooks import Delivery, Sent, compose, compose_for, listeners, post, record
 from gitlab_world import (
     Executed,
     Group,
+    Happening,
+    Hook,
+    HookEvent,
     Level,
     MergeRequest,
     Note,
@@ -43,7 +48,18 @@ from gitlab_world import (
     World,
 )
 
-__all__ = ["Asked", "GitLab", "Level", "MergeRequest", "Note", "Project", "User", "gitlab"]
+__all__ = [
+    "Asked",
+    "Delivery",
+    "GitLab",
+    "Hook",
+    "Level",
+    "MergeRequest",
+    "Note",
+    "Project",
+    "User",
+    "gitlab",
+]
 
 
 class GitLab:
@@ -90,7 +106,14 @@ class GitLab:
 
     def user(self, username: str, name: str = "", *, bot: bool = False, admin: bool = False) -> User:
         """Make a user: a person, or with `bot` a service account or an access token's user."""
-        made = User(id=next(self.world.ids), username=username, name=name or username, bot=bot, admin=admin)
+        made = User(
+            id=next(self.world.ids),
+            username=username,
+            name=name or username,
+            created=self.world.clock(),
+            bot=bot,
+            admin=admin,
+        )
         self.world.users[made.id] = made
         return made
 
@@ -256,6 +279,23 @@ class GitLab:
             self.world.moved_branch(project, who, branch, before, commit)
             return commit
 
+    def push_many(
+        self, project: Project, branches: Mapping[str, Mapping[str, Content | None]], user: User | None = None
+    ) -> dict[str, str]:
+        """Push several branches at once; with more than three of them GitLab tells no hook of any push."""
+        who, repository = user or self.root, project.repository
+        moves: dict[str, tuple[str | None, str | None]] = {}
+        with self.world.lock:
+            now = int(self.world.clock().timestamp())
+            for branch, changes in branches.items():
+                before = repository.head(branch)
+                parent = before or repository.head(project.default_branch)
+                commit = repository.commit_on(parent, changes, "a change", author=who.person, when=now)
+                repository.set_head(branch, commit)
+                moves[branch] = (before, commit)
+            self.world.moved_branches(project, who, moves)
+        return {branch: str(after) for branch, (_, after) in moves.items()}
+
     def delete_branch(self, project: Project, branch: str, user: User | None = None) -> None:
         """Remove a branch as a person."""
         with self.world.lock:
@@ -321,6 +361,120 @@ class GitLab:
             self.world.happen("note", one.project, who, merge_request=one, note=made, action="create")
             return made
 
+    # Hooks
+
+    def hook(
+        self,
+        where: Project | Group | None,
+        url: str,
+        *,
+        token: str | None = None,
+        signing_token: str | None = None,
+        **settings: Any,
+    ) -> Hook:
+        """Make a hook of a project, a group or (None) the system, as a person would."""
+        kind = "project" if isinstance(where, Project) else "group" if where is not None else "system"
+        made = Hook(
+            id=next(self.world.ids),
+            url=url,
+            kind=kind,
+            owner=0 if where is None else where.id,
+            token=token,
+            signing_token=signing_token,
+            settings=dict(settings),
+            created=self.world.clock(),
+        )
+        (self.world.system_hooks if where is None else where.hooks)[made.id] = made
+        return made
+
+    def payload(
+        self,
+        kind: str,
+        project: Project,
+        *,
+        user: User | None = None,
+        hook: Hook | None = None,
+        scope: str = "project",
+        token: str | None = None,
+        signing_token: str | None = None,
+        identity: str = "",
+        event: str = "",
+        at: datetime | None = None,
+        **more: Any,
+    ) -> Delivery:
+        """Return the headers and body of what GitLab would send; `identity` is the Idempotency-Key.
+
+        Kinds, with what they take: push (branch, before, after), tag_push (tag, before, after, commit),
+        merge_request (merge_request, action, oldrev, changes), note (merge_request, note, action), pipeline,
+        and for the system's hooks (scope "system") those, repository_update (changes: ref, before, after) and
+        project_create, project_rename, project_transfer (old), project_destroy.  The secrets are the hook's,
+        unless they are given.
+        """
+        if kind == "push":
+            more = self._move(project, more)
+        happening = Happening(
+            kind=kind, project=project, user=user or self.root, more=more, at=self.world.clock()
+        )
+        if event:
+            happening.event = event
+        return compose(
+            self.world,
+            happening,
+            scope=scope if hook is None else hook.kind,
+            token=token if hook is None else hook.token,
+            signing_token=signing_token if hook is None else hook.signing_token,
+            identity=identity,
+            webhook="" if hook is None else hook.uuid,
+            at=at or self.world.clock(),
+        )
+
+    def _move(self, project: Project, given: Mapping[str, Any]) -> dict[str, Any]:
+        branch = given.get("branch") or project.default_branch
+        after = given.get("after", project.repository.head(branch))
+        parents = project.repository.info(after).parents if after else []
+        return {
+            "branch": branch,
+            "before": given.get("before", parents[0].decode() if parents else None),
+            "after": after,
+        }
+
+    def deliver(self, *, down: bool = False) -> list[Sent]:
+        """Send what has happened since the last call to every hook that wants it; return the answers.
+
+        With `down` nobody is there to receive: GitLab logs an internal error.  A disabled hook is sent
+        nothing, and nothing is logged.
+        """
+        sent: list[Sent] = []
+        with self.world.lock:
+            pending, self.world.happened[:] = list(self.world.happened), []
+        for happening in pending:
+            for hook in listeners(self.world, happening):
+                if hook.status(self.world.clock()) != "executable":
+                    continue
+                delivery = compose_for(self.world, hook, happening)
+                status, said = (
+                    (None, "") if down else self.world.send(hook.url, delivery.headers, delivery.body)
+                )
+                with self.world.lock:
+                    record(self.world, hook, f"{happening.kind}_hooks", delivery, status, said)
+                sent.append(Sent(hook, happening, status))
+        return sent
+
+    def forget(self) -> None:
+        """Let nobody be told of what has happened so far, as if there had been no hooks."""
+        with self.world.lock:
+            self.world.happened.clear()
+
+    def report(self, hook: Hook, delivery: Delivery, status: int | None) -> None:
+        """Log what a hook's receiver answered to a delivery that the test sent itself; None: nobody did."""
+        with self.world.lock:
+            name = delivery.headers["X-Gitlab-Event"].removesuffix(" Hook").lower().replace(" ", "_")
+            record(self.world, hook, f"{name}_hooks", delivery, status)
+
+    def missed(self, hook: Hook) -> list[HookEvent]:
+        """Return the deliveries of a hook that were not answered well, the oldest first."""
+        return [one for one in hook.events if not one.status.startswith("2")]
+
     # Faults
 
     def _fault(self, fault: Fault) -> Fault:
@@ -361,6 +515,7 @@ def gitlab(folder: Path | None = None, *, validate: bool = True) -> Iterator[Git
     application = Application(World(), validate)
     lab = GitLab(application, folder)
     listener = Listener(application)
+    application.world.send = post
     application.world.url = f"http://127.0.0.1:{listener.server_port}"
     thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

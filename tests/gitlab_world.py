@@ -37,6 +37,7 @@ class User:
     id: int
     username: str
     name: str
+    created: datetime
     bot: bool = False
     admin: bool = False
     state: str = "active"
@@ -300,11 +301,15 @@ class World:
     """Anything else, and the GraphQL endpoint answers that and nothing more."""
     graphql_blobs: int = 100
     """How many blobs one query may ask for before it is too complex."""
+    graphql_projects: int = 100
+    """How many projects one query may ask the heads of before it is too complex."""
     graphql_bytes: int = 20 * 1024 * 1024
     """How much data one query may ask for."""
     lint: Callable[[Project, str], Mapping[str, Any]] | Mapping[str, Any] | None = None
     """What the CI lint answers: an answer, or a function of the project and the text."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    send: Callable[[str, Mapping[str, str], bytes], tuple[int | None, str]] = lambda *_: (None, "")
+    """Sends a delivery to a URL; returns the status and what was said."""
     lock: threading.RLock = field(default_factory=threading.RLock)
     ids: Iterator[int] = field(default_factory=lambda: count(101))
     users: dict[int, User] = field(default_factory=dict)
@@ -372,8 +377,23 @@ class World:
         self, project: Project, user: User, branch: str, before: str | None, after: str | None
     ) -> None:
         """Do what a push does besides moving the branch: merge requests follow, hooks hear of it."""
+        self.moved_branches(project, user, {branch: (before, after)})
+
+    def moved_branches(
+        self, project: Project, user: User, moves: Mapping[str, tuple[str | None, str | None]]
+    ) -> None:
+        """Do the same for one push of several branches: with more than three of them no push is told of."""
         project.active = self.clock()
-        self.happen("push", project, user, branch=branch, before=before, after=after)
+        changes = [(f"refs/heads/{name}", *move) for name, move in moves.items()]
+        self.happen("repository_update", project, user, changes=changes)
+        for branch, (before, after) in moves.items():
+            if len(moves) <= 3:
+                self.happen("push", project, user, branch=branch, before=before, after=after)
+            self._follow(project, user, branch, before, after)
+
+    def _follow(
+        self, project: Project, user: User, branch: str, before: str | None, after: str | None
+    ) -> None:
         for one in project.merge_requests.values():
             if one.state != "opened":
                 continue
