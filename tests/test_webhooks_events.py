@@ -360,8 +360,8 @@ class TestOwnEvents:
     def test_nothing_that_our_app_does_starts_work(self, path: str) -> None:
         headers, event = sample("github", path)
         for sender in (
-            {"login": "moorline[bot]", "id": 4100, "type": "Bot"},
-            {"login": "renamed[bot]", "id": 4100, "type": "Bot"},
+            {"login": "moorline[bot]", "id": 9900, "type": "Bot"},
+            {"login": "renamed[bot]", "id": 9900, "type": "Bot"},
             {"login": "moorline[bot]", "id": 1, "type": "Bot"},
             {"login": "moorline[bot]", "id": 1},
             {"login": "moorline", "id": 1, "type": "Bot"},
@@ -371,7 +371,7 @@ class TestOwnEvents:
 
     def test_a_person_may_be_named_like_us(self) -> None:
         headers, event = sample("github", "push")
-        for login, id_ in (("moorline", 1), ("4100", 2)):
+        for login, id_ in (("moorline", 1), ("9900", 4100)):
             person = {"login": login, "id": id_, "type": "User"}
             assert isinstance(outcome("github", headers, {**event, "sender": person}), Delivery)
         headers, event = sample("gitlab", "push")
@@ -498,7 +498,8 @@ class TestContexts:
         assert asked == ["github", "gitlab", "github"]
 
     def test_while_nobody_knows_it_is_asked_again(self) -> None:
-        answers: list[frozenset[str] | Exception] = [frozenset(), StoreError("away"), frozenset({"1"})]
+        # GitHub may not tell the id of our own account.
+        answers: list[frozenset[str] | Exception] = [frozenset(), StoreError("away"), frozenset({"1", ""})]
 
         def accounts(_forge: str) -> frozenset[str]:
             answer = answers.pop(0)

@@ -18,7 +18,7 @@ WEBHOOKS = GOLDEN / "webhooks"
 OWNERS = AllowedOwners(entries=("acme",))
 APP = "4100"
 ACCOUNTS: Mapping[str, frozenset[str]] = {
-    "github": frozenset({"4100", "moorline[bot]", "moorline"}),
+    "github": frozenset({"9900", "moorline[bot]", "moorline"}),
     "gitlab": frozenset({"4200", "moorline-bot"}),
 }
 

@@ -65,7 +65,7 @@ class Contexts:
         now = self._clock()
         if known is not None and now < until:
             return known
-        accounts = self._accounts(forge)
+        accounts = self._accounts(forge) - {""}  # an id that a forge would not tell
         context = Context(owners=self._owners, accounts=accounts, app=self._app)
         # While we do not know who we are, it is asked every time.
         if accounts:

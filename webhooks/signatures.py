@@ -63,8 +63,9 @@ def sign_message(token: str, id_: str, timestamp: str, body: bytes) -> str:
     key = signing_key(token)
     if key is None:
         raise ValueError("This is no signing token.")
-    message = f"{id_}.{timestamp}.".encode() + body
-    return _VERSION + base64.b64encode(hmac.digest(key, message, hashlib.sha256)).decode()
+    message = hmac.new(key, f"{id_}.{timestamp}.".encode(), hashlib.sha256)
+    message.update(body)
+    return _VERSION + base64.b64encode(message.digest()).decode()
 
 
 def is_signed_message(
