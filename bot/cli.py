@@ -338,6 +338,102 @@ def worker(*, settings: Path | None) -> int:
     return service.work(settings)
 
 
+@app.group(
+    cls=_Commands,
+    short_help="List, retry or call off what waits.",
+    epilog=_examples(
+        "moorline jobs list                     what waits, runs or is stuck",
+        "moorline jobs list --parked -f json    for programs",
+        "moorline jobs retry acme/app           every ref of it, at once",
+        "moorline jobs cancel acme/app main",
+    ),
+)
+def jobs() -> None:
+    """List, retry or call off what is to be looked at. Needs no running worker."""
+
+
+_repository = click.argument("repository")
+_ref = click.argument("ref", required=False)
+
+
+@jobs.command("list", epilog=_examples("moorline jobs list --failed --parked"))
+@_serving
+@click.option("--waiting", is_flag=True, help="What waits or runs.")
+@click.option("--failed", is_flag=True, help="What cannot succeed as things are.")
+@click.option("--parked", is_flag=True, help="What was tried as often as is sensible.")
+@click.option(
+    "--format", "-f", "format_", type=click.Choice(("table", "json")), default="table", show_default=True
+)
+def jobs_list(*, settings: Path | None, format_: str, **shown: bool) -> int:
+    """List what waits, runs or is stuck, and why; without options all of it."""
+    from bot import operating
+
+    chosen = frozenset(operating.Shown(name) for name, wanted in shown.items() if wanted)
+    return operating.list_jobs(settings, chosen, as_json=format_ == "json")
+
+
+@jobs.command("retry", epilog=_examples("moorline jobs retry acme/app main"))
+@_repository
+@_ref
+@_serving
+def jobs_retry(repository: str, ref: str | None, *, settings: Path | None) -> int:
+    """Look again at what is stuck, and at once at what waits for its time.
+
+    Without REF at every one of REPOSITORY. Exits with 1 where there is nothing of it.
+    """
+    from bot import operating
+
+    return operating.retry(settings, repository, ref)
+
+
+@jobs.command("cancel", epilog=_examples("moorline jobs cancel acme/app"))
+@_repository
+@_ref
+@_serving
+def jobs_cancel(repository: str, ref: str | None, *, settings: Path | None) -> int:
+    """Forget what waits, and call off what runs: no further step of it begins.
+
+    Without REF all of REPOSITORY. Exits with 1 where there is nothing of it.
+    """
+    from bot import operating
+
+    return operating.cancel(settings, repository, ref)
+
+
+@app.command(
+    short_help="Show or verify who did what, and on which evidence.",
+    epilog=_examples(
+        "moorline audit --since 100             what came after entry 100",
+        "moorline audit -f jsonl > audit.jsonl  for programs",
+        "moorline audit --verify                whether every entry is as it was written",
+    ),
+)
+@_serving
+@click.option(
+    "--since", type=click.IntRange(min=0), default=0, metavar="N", help="Only entries after this one."
+)
+@click.option(
+    "--format", "-f", "format_", type=click.Choice(("table", "jsonl")), default="table", show_default=True
+)
+@click.option(
+    "--verify", is_flag=True, help="Check the chain of hashes instead; exit code 1 if it is broken."
+)
+@click.option(
+    "--head",
+    metavar="NUMBER:HASH",
+    help="With --verify: an entry as the log or the metrics told of it, which must be there still.",
+)
+def audit(*, settings: Path | None, since: int, format_: str, verify: bool, head: str | None) -> int:
+    """Show the audit log: who did what, when, and on which evidence. It is only ever added to."""
+    if head is not None and not verify:
+        raise click.UsageError("--head goes with --verify.")
+    from bot import operating
+
+    if verify:
+        return operating.verify(settings, head=head)
+    return operating.audit(settings, since=since, as_lines=format_ == "jsonl")
+
+
 def main() -> None:
     """Run the command line; every expected failure ends with one sentence and an exit code."""
     if isinstance(sys.stdout, TextIOWrapper):

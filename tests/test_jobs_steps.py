@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -37,6 +38,10 @@ class Told:
         self._publish()
 
 
+def raising_text() -> str:
+    raise AssertionError
+
+
 def raising(error: BaseException) -> Callable[[], None]:
     def act() -> None:
         raise error
@@ -65,14 +70,23 @@ def claimed(store: Store, when: datetime = NOW) -> Claim:
     return claim
 
 
-def test_a_job_goes_through_json() -> None:
-    assert decode_job(json.loads(json.dumps(encode_job(JOB)))) == JOB
+@pytest.mark.parametrize(
+    "job",
+    [
+        JOB,
+        replace(JOB, head="a" * 40, before="b" * 40, changed=("Dockerfile", "\ud800/x"), number=7),
+        replace(JOB, changed=()),
+    ],
+)
+def test_a_job_goes_through_json(job: Job) -> None:
+    assert decode_job(json.loads(json.dumps(encode_job(job)))) == job
 
 
 def test_the_good_ways(store: Store) -> None:
-    assert steps(store).plan(encode_job(JOB)) == {"proposal": "p1"}
-    assert steps(store, plan=lambda: None).plan(encode_job(JOB)) == {"ending": "nothing"}
-    assert steps(store).publish("p1") == {"ending": "published"}
+    run = claimed(store).run
+    assert steps(store).plan(run, encode_job(JOB)) == {"proposal": "p1"}
+    assert steps(store, plan=lambda: None).plan(run, encode_job(JOB)) == {"ending": "nothing"}
+    assert steps(store).publish(run, "p1") == {"ending": "published"}
 
 
 @pytest.mark.parametrize(
@@ -92,7 +106,7 @@ def test_the_good_ways(store: Store) -> None:
     ],
 )
 def test_every_trouble_is_an_answer(store: Store, error: Exception, expected: Outcome) -> None:
-    answer = steps(store, publish=raising(error)).publish("p1")
+    answer = steps(store, publish=raising(error)).publish(claimed(store).run, "p1")
     assert answer == expected
     json.dumps(answer)
 
@@ -101,14 +115,14 @@ def test_an_unexpected_error_keeps_its_text_to_itself(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     secret = "glpat-" + "x" * 20
-    answer = steps(store, publish=raising(ValueError(f"token {secret}"))).publish("p1")
+    answer = steps(store, publish=raising(ValueError(f"token {secret}"))).publish(claimed(store).run, "p1")
     assert answer == {"ending": "failed", "detail": "Unexpected ValueError in publish; see the log."}
     assert "unexpected error in a run" in capsys.readouterr().out
 
 
 def test_an_interrupt_is_no_answer(store: Store) -> None:
     with pytest.raises(KeyboardInterrupt):
-        steps(store, publish=raising(KeyboardInterrupt())).publish("p1")
+        steps(store, publish=raising(KeyboardInterrupt())).publish(claimed(store).run, "p1")
 
 
 def test_trouble_is_tried_again_ever_later_and_then_parked(store: Store) -> None:
@@ -162,6 +176,71 @@ def test_settling_what_is_settled_changes_nothing(store: Store) -> None:
     assert steps(store).settle(claim.run, {"ending": "published"}) == "published"
     assert store.inbox.tallies() == {"published": 1}
     assert [run.ending for run in store.backlog.runs(9)] == [Ending.PUBLISHED]
+
+
+def test_an_old_word_is_never_the_last(store: Store) -> None:
+    """A run that found its branch elsewhere looks again at once, at whatever is there."""
+    told = replace(JOB, head="a" * 40, before="b" * 40, changed=("README.md",))
+    store.inbox.receive(Delivery(source="git", id="old", jobs=(told,)), NOW)
+    outcome: Outcome = {"ending": "superseded", "detail": "It moved."}
+    for attempt in range(4):
+        (claim,) = store.backlog.claim("w", 1, NOW)
+        assert (claim.job, claim.attempts) == (told if attempt == 0 else JOB, attempt)
+        assert steps(store).settle(claim.run, outcome) == "superseded"
+    (claim,) = store.backlog.claim("w", 1, NOW)
+    assert steps(store).settle(claim.run, outcome) == "parked"
+    assert store.inbox.waiting() == 0
+    assert store.inbox.tallies() == {"superseded": 4, "parked": 1}
+
+
+def test_what_superseded_it_is_next_and_keeps_what_was_told(store: Store) -> None:
+    claim = claimed(store)
+    newer = replace(JOB, head="c" * 40, before="b" * 40, changed=("Dockerfile",))
+    store.inbox.receive(Delivery(source="git", id="newer", jobs=(newer,)), NOW)
+    assert steps(store).settle(claim.run, {"ending": "superseded", "detail": ""}) == "superseded"
+    (claim,) = store.backlog.claim("w", 1, NOW)
+    assert (claim.job, claim.attempts) == (newer, 0)
+
+
+def test_what_is_called_off_begins_no_further_step(store: Store) -> None:
+    claim = claimed(store)
+    assert store.backlog.cancel("acme/app", None, NOW).running == (claim.run,)
+    unasked = steps(store, plan=raising_text, publish=raising(AssertionError()))
+    for outcome in (unasked.plan(claim.run, encode_job(JOB)), unasked.publish(claim.run, "p1")):
+        assert outcome["ending"] == "cancelled"
+    assert unasked.settle(claim.run, outcome) == "cancelled"
+    assert store.inbox.tallies() == {"cancelled": 1}
+    assert store.inbox.waiting() == 0
+
+
+@pytest.mark.parametrize(
+    ("ending", "becomes"),
+    [("postponed", "cancelled"), ("superseded", "cancelled"), ("published", "published")],
+)
+def test_a_step_that_goes_on_ends_as_it_ends_and_is_not_tried_again(
+    store: Store, ending: str, becomes: str
+) -> None:
+    claim = claimed(store)
+    store.backlog.cancel("acme/app", "main", NOW)
+    assert steps(store).settle(claim.run, {"ending": ending, "detail": ""}) == becomes
+    assert store.backlog.claim("w", 1, NOW + timedelta(days=1)) == ()
+
+
+def test_a_push_after_the_cancellation_is_a_new_wish(store: Store) -> None:
+    claim = claimed(store)
+    store.backlog.cancel("acme/app", None, NOW)
+    store.inbox.receive(Delivery(source="git", id="after", jobs=(JOB,)), NOW)
+    assert steps(store).settle(claim.run, {"ending": "cancelled"}) == "cancelled"
+    (after,) = store.backlog.claim("w", 1, NOW)
+    assert not after.cancelled
+    assert steps(store).plan(after.run, encode_job(JOB)) == {"proposal": "p1"}
+
+
+def test_a_run_that_was_settled_behind_its_back_does_nothing_more(store: Store) -> None:
+    claim = claimed(store)
+    store.backlog.settle(claim.run, Ending.FAILED, "", NOW)
+    assert steps(store, publish=raising(AssertionError())).publish(claim.run, "p1")["ending"] == "cancelled"
+    assert store.inbox.tallies() == {"failed": 1}
 
 
 class Holding:

@@ -109,10 +109,10 @@ class DbosQueue:
         with self._lock:
             self._active += 1
         try:
-            outcome: Outcome = DBOS.run_step({"name": "plan"}, self._steps.plan, job)
+            outcome: Outcome = DBOS.run_step({"name": "plan"}, self._steps.plan, run, job)
             proposal = outcome.get("proposal")
             if isinstance(proposal, str):
-                outcome = DBOS.run_step({"name": "publish"}, self._steps.publish, proposal)
+                outcome = DBOS.run_step({"name": "publish"}, self._steps.publish, run, proposal)
             return DBOS.run_step({"name": "settle"}, self._steps.settle, run, outcome)
         finally:
             with self._lock:

@@ -22,6 +22,9 @@ Outcome: TypeAlias = dict[str, str | float | None]
 _HOUR = 3600.0
 _LONGEST_WAIT = 6 * _HOUR
 _MOST_WAITS = 100
+_UNSETTLED = frozenset({Ending.POSTPONED, Ending.SUPERSEDED})
+"""Endings after which a run is tried again."""
+_CALLED_OFF: Outcome = {"ending": Ending.CANCELLED.value, "detail": "Called off by a person."}
 _log = structlog.get_logger(__name__)
 
 
@@ -63,23 +66,32 @@ class Steps:
         self._pace = pace
         self._clock = clock
 
-    def plan(self, job: dict[str, Any]) -> Outcome:
+    def plan(self, run: str, job: dict[str, Any]) -> Outcome:
         """Return `{"proposal": id}`, or how the run ends."""
 
         def planned() -> Outcome:
+            if not self._wanted(run):
+                return _CALLED_OFF
             proposal = self._work.plan(decode_job(job))
             return {"ending": Ending.NOTHING.value} if proposal is None else {"proposal": proposal}
 
         return _guarded("plan", planned)
 
-    def publish(self, proposal: str) -> Outcome:
+    def publish(self, run: str, proposal: str) -> Outcome:
         """Return how the run ends."""
 
         def published() -> Outcome:
+            if not self._wanted(run):
+                return _CALLED_OFF
             self._work.publish(proposal)
             return {"ending": Ending.PUBLISHED.value}
 
         return _guarded("publish", published)
+
+    def _wanted(self, run: str) -> bool:
+        """Return whether a run may go on: nobody called it off, and nobody settled it behind its back."""
+        claim = self._backlog.find(run)
+        return claim is not None and not claim.cancelled
 
     def settle(self, run: str, outcome: Outcome) -> str:
         """Write down how a run ended and when it is tried again; return its ending."""
@@ -90,11 +102,15 @@ class Steps:
             return ending.value
         now = self._clock()
         retry = None
-        if ending is Ending.POSTPONED:
+        if ending in _UNSETTLED and claim.cancelled:
+            ending = Ending.CANCELLED
+        elif ending is Ending.POSTPONED:
             named = outcome.get("retry_after")
             retry = self._retry(claim, None if named is None else float(named), now)
-            if retry is None:
-                ending = Ending.PARKED
+        elif ending is Ending.SUPERSEDED:
+            retry = self._afresh(claim, now)
+        if ending in _UNSETTLED and retry is None:
+            ending = Ending.PARKED
         self._backlog.settle(run, ending, detail, now, retry=retry)
         _log.info(
             "run ended",
@@ -106,6 +122,15 @@ class Steps:
             detail=detail,
         )
         return ending.value
+
+    def _afresh(self, claim: Claim, now: datetime) -> Retry | None:
+        """Return another try at once: the branch moved, and whoever tells of it may have told us before.
+
+        Deliveries come in any order.  Where a newer one waits its run is next, and this changes nothing.
+        """
+        if claim.attempts + 1 >= self._pace.attempts:
+            return None
+        return Retry(due=now, named=False, afresh=True)
 
     def _retry(self, claim: Claim, named: float | None, now: datetime) -> Retry | None:
         if named is not None:

@@ -23,9 +23,10 @@ from bot.jobs.base import WORKFLOW_VERSION, Pace, Standing, Work
 from bot.jobs.dbos_queue import DbosQueue
 from bot.jobs.reaper import Reaper
 from bot.jobs.steps import Steps
-from bot.store.base import Backlog, Claim, Ending, Leases
+from bot.store.base import Audit, Backlog, Claim, Ending, Leases
 
 _RETENTION_INTERVAL = 3600.0
+_AUDIT_INTERVAL = 5.0
 _log = structlog.get_logger(__name__)
 
 
@@ -39,6 +40,9 @@ class Memory(Protocol):
 
     @property
     def leases(self) -> Leases: ...
+
+    @property
+    def audit(self) -> Audit: ...
 
 
 def _now() -> datetime:
@@ -62,12 +66,14 @@ class Worker:
         self._pace = pace or Pace()
         self._backlog = store.backlog
         self._leases = store.leases
+        self._audit = store.audit
         self._clock = clock
         self._version = version
         self._steps = Steps(work, store.backlog, self._pace, clock)
         self._queue = DbosQueue(store.url, self._steps, self.name, self._pace, version=version)
         self._wake = threading.Event()
         self._ticked: float | None = None
+        self._told: tuple[int, str] | None = None
 
     @property
     def active(self) -> int:
@@ -108,7 +114,7 @@ class Worker:
         return drained
 
     def _loop(self, stop: threading.Event) -> None:
-        reconciled = forgotten = -float("inf")
+        reconciled = forgotten = told = -float("inf")
         while not stop.is_set():
             now = time.monotonic()
             try:
@@ -118,6 +124,9 @@ class Worker:
                 if now - forgotten >= _RETENTION_INTERVAL:
                     self._forget()
                     forgotten = now
+                if now - told >= _AUDIT_INTERVAL:
+                    self._tell()
+                    told = now
                 self.dispatch()
                 self._ticked = time.monotonic()
             except MoorlineError as error:
@@ -171,6 +180,13 @@ class Worker:
         before = self._clock() - timedelta(seconds=self._pace.retention)
         count = self._backlog.forget(before) + self._queue.forget(before)
         _log.debug("forgot what is old", count=count)
+
+    def _tell(self) -> None:
+        """Log the audit log's head where it grew: whoever rewrites the database cannot rewrite this."""
+        number, digest = self._audit.head()
+        if (number, digest) != self._told:
+            self._told = (number, digest)
+            _log.info("audit log", entries=number, hash=digest)
 
     def _end_lease(self) -> None:
         # Not dropped: the engine may have taken a run up and not begun it, and whoever works

@@ -146,6 +146,16 @@ class Retry:
     """What was told of the branch turned out to be old: head and changed paths are forgotten."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalledOff:
+    """What a person called off."""
+
+    waiting: int
+    """How many refs waited only."""
+    running: tuple[str, ...]
+    """The runs that go on until their step ends."""
+
+
 class Backlog(Protocol):
     """Where workers take what is wanted and say how it went.
 
@@ -195,11 +205,11 @@ class Backlog(Protocol):
         `ref` of None means every ref of the repository.
         """
 
-    def cancel(self, repository: str, ref: str | None, now: datetime) -> tuple[str, ...]:
-        """Forget what waits, and return the runs that go on: none of them begins another step."""
+    def cancel(self, repository: str, ref: str | None, now: datetime) -> CalledOff:
+        """Forget what waits; runs that go on begin no further step.  `ref` as for `retry`."""
 
     def forget(self, before: datetime) -> int:
-        """Remove deliveries and ended runs from before a time; return how many."""
+        """Remove what piles up and ended before a time, deliveries and runs among it; return how much."""
 
 
 class ProposalState(StrEnum):

@@ -40,6 +40,6 @@ def bounded(job: Job) -> Job:
 def _changed(waiting: Job, newer: Job) -> tuple[str, ...] | None:
     if waiting.changed is None or newer.changed is None:
         return None
-    if not newer.before or newer.before != waiting.head:
+    if not newer.head or not newer.before or newer.before != waiting.head:
         return None
     return tuple(dict.fromkeys((*waiting.changed, *newer.changed)))

@@ -110,6 +110,12 @@ def clean(value: str) -> str:
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
 
+def sqlite_file(url: str) -> Path | None:
+    """Return the file of a SQLite URL, or None for another database; raises `StoreError`."""
+    parsed = _parse(url)
+    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
+
+
 def _parse(url: str) -> URL:
     # The text of the URL stays out of every message: it may hold a password.
     advice = "Set MOORLINE_DATABASE_URL to sqlite:///moorline.db or postgresql://user@host/name."

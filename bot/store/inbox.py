@@ -29,6 +29,7 @@ from sqlalchemy import (
 
 from bot.model import Job, Trigger
 from bot.store.base import (
+    CalledOff,
     Claim,
     Delivery,
     Ending,
@@ -38,6 +39,7 @@ from bot.store.base import (
     Waiting,
 )
 from bot.store.database import Database, clean
+from bot.store.retention import forget
 from bot.store.tables import deliveries, runs, tallies, wanted
 from bot.store.wishes import is_row, job_in, key, new_id, want
 
@@ -216,23 +218,23 @@ class SqlInbox:
             self._want(connection, map(_job_of_run, again), now)
         return count + len(again)
 
-    def cancel(self, repository: str, ref: str | None, now: datetime) -> tuple[str, ...]:
+    def cancel(self, repository: str, ref: str | None, now: datetime) -> CalledOff:
         among = _among(wanted, repository, ref)
         with self._database.write() as connection:
             forgotten = wanted.delete().where(among, wanted.c.claim.is_(None)).returning(*wanted.c)
-            for row in connection.execute(forgotten).all():
+            rows = connection.execute(forgotten).all()
+            for row in rows:
                 self._record(connection, row, row.run, Ending.CANCELLED, "Called off before it began.", now)
             marked = (
                 wanted.update()
                 .where(among, wanted.c.claim.is_not(None))
                 .values(run=wanted.c.claim, cancelled=True)
             )
-            return tuple(connection.execute(marked.returning(wanted.c.claim)).scalars())
+            running = tuple(connection.execute(marked.returning(wanted.c.claim)).scalars())
+        return CalledOff(waiting=len(rows), running=running)
 
     def forget(self, before: datetime) -> int:
-        with self._database.write() as connection:
-            count = connection.execute(deliveries.delete().where(deliveries.c.received < before)).rowcount
-            return count + connection.execute(runs.delete().where(runs.c.ended < before)).rowcount
+        return forget(self._database, before)
 
 
 _WAITS = or_(wanted.c.claim.is_(None), wanted.c.claim != wanted.c.run)
@@ -281,7 +283,7 @@ def _again(row: Row[Any], retry: Retry | None, *, newer: bool) -> dict[str, Any]
         return again
     again["run"] = new_id()
     again["attempts"] = row.attempts + (0 if retry.named else 1)
-    return again | ({"head": "", "before": "", "changed": None} if retry.afresh else {})
+    return again | ({"head": "", "before": "", "changed": None, "waits": 0} if retry.afresh else {})
 
 
 def _job_of_run(row: Row[Any]) -> Job:

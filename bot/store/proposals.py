@@ -284,8 +284,14 @@ def encode_looks(looks: Looks) -> str:
 
 def decode_looks(text: str) -> Looks:
     """Return what `encode_looks` wrote."""
+    said = json.loads(text)
     return Looks(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(text).items()}
+        labels=tuple(said.get("labels", ())),
+        reviewers=tuple(said.get("reviewers", ())),
+        assignees=tuple(said.get("assignees", ())),
+        draft=said.get("draft", False),
+        squash=said.get("squash"),
+        remove_branch=said.get("remove_branch", True),
     )
 
 
