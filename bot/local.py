@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot import introduced, output, pipeline, wiring
-from bot.config import Mode
+from bot.config import Grouping, Mode
 from bot.errors import UsageError
 from bot.forges.directory import Directory
 from bot.model import Job, Outcome, Report, SkipReason, State, Trigger, UnreadReason, Verdict
@@ -104,7 +104,9 @@ def _pin_branch(
     if memory is not None:
         remember(report, memory, now)
     config = pipeline.configuration(at_head.reading(job), at_head)
-    proposal = pipeline.propose(report, config, base)
+    # One branch was asked for, so everything goes onto it.
+    made = pipeline.propose(report, replace(config, group=Grouping.REPOSITORY), base)
+    proposal = made[0] if made else None
     left = False
     if config.mode is not Mode.PROPOSE:
         _say(f"nothing is written: the configuration's mode is {config.mode.value}")
@@ -112,7 +114,7 @@ def _pin_branch(
         _say("nothing to pin")
     else:
         proposal = replace(proposal, branch=branch)
-        published = pipeline.publish(proposal, forge, forge.ours(repository, branch))
+        published = pipeline.publish(proposal, forge, pipeline.Ours(commits=forge.ours(repository, branch)))
         left = published.action == "left-alone"
         _say(visible(f"{published.branch} {published.action}: {published.detail or published.commit}"))
     report = replace(report, unread=report.unread + pipeline.confirm(report).unread)

@@ -562,7 +562,7 @@ class Proposal:
     """The commit message."""
     edits: tuple[Edit, ...]
     digest: str
-    """Content hash: equal for equal edits and texts, whatever the base commit."""
+    """Content hash: equal for equal edits of equal files, whatever the base commit."""
     pins: tuple[Pinned, ...] = ()
     """What the edits pin."""
     looks: Looks = Looks()

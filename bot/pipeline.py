@@ -15,10 +15,20 @@ from datetime import datetime
 from functools import cache, partial
 from typing import Protocol, TypeAlias, TypeVar
 
-from bot import candidates, edits, finders, globs, introduced, proposals, selection
-from bot.config import CONFIG_PATHS, Config, Floating, Guard, Mode, Unreachable, load, merge
-from bot.errors import ConfigurationError, SupersededError, TransientError, UsageError
-from bot.forges.base import Change, Forge
+from bot import candidates, edits, finders, globs, introduced, peers, proposals, selection
+from bot.config import CONFIG_PATHS, Config, Floating, Guard, Mode, Unreachable, Updates, load, merge
+from bot.errors import ConfigurationError, ForgeError, SupersededError, TransientError, UsageError
+from bot.forges.base import (
+    Change,
+    Conclusion,
+    Forge,
+    Hosting,
+    Opened,
+    Request,
+    RequestState,
+    Wish,
+)
+from bot.forges.base import Check as CheckResult
 from bot.marks import Marks
 from bot.model import (
     BuildArgument,
@@ -35,7 +45,9 @@ from bot.model import (
     Job,
     Kind,
     Location,
+    Looks,
     Outcome,
+    Pinned,
     Proposal,
     Published,
     Reason,
@@ -56,6 +68,7 @@ from bot.model import (
     UnresolvedReason,
     Verdict,
 )
+from bot.proposals import notes as texts
 from bot.reference import is_commit, parse_git, parse_image
 from bot.trust import CHECKS, policy
 from bot.trust.base import Check, Sources
@@ -66,6 +79,9 @@ R = TypeVar("R")
 
 _FLUX = re.compile(rb'"\$imagepolicy"[ \t]*:[ \t]*"([^"\r\n]{1,600})')
 """Flux's own mark: which policy writes a tag is no exception of ours, where the base names it already."""
+BESIDE = frozenset(peers.PEER_PATHS)
+"""Files that no finder claims and that rule what is proposed, beside our own configuration."""
+_DECLINED = "declined: a person closed the proposal for it"
 _ROUNDS = 4
 """How deep files may ask for further files."""
 _PASSING = frozenset(
@@ -164,7 +180,12 @@ class Ground:
     reading: Callable[[Job], Reading]
     server: Config
     """The server's configuration: the floor of every other."""
-    owner_config: Config | None = None
+    owner_configs: tuple[Config, ...] = ()
+    """The owner's; with groups within groups each of them, nearest first."""
+    holds_policy: bool = False
+    """Whether the repository's own place for a configuration holds its owner's instead."""
+    default: bool = True
+    """Whether the job's ref is the default branch, as far as other bots are asked about it."""
     policy: Callable[[Job], Reading] | None = None
     """Where the configuration stands, if not beside the files: at a merge base."""
     host: str = ""
@@ -194,6 +215,8 @@ class Services(Ground):
     """Whose look-ups these are: the forge owner, and whether the author is trusted."""
     updates: bool = False
     """Whether references that are pinned already are looked up for something newer."""
+    refreshed: Callable[[Finding], bool] = lambda _finding: False
+    """Which of those are not: somebody else keeps them up to date."""
     pins: bool = False
     """Whether what is pinned already is judged, too: a guard lets nobody bring in a bad pin."""
 
@@ -221,7 +244,27 @@ def inspect(job: Job, services: Services, now: datetime, since: Reading | None =
 
         survey = _came_in(look(job, replace(services, marks=marks), now), base, services.reading(job))
     chosen = [grounded(one, services) for one in survey.selected]
+    if services.updates:
+        services = replace(services, refreshed=_refreshed(job, services, survey.config))
     return survey.report(judge(chosen, survey.config, services, now), now)
+
+
+def _refreshed(job: Job, services: Services, config: Config) -> Callable[[Finding], bool]:
+    """Return whether somebody else keeps a pinned reference up to date, or nobody should."""
+    match config.updates:
+        case Updates.NEVER:
+            return lambda _finding: True
+        case Updates.ALWAYS:
+            return lambda _finding: False
+        case Updates.AUTO:
+            found = peers.refreshed(services.reading(job).read(peers.PEER_PATHS))
+
+            def refreshed(one: Finding) -> bool:
+                place = one.location.path
+                by = peers.refreshes(found, one.format, one.kind, place, job.ref, default=services.default)
+                return by is not None
+
+            return refreshed
 
 
 def _unmarked(data: bytes) -> bytes:
@@ -311,6 +354,8 @@ class Survey:
     found: Mapping[str, tuple[Finding, ...]]
     selected: tuple[Finding, ...]
     unread: tuple[Unread, ...]
+    asked: tuple[str, ...] = ()
+    """Paths and globs that were asked for beside what finders claim."""
 
     def report(self, verdicts: tuple[Verdict, ...], now: datetime) -> Report:
         """Return the report of this survey with its verdicts."""
@@ -324,6 +369,7 @@ class Survey:
             snapshot=self.snapshot,
             found=self.found,
             notes=self.config.overruled,
+            asked=self.asked,
         )
 
 
@@ -332,7 +378,7 @@ def look(job: Job, ground: Ground, now: datetime) -> Survey:
     reading = ground.reading(job)
     config = configuration((ground.policy or ground.reading)(job), ground)
     left_out = partial(selection.left_out, config=config)
-    snapshot = _with_needed(reading.snapshot(finders.claims, left_out), reading, left_out)
+    snapshot, asked = _with_needed(reading.snapshot(finders.claims, left_out), reading, left_out)
     found: dict[str, tuple[Finding, ...]] = {}
     unread = list(snapshot.unread)
     built: list[Built] = []
@@ -360,7 +406,13 @@ def look(job: Job, ground: Ground, now: datetime) -> Survey:
     if ground.marks is not None:
         selected = _unheeded(selected, Marks(snapshot.files))
     return Survey(
-        job=job, config=config, snapshot=snapshot, found=found, selected=selected, unread=tuple(unread)
+        job=job,
+        config=config,
+        snapshot=snapshot,
+        found=found,
+        selected=selected,
+        unread=tuple(unread),
+        asked=asked,
     )
 
 
@@ -391,14 +443,13 @@ def configuration(reading: Reading, ground: Ground) -> Config:
             expected="a regular file of the repository",
             advice="Nothing is done without knowing what the repository wants.",
         )
-    own = load(files)
-    return merge(ground.server, ground.owner_config or Config(), own)
+    return merge(ground.server, ground.owner_configs, Config() if ground.holds_policy else load(files))
 
 
 def _with_needed(
     snapshot: Snapshot, reading: Reading, left_out: Callable[[str], str | None] = lambda _path: None
-) -> Snapshot:
-    """Return the snapshot with the files that its files ask for, by path or by glob."""
+) -> tuple[Snapshot, tuple[str, ...]]:
+    """Return the snapshot with the files that its files ask for, by path or by glob, and what they asked."""
     needed = _Needed(snapshot, reading, left_out)
     asked: set[str] = set()
     for _ in range(_ROUNDS):
@@ -410,7 +461,7 @@ def _with_needed(
         needed.read([one for one in wanted if "*" not in one])
         needed.match([one for one in wanted if "*" in one])
     unread = snapshot.unread + tuple(needed.unread[path] for path in sorted(needed.unread))
-    return replace(snapshot, files=needed.files, unread=unread)
+    return replace(snapshot, files=needed.files, unread=unread), tuple(sorted(asked))
 
 
 class _Needed:
@@ -524,7 +575,9 @@ def _asked(finding: Finding, services: Services) -> Reference | None:
     match reference:
         case GitReference() as git if finding.comment and finding.comment.version:
             return git  # its comment names a version: does it tell the truth?
-        case ImageReference(tag=tag) as image if services.updates and tag is not None:
+        case ImageReference(tag=tag) as image if (
+            services.updates and tag is not None and not services.refreshed(finding)
+        ):
             return replace(image, digest=None)
         case _:
             return None
@@ -736,17 +789,72 @@ def _trouble(report: Report, verdicts: Sequence[Verdict]) -> str | None:
     return edits.confirm(before, once(after), targets, made)
 
 
-def propose(report: Report, config: Config, base: str) -> Proposal | None:
-    """Return the proposal that a report leads to, or None where there is nothing to write.
+def propose(report: Report, config: Config, base: str, *, introduces: bool = False) -> tuple[Proposal, ...]:
+    """Return the proposals that a report leads to, one for each of the configuration's groups.
 
-    None too where the configuration lets Moorline only look.
+    There are none where nothing is to be written, or where the configuration lets Moorline only look.
+    The first of them introduces Moorline where asked to.
     """
-    if config.mode is not Mode.PROPOSE:
-        return None
+    if config.mode is not Mode.PROPOSE or report.commit is None:
+        return ()
     confirmed = confirm(report)
-    if not confirmed.edits or report.commit is None:
-        return None
-    return proposals.pin(report, confirmed.written, confirmed.edits, confirmed.unread, config, base)
+    looks = Looks(
+        labels=config.labels,
+        reviewers=config.reviewers,
+        assignees=config.assignees,
+        draft=config.draft,
+        squash=config.squash,
+        remove_branch=config.remove_source_branch,
+    )
+    made: list[Proposal] = []
+    for group, verdicts in proposals.groups(confirmed.written, config):
+        # Confirmed together is not confirmed alone, and alone is how it is merged.
+        if len(verdicts) < len(confirmed.written) and _trouble(report, verdicts) is not None:
+            continue
+        text = proposals.pin(
+            report,
+            verdicts,
+            _edits(verdicts),
+            confirmed.unread,
+            config,
+            base,
+            group=group,
+            introduces=introduces and not made,
+        )
+        made.append(replace(text, pins=tuple(map(pinned, verdicts)), looks=looks))
+    return tuple(made)
+
+
+def pinned(verdict: Verdict) -> Pinned:
+    """Return what a person means who declines to have a finding pinned: its place and what it follows.
+
+    Neither a digest nor a line: one that moved is not new.
+    """
+    finding = verdict.finding
+    match finding.reference:
+        case ImageReference() as image:
+            name, version = f"{image.registry}/{image.repository}", image.followed_tag
+        case GitReference() as git:
+            follows = finding.comment.version if finding.comment else ""
+            name, version = f"{git.host}/{git.repository}/{git.path}", follows or git.ref
+        case _:
+            name, version = finding.value, ""
+    return Pinned(
+        path=finding.location.path, where=finding.where, reference=f"{name}:{version}" if version else name
+    )
+
+
+def without(report: Report, declined: Container[Pinned]) -> Report:
+    """Return the report without what people declined to have pinned: it is said, and not written."""
+    return replace(
+        report,
+        verdicts=tuple(
+            replace(verdict, finding=replace(verdict.finding, skip=SkipReason.DECLINED, note=_DECLINED))
+            if verdict.writes and pinned(verdict) in declined
+            else verdict
+            for verdict in report.verdicts
+        ),
+    )
 
 
 def passing(report: Report) -> TransientError | None:
@@ -782,20 +890,39 @@ def _passing(verdict: Verdict) -> bool:
 # --- publish ------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ours:
+    """What we remember of a branch, without which nothing on it is believed to be ours."""
+
+    commits: Container[str] = ()
+    """What we put on the branch, or meant to."""
+    these: Container[str] = ()
+    """Those of them that carry out this very proposal."""
+    settled: Callable[[int], bool] = lambda _number: False
+    """Whether what became of a request of ours was reckoned with before."""
+
+
 def publish(
     proposal: Proposal,
     forge: Forge,
-    ours: Container[str],
+    ours: Ours,
     intend: Callable[[str], None] = lambda _commit: None,
+    wish: Wish | None = None,
 ) -> Published:
     """Make the forge match a proposal, and return what was done.
 
-    `ours` are the commits that we remember to have put on the branch, or to have meant to: `intend` is
-    called with a commit before the branch is moved to it.
-    Safe to repeat: what is there already is left.  A branch whose head is none of
-    them is somebody else's and left alone.  Raises `SupersededError` where the base moved.
+    `intend` is called with a commit before the branch is moved to it.  With a wish, a forge that has
+    requests gets one.  Safe to repeat: what is there already is left.  A branch whose head is none of
+    ours is somebody else's and left alone; a request that a person closed stays closed.  Raises
+    `SupersededError` where the base moved, and `ForgeError` where a rule forbids it.
     """
-    there = forge.branch(proposal.repository, proposal.branch)
+    standing = forge.standing(proposal.repository, proposal.base, proposal.branch)
+    request = standing.request
+    if request is not None and request.state is not RequestState.OPEN:
+        if not ours.settled(request.number):
+            return _fate(proposal, request)
+        request = None
+    there = standing.branch
     change = Change(
         repository=proposal.repository,
         base=proposal.base,
@@ -806,20 +933,100 @@ def publish(
         edits=proposal.edits,
     )
     # First of all: what was written before a crash is ours, and must be known as such ever after.
-    if there is not None and forge.made(change, there):
-        return Published(branch=proposal.branch, commit=there, action="unchanged")
-    _, head = forge.head(proposal.repository, proposal.base)
-    if head != proposal.commit:
-        raise SupersededError(f"{proposal.base} moved to {head} while the proposal was made")
-    if there is not None and there not in ours:
-        return Published(
-            branch=proposal.branch,
-            commit=there,
-            action="left-alone",
-            detail="the branch holds a commit that Moorline did not make",
+    if there is not None and (there in ours.these or forge.made(change, there)):
+        commit, action = there, "unchanged"
+    else:
+        if there is not None and there not in ours.commits:
+            return Published(
+                branch=proposal.branch,
+                commit=there,
+                action="left-alone",
+                detail="the branch holds a commit that Moorline did not make",
+                url=request.url if request else "",
+                number=request.number if request else 0,
+            )
+        if standing.base != proposal.commit:
+            raise SupersededError(f"{proposal.base} moved to {standing.base} while the proposal was made")
+        if standing.obstacles:
+            raise ForgeError(
+                f"{proposal.branch} cannot be written: {'; '.join(standing.obstacles)}.",
+                advice="Change the rule, let Moorline pass it, or set another `branch-prefix`.",
+            )
+        commit = forge.write(change, intend)
+        action = "created" if there is None else "updated"
+    made = Published(branch=proposal.branch, commit=commit, action=action)
+    if wish is None or forge.hosting is None:
+        return made
+    return _request(proposal, forge.hosting, made, request, wish)
+
+
+def _fate(proposal: Proposal, request: Request) -> Published:
+    merged = request.state is RequestState.MERGED
+    return Published(
+        branch=proposal.branch,
+        commit=request.head,
+        action="merged" if merged else "declined",
+        url=request.url,
+        number=request.number,
+        detail="" if merged else f"a person closed {request.url or request.number}",
+    )
+
+
+def _request(
+    proposal: Proposal, hosting: Hosting, made: Published, request: Request | None, wish: Wish
+) -> Published:
+    """Return what was published, with the request that carries it."""
+    paths = sorted({edit.path for edit in proposal.edits})
+    notes = [note for note in (hosting.verified(proposal.repository, made.commit),) if note]
+    wish = replace(
+        wish, body=texts.noted(wish.body, notes, hosting.advise(proposal.repository, made.commit, paths))
+    )
+    if request is None:
+        opened = hosting.open(proposal.repository, proposal.base, proposal.branch, wish)
+    elif (request.title, request.body) == (wish.title, wish.body):
+        opened = Opened(request=request)
+    else:
+        opened = hosting.edit(proposal.repository, request.number, wish)
+    if request is None or made.action != "unchanged":
+        title, summary = texts.own_check(proposal)
+        check = CheckResult(
+            conclusion=Conclusion.SUCCESS, title=title, summary=summary, url=opened.request.url
         )
-    commit = forge.write(change, intend)
-    return Published(branch=proposal.branch, commit=commit, action="created" if there is None else "updated")
+        hosting.check(proposal.repository, made.commit, check)
+    changed = request is None or opened.request is not request
+    return replace(
+        made,
+        action="updated" if made.action == "unchanged" and changed and request is not None else made.action,
+        url=opened.request.url,
+        number=opened.request.number,
+        detail="; ".join([*notes, *opened.notes]),
+    )
+
+
+def withdraw(proposal: Proposal, forge: Forge, ours: Ours, comment: str) -> Published:
+    """Close a proposal that has nothing left to say: its request with a comment, and its branch.
+
+    What a person merged, closed or committed to is left as it is.  Safe to repeat.
+    """
+    standing = forge.standing(proposal.repository, proposal.base, proposal.branch)
+    request = standing.request
+    if request is not None and request.state is not RequestState.OPEN and not ours.settled(request.number):
+        made = _fate(proposal, request)
+    else:
+        made = Published(branch=proposal.branch, commit=standing.branch or "", action="closed")
+    mine = standing.branch is not None and standing.branch in ours.commits
+    if request is not None and request.state is RequestState.OPEN and (mine or standing.branch is None):
+        if forge.hosting is not None:
+            forge.hosting.close(proposal.repository, request.number, comment)
+        made = replace(made, url=request.url, number=request.number)
+    if standing.branch is not None:
+        if mine:
+            forge.delete(proposal.repository, proposal.branch, standing.branch)
+        elif made.action == "closed":
+            return replace(
+                made, action="left-alone", detail="the branch holds a commit that Moorline did not make"
+            )
+    return made
 
 
 # --- guard --------------------------------------------------------------------------------

@@ -18,9 +18,9 @@ import structlog
 from bot import logs, wiring
 from bot.errors import ConfigurationError
 from bot.jobs.base import Pace, Work
-from bot.model import Job
+from bot.model import Job, Trigger
 from bot.pipeline import Ground, Services
-from bot.runs import Runs
+from bot.runs import Runs, Served
 from bot.service_settings import Settings
 from bot.settings import Lookups, unknown, variables
 from bot.store.sql import Store
@@ -108,7 +108,7 @@ class Service:
         settings: Settings,
         lookups: Lookups,
         *,
-        ground: Callable[[Job, Lookups], Ground] = wiring.git_ground,
+        ground: Callable[[Job, Lookups], Ground] = wiring.job_ground,
         wrap: Callable[[Work], Work] = lambda work: work,
     ) -> None:
         """Raise `StoreError` where the database cannot be used, `ConfigurationError` for settings."""
@@ -120,10 +120,12 @@ class Service:
 
             def services(job: Job) -> Services:
                 base = ground(job, lookups)
-                return network.services(base, ledger=self.store.ledger(wiring.scope(base)))
+                swept = job.trigger is Trigger.SWEEP
+                return network.services(base, ledger=self.store.ledger(wiring.scope(base)), swept=swept)
 
-            forge = wiring.served_git(settings.git_roots, settings.git_repositories, network)
-            self._work = wrap(Runs(self.store, forge, services))
+            self.forges = wiring.forges(settings, lookups, network)
+            served = Served(owners=settings.owners, forks=settings.forks)
+            self._work = wrap(Runs(self.store, self.forges, services, served=served))
             self._stack = opening.pop_all()
 
     def __enter__(self) -> Self:
@@ -157,6 +159,7 @@ class Service:
             inbox=self.store.inbox,
             proposals=self.store.proposals,
             backlog=self.store.backlog,
+            audit=self.store.audit,
             site=Site.of(self.settings),
             worker=working.idle_seconds if working else None,
             stored=working.wake if working else lambda: None,

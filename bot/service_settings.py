@@ -75,8 +75,6 @@ class Settings(BaseSettings):
     git_roots: tuple[str, ...] = Field(
         default=(), description="a JSON list of absolute folders, or one folder"
     )
-    github_url: str = Field(default="https://github.com", description="https://github.example")
-    gitlab_url: str = Field(default="https://gitlab.com", description="https://gitlab.example")
     forks: bool = Field(default=False, description="true or false")
     concurrency: int = Field(default=4, ge=1, le=64, description="a number from 1 to 64")
     drain_seconds: float = Field(default=20.0, ge=0, le=3600, description="seconds, from 0 to 3600")

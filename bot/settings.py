@@ -77,6 +77,8 @@ class Lookups:
     """File of PEM certificates that are trusted besides the system's."""
     allowed: tuple[str, ...] = ()
     """Servers that the egress guard lets through: `scheme://host:port`, the port always written."""
+    github_url: str = "https://github.com"
+    gitlab_url: str = "https://gitlab.com"
     github_host: str = "github.com"
     gitlab_host: str = "gitlab.com"
     docker_config: Path | None = None
@@ -96,6 +98,8 @@ class Lookups:
             policy=Path(environ["MOORLINE_POLICY"]) if environ.get("MOORLINE_POLICY") else None,
             ca_bundle=environ.get("MOORLINE_CA_BUNDLE") or None,
             allowed=_allowed(environ, "MOORLINE_EGRESS_ALLOW"),
+            github_url=environ.get("MOORLINE_GITHUB_URL", "").strip() or "https://github.com",
+            gitlab_url=environ.get("MOORLINE_GITLAB_URL", "").strip() or "https://gitlab.com",
             github_host=_host(environ, "MOORLINE_GITHUB_URL", "github.com"),
             gitlab_host=_host(environ, "MOORLINE_GITLAB_URL", "gitlab.com"),
             docker_config=Path(folder) / "config.json" if folder else None,

@@ -20,8 +20,11 @@ from bot.settings import Lookups
 from bot.trust.base import Ledger, Sources
 
 if TYPE_CHECKING:
+    from bot.forges.base import Forge
     from bot.forges.git import GitForge
+    from bot.refs.smart import GitHosts
     from bot.registries.egress import GuardedPool
+    from bot.service_settings import Settings
     from bot.store.base import WritableLedger
 
 T = TypeVar("T")
@@ -30,6 +33,8 @@ R = TypeVar("R")
 AT_ONCE = 16
 """Look-ups in flight.  Registries answer in tens of milliseconds; more would only queue there."""
 
+_SWEEP_SECONDS, _SWEEP_TROUBLE_SECONDS = 600.0, 60.0
+"""How long one look-up serves every repository of a sweep: short enough to be one look at the world."""
 GITHUB, GITLAB = "github.com", "gitlab.com"
 
 
@@ -128,6 +133,8 @@ class Network:
             lookups.docker_config, os.environ, owners=lookups.credential_owners
         )
         self._memo = Memos.shared()
+        self._sweep = Memos.of_one_sweep(_SWEEP_SECONDS, _SWEEP_TROUBLE_SECONDS)
+        self._sweep_refs: dict[str, GitHosts] = {}
         self._budget = Budget()
 
     def reaching(self, addresses: Iterable[str]) -> GuardedPool:
@@ -151,12 +158,14 @@ class Network:
         ledger: Ledger | None = None,
         trusted: bool = True,
         progress: Progress | None = None,
+        swept: bool = False,
     ) -> Services:
-        """Return services for one run on behalf of one owner; a ledger makes updates possible."""
-        from bot.refs.smart import GitHosts
+        """Return services for one run on behalf of one owner; a ledger makes updates possible.
+
+        The runs of a sweep (`swept`) share their look-ups for some minutes.
+        """
         from bot.registries.client import RegistryClient
         from bot.registries.credentials import Scope
-        from bot.registries.egress import Allowed, BlockedError
 
         images = RegistryClient(
             pool=self._pool,
@@ -165,15 +174,10 @@ class Network:
             credentials=self._credentials,
             scope=Scope(owner=base.principal, trusted=trusted),
             memo=self._memo,
+            answers=self._sweep if swept else None,
             budget=self._budget,
         )
-        refs = GitHosts(
-            self._pool,
-            mirrors=self.lookups.git_mirrors,
-            own_host=base.host or GITHUB,
-            mirror_pool=lambda url: self._pool.extended([Allowed.parse(url)]),
-            blocked=(BlockedError,),
-        )
+        refs = self._refs(base.host or GITHUB, swept=swept)
         made = {one.name: getattr(base, one.name) for one in fields(base)}
         if progress is not None:
             made["progress"] = progress
@@ -184,6 +188,23 @@ class Network:
             scope=scope(base, trusted=trusted),
             updates=ledger is not None,
         )
+
+    def _refs(self, own_host: str, *, swept: bool) -> GitHosts:
+        from bot.refs.smart import GitHosts
+        from bot.registries.egress import Allowed, BlockedError
+
+        if swept and own_host in self._sweep_refs:
+            return self._sweep_refs[own_host]
+        made = GitHosts(
+            self._pool,
+            mirrors=self.lookups.git_mirrors,
+            own_host=own_host,
+            mirror_pool=lambda url: self._pool.extended([Allowed.parse(url)]),
+            blocked=(BlockedError,),
+        )
+        if swept:
+            self._sweep_refs[own_host] = made
+        return made
 
 
 def scope(base: Ground, *, trusted: bool = True) -> str:
@@ -240,6 +261,62 @@ def git_ground(job: Job, lookups: Lookups) -> Ground:
         owner=owner,
         principal=f"{host}/{owner}" if host else job.repository,
         hosts=own_hosts(host if host != GITHUB else "", lookups),
+    )
+
+
+# --- forges -------------------------------------------------------------------------------
+
+
+def forges(settings: Settings, lookups: Lookups, network: Network) -> dict[str, Forge]:
+    """Return every forge that is configured, by its name; raises `ConfigurationError`."""
+    from bot import finders
+    from bot.forges import forge_class
+
+    made: dict[str, Forge] = {}
+    if settings.git_roots or settings.git_repositories:
+        made["git"] = served_git(settings.git_roots, settings.git_repositories, network)
+    owners = frozenset(owner.lower() for owner in settings.allowed_owners)
+    if settings.github_app_id:
+        made["github"] = forge_class("github")(
+            lookups.github_url,
+            settings.github_app_id,
+            settings.github_key(),
+            ca_bundle=lookups.ca_bundle,
+            prefetch=finders.claims,
+            owners=owners,
+        )
+    if settings.gitlab_token.get_secret_value():
+        made["gitlab"] = forge_class("gitlab")(
+            lookups.gitlab_url,
+            settings.gitlab_token.get_secret_value(),
+            ca_bundle=lookups.ca_bundle,
+            prefetch=finders.claims,
+            hook_url=f"{settings.public_url.rstrip('/')}/webhooks/gitlab" if settings.public_url else "",
+            owners=owners,
+        )
+    return made
+
+
+def job_ground(job: Job, lookups: Lookups) -> Ground:
+    """Return the ground of a job of any forge."""
+    match job.forge:
+        case "github":
+            return _hosted(job, lookups.github_host, lookups, {})
+        case "gitlab":
+            return _hosted(job, lookups.gitlab_host, lookups, own_hosts(lookups.gitlab_host, lookups))
+        case _:
+            return git_ground(job, lookups)
+
+
+def _hosted(job: Job, host: str, lookups: Lookups, hosts: Mapping[str, str]) -> Ground:
+    owner = job.repository.partition("/")[0]
+    return Ground(
+        reading=_unread,
+        server=policy(lookups),
+        host=host,
+        owner=owner,
+        principal=f"{host}/{owner}",
+        hosts=hosts,
     )
 
 

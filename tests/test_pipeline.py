@@ -57,35 +57,35 @@ def proposal(repository: Path) -> Proposal:
 
 def test_publishing_again_changes_nothing(repository: Path) -> None:
     forge, made = GitForge(roots=[str(repository)]), proposal(repository)
-    first = pipeline.publish(made, forge, ())
+    first = pipeline.publish(made, forge, pipeline.Ours())
     assert first.action == "created"
-    again = pipeline.publish(made, forge, ())
+    again = pipeline.publish(made, forge, pipeline.Ours())
     assert (again.action, again.commit) == ("unchanged", first.commit)
 
 
 def test_what_was_written_before_a_crash_is_known_as_ours_although_the_base_moved(repository: Path) -> None:
     """Else the branch would be taken for somebody else's for good."""
     forge, made = GitForge(roots=[str(repository)]), proposal(repository)
-    first = pipeline.publish(made, forge, ())
+    first = pipeline.publish(made, forge, pipeline.Ours())
     commit_files(repository, {"other": b"x\n"}, "meanwhile")
-    again = pipeline.publish(made, forge, ())
+    again = pipeline.publish(made, forge, pipeline.Ours())
     assert (again.action, again.commit) == ("unchanged", first.commit)
     newer = replace(made, commit=git("rev-parse", "main", cwd=repository))
-    assert pipeline.publish(newer, forge, {first.commit}).action == "updated"
+    assert pipeline.publish(newer, forge, pipeline.Ours(commits={first.commit})).action == "updated"
 
 
 def test_a_base_that_moved_supersedes(repository: Path) -> None:
     forge, made = GitForge(roots=[str(repository)]), proposal(repository)
     commit_files(repository, {"other": b"x\n"}, "meanwhile")
     with pytest.raises(SupersededError):
-        pipeline.publish(made, forge, ())
+        pipeline.publish(made, forge, pipeline.Ours())
     assert forge.branch(str(repository), made.branch) is None
 
 
 def test_somebody_elses_branch_is_left_alone(repository: Path) -> None:
     forge, made = GitForge(roots=[str(repository)]), proposal(repository)
     git("branch", made.branch, cwd=repository)
-    assert pipeline.publish(made, forge, ()).action == "left-alone"
+    assert pipeline.publish(made, forge, pipeline.Ours()).action == "left-alone"
     assert forge.branch(str(repository), made.branch) == made.commit
 
 

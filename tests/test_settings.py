@@ -46,6 +46,8 @@ class TestLookups:
             registry_realms={"https://r.example": ("https://auth.example",)},
             ca_bundle="/etc/ca.pem",
             allowed=("http://127.0.0.1:5000", "https://registry.internal:443", "http://[::1]:80"),
+            github_url="https://GHE.example:8443/api/v3",
+            gitlab_url="https://gitlab.example/",
             github_host="ghe.example:8443",
             gitlab_host="gitlab.example",
             docker_config=Path("/home/u/.docker/config.json"),

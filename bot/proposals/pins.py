@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -136,7 +136,7 @@ def pin(
     body = render("body.md.j2", shown)
     if len(body) > _BODY:
         body = render("body_short.md.j2", shown)
-    digest = _content_hash(edits)
+    digest = _content_hash(edits, report.snapshot.files)
     message = config.commit_prefix + issue + render("message.txt.j2", shown).strip()
     trailers = [f"Moorline-Digest: {digest}"]
     if config.sign_off:
@@ -155,11 +155,14 @@ def pin(
     )
 
 
-def _content_hash(edits: Iterable[Edit]) -> str:
+def _content_hash(edits: Sequence[Edit], files: Mapping[str, bytes]) -> str:
+    """Return the hash of edits and of the files that they are for: equal where a branch still fits."""
     made = hashlib.sha256()
     for edit in sorted(edits, key=lambda one: (one.path, one.span)):
         for part in (edit.path.encode("utf-8", "surrogateescape"), edit.expected, edit.replacement):
             made.update(len(part).to_bytes(8, "big") + part)
+    for path in sorted({edit.path for edit in edits}):
+        made.update(hashlib.sha256(files.get(path, b"")).digest())
     return made.hexdigest()
 
 

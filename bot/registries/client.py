@@ -75,6 +75,7 @@ class RegistryClient:
         scope: Scope | None = None,
         realms: Mapping[str, Collection[str]] | None = None,
         memo: Memo[Manifest] | None = None,
+        answers: Memos | None = None,
         budget: Budget | None = None,
         bounds: Bounds | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -84,6 +85,7 @@ class RegistryClient:
         `mirrors`: registry or `*` to base URL (see `Mirrors`).  `realms`: URL of a registry or mirror to
         the URLs of token servers that belong to it: they are reached for it and may see its login.
         `memo`: the bodies that earlier runs hashed (see `Memos.shared`).
+        `answers`: what the runs of one sweep share (see `Memos.of_one_sweep`).
         """
         parsed = {
             Allowed.parse(origin): frozenset(Allowed.parse(server) for server in servers)
@@ -103,7 +105,7 @@ class RegistryClient:
         )
         self._bodies = Memos.shared() if memo is None else memo
         # Equal questions of a run are asked once, whatever the answer.
-        self._run = Memos.of_one_run()
+        self._run = Memos.of_one_run() if answers is None else answers
         self._lookups = itertools.count()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from bot.model import Manifest, Resolution, Unresolved
@@ -14,10 +15,10 @@ _LISTED = 200_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memos:
-    """One memo for each kind of answer of one run, whose keys carry the scope that asked.
+    """One memo for each kind of answer, whose keys carry the scope that asked.
 
     Only a run remembers what a registry says: the next one asks anew, since a stale answer must
-    never make an edit.
+    never make an edit.  The runs of one sweep are one look at the world, and share theirs.
     """
 
     resolutions: Memo[Resolution | Unresolved]
@@ -28,11 +29,20 @@ class Memos:
     @classmethod
     def of_one_run(cls) -> Memos:
         """Return memos for one run: whatever was answered stays answered, trouble too."""
+        return cls.of_one_sweep(math.inf, math.inf)
+
+    @classmethod
+    def of_one_sweep(cls, seconds: float, trouble: float) -> Memos:
+        """Return memos for many runs at about the same time: how long answers and trouble are kept."""
+
+        def keep(answer: object) -> float:
+            return trouble if isinstance(answer, Unresolved) else seconds
+
         return cls(
-            resolutions=Memo(capacity=100_000),
-            manifests=Memo(capacity=_MANIFEST_BYTES, weigh=_bytes),
-            tags=Memo(capacity=_LISTED, weigh=_entries),
-            referrers=Memo(capacity=_LISTED, weigh=_entries),
+            resolutions=Memo(capacity=100_000, keep=keep),
+            manifests=Memo(capacity=_MANIFEST_BYTES, weigh=_bytes, keep=keep),
+            tags=Memo(capacity=_LISTED, weigh=_entries, keep=keep),
+            referrers=Memo(capacity=_LISTED, weigh=_entries, keep=keep),
         )
 
     @staticmethod

@@ -1,0 +1,62 @@
+"""Short texts around a proposal: what the forge said of it, why it is closed, what its check says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.model import Proposal
+from bot.proposals.markdown import Markdown
+from bot.proposals.render import render_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _View:
+    body: Markdown
+    notes: tuple[str, ...]
+    advice: Markdown
+
+
+_NOTED = """\
+{{ view.body }}
+{% if view.notes or view.advice %}
+
+{% for note in view.notes %}
+- {{ note | prose }}
+{% endfor %}
+{% if view.advice %}
+
+{{ view.advice }}
+{% endif %}
+{% endif %}
+"""
+
+
+def noted(body: str, notes: Sequence[str], advice: str) -> str:
+    """Return a proposal's body with what was learnt after the branch was written.
+
+    `body` and `advice` are Markdown that is harmless already; notes are plain sentences.
+    """
+    if not notes and not advice:
+        return body
+    view = _View(body=Markdown(body.rstrip("\n")), notes=tuple(notes), advice=Markdown(advice))
+    return render_text(_NOTED, view).rstrip("\n") + "\n"
+
+
+def own_check(proposal: Proposal) -> tuple[str, str]:
+    """Return title and summary (Markdown) of the check on a commit of our own."""
+    files = len({edit.path for edit in proposal.edits})
+    count = len(proposal.pins) or len(proposal.edits)
+    references = "1 reference" if count == 1 else f"{count} references"
+    places = "1 file" if files == 1 else f"{files} files"
+    summary = (
+        f"This change pins {references} in {places} and touches nothing else. "
+        "What each of them points to, and what is known of it, is in the description."
+    )
+    return f"Pins {references}", summary
+
+
+NOTHING_LEFT = (
+    "Nothing is left to pin here, so Moorline closes this. It comes back when something floats again."
+)
+"""The comment on a request that Moorline closes itself."""

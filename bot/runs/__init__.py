@@ -1,0 +1,56 @@
+"""The work of the service: the two durable steps of a run, made of the pipeline's verbs.
+
+`planning` reads and decides what is to be done, `publishing` makes the forge match it.  Between the
+two there are only ids of stored proposals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from bot.forges.base import Forge
+from bot.model import Job
+from bot.pipeline import Services
+from bot.runs.memory import Memory, remember, shown
+from bot.runs.owners import Owners
+from bot.runs.planning import Errands, Planning, Served
+from bot.runs.publishing import Publishing
+
+__all__ = ["Memory", "Runs", "Served", "remember", "shown"]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Runs:
+    """Plans and publishes for the repositories of every forge."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        forges: Mapping[str, Forge],
+        services: Callable[[Job], Services],
+        *,
+        served: Served | None = None,
+        errands: Errands | None = None,
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
+        """Take what serves a job by its forge's name; `errands` does what concerns a whole forge."""
+        self._planning = Planning(
+            memory, forges, services, Owners(), served or Served(), errands=errands, clock=clock
+        )
+        self._publishing = Publishing(memory, forges, clock)
+
+    def plan(self, job: Job) -> str | None:
+        """Return what is to be published, or None where there is nothing; raises what the pipeline raises."""
+        return self._planning.plan(job)
+
+    def publish(self, proposal: str) -> None:
+        """Make the forge match what was planned; safe to repeat.
+
+        Raises what forges raise; `ForgeError` where a branch is somebody else's by now, and
+        `TransientError` after publishing what could be looked up while something could not.
+        """
+        self._publishing.publish(proposal)

@@ -1,0 +1,147 @@
+"""What runs need of a store, and what they write down of a report."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Protocol
+
+from bot import finders, globs, pipeline
+from bot.config import CONFIG_PATHS, Config
+from bot.model import (
+    Decision,
+    GitReference,
+    ImageReference,
+    Outcome,
+    Reference,
+    Report,
+    SkipReason,
+    Verdict,
+)
+from bot.output import diff
+from bot.store.base import (
+    Accounts,
+    Audit,
+    Decisions,
+    Proposals,
+    Referenced,
+    Repositories,
+    Scan,
+    WritableLedger,
+)
+
+RULES = "1"
+"""Changes when a finder or a check learns something: what was scanned before is scanned again."""
+_PATHS = 5000
+_REFERENCES = 5000
+
+
+class Memory(Protocol):
+    """The part of a store that runs need."""
+
+    @property
+    def proposals(self) -> Proposals:
+        """Return the proposals."""
+
+    @property
+    def repositories(self) -> Repositories:
+        """Return what is known of repositories."""
+
+    @property
+    def decisions(self) -> Decisions:
+        """Return what people settled."""
+
+    @property
+    def accounts(self) -> Accounts:
+        """Return who we are."""
+
+    @property
+    def audit(self) -> Audit:
+        """Return the audit log."""
+
+    def ledger(self, scope: str) -> WritableLedger:
+        """Return the ledger of one scope."""
+
+
+def remember(report: Report, ledger: WritableLedger, now: datetime) -> None:
+    """Record in the ledger what each image that was looked up points to."""
+    for verdict in report.verdicts:
+        candidate = verdict.candidate
+        if candidate is None:
+            continue
+        reference = candidate.resolution.reference
+        if isinstance(reference, ImageReference) and reference.digest is None:
+            ledger.record(reference, candidate.target, now)
+
+
+def shown(report: Report) -> str:
+    """Return the unified diff of what a report's edits come to."""
+    files = pipeline.confirm(report).files(report)
+    return "".join(
+        f"{line.text}\n"
+        for path in sorted(files)
+        for line in diff.diff(path, report.snapshot.files[path], files[path])
+    )
+
+
+def rules(server: Config, owner: tuple[Config, ...], decisions: tuple[Decision, ...], scope: str) -> str:
+    """Return a hash of everything that rules a scan beside the commit itself."""
+    made = hashlib.sha256()
+    for part in (RULES, repr(server), repr(owner), repr(decisions), scope):
+        made.update(part.encode("utf-8", "backslashreplace") + b"\0")
+    return made.hexdigest()
+
+
+def matters(path: str, scan: Scan) -> bool:
+    """Return whether a change of a file can change what a scan finds."""
+    if path in CONFIG_PATHS or path in pipeline.BESIDE or finders.claims(path, b""):
+        return True
+    return any(path == one or ("*" in one and globs.matches(one, path)) for one in scan.paths)
+
+
+def scan(report: Report, config: Config, ruled: str) -> Scan:
+    """Return what is remembered of a report: names, never contents."""
+    paths = dict.fromkeys([*report.snapshot.files, *report.asked])
+    crowded = len(paths) > _PATHS
+    return Scan(
+        head=report.commit or "",
+        rules=ruled,
+        # Where there are too many, every path matters.
+        paths=("**",) if crowded else tuple(path for path in paths if not finders.claims(path, b"")),
+        references=tuple(
+            made for verdict in report.verdicts[:_REFERENCES] if (made := _referenced(verdict)) is not None
+        ),
+        refs=config.refs,
+        held=sum(_is_unsettled(verdict) for verdict in report.verdicts),
+        at=report.made_at,
+    )
+
+
+def _is_unsettled(verdict: Verdict) -> bool:
+    """Return whether another look may end otherwise although nothing moved: time, or a server that is back."""
+    return verdict.unresolved is not None or verdict.outcome in (Outcome.HOLD, Outcome.REFUSE)
+
+
+def _referenced(verdict: Verdict) -> Referenced | None:
+    finding = verdict.finding
+    reference = finding.reference
+    if reference is None:
+        return None
+    name, version = _spelt(reference)
+    target = verdict.candidate.target if verdict.candidate else ""
+    written = reference.digest or "" if isinstance(reference, ImageReference) else ""
+    return Referenced(
+        path=finding.location.path,
+        line=finding.location.line,
+        kind=finding.kind.value,
+        name=name,
+        version=version,
+        digest=target or written,
+        pinned=finding.skip is SkipReason.PINNED,
+    )
+
+
+def _spelt(reference: Reference) -> tuple[str, str]:
+    if isinstance(reference, GitReference):
+        return f"{reference.host}/{reference.repository}", reference.ref
+    return f"{reference.registry}/{reference.repository}", reference.followed_tag or ""

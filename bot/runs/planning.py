@@ -1,0 +1,359 @@
+"""The first step of a run: reads, and decides what is to be published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from bot import pipeline
+from bot.allowed_owners import AllowedOwners
+from bot.config import Config, Mode
+from bot.errors import ForgeError, MissingError, MovedError, SupersededError, TransientError
+from bot.forges.base import Forge, Hosting, RequestState
+from bot.model import (
+    GitReference,
+    ImageReference,
+    Job,
+    Kind,
+    Proposal,
+    Reference,
+    Report,
+    Repository,
+    Resolution,
+    Trigger,
+)
+from bot.pipeline import Services
+from bot.proposals import branch_name
+from bot.reference import is_commit, parse_image
+from bot.runs import acts
+from bot.runs.acts import Act, Verb
+from bot.runs.memory import Memory, matters, remember, rules, scan, shown
+from bot.runs.owners import Owners, holds_policy
+from bot.store.base import ProposalState, Scan, StoredProposal
+
+
+class Errands(Protocol):
+    """What concerns a whole forge rather than one repository: sweeps, catching up."""
+
+    def run(self, job: Job, forge: Forge) -> None:
+        """Do what the job asks for; it may be asked again after a crash."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """Whom the operator lets us work for."""
+
+    owners: AllowedOwners = field(default_factory=AllowedOwners)
+    forks: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """A branch at one commit, and what rules it."""
+
+    forge: Forge
+    job: Job
+    base: str
+    commit: str
+    default: str
+    """The default branch; the base itself where the forge has no more to say."""
+    services: Services
+    ruled: str
+    """Hash of what rules a scan."""
+
+
+class Planning:
+    """Plans the runs of every forge."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        forges: Mapping[str, Forge],
+        services: Callable[[Job], Services],
+        owners: Owners,
+        served: Served,
+        *,
+        errands: Errands | None,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._memory = memory
+        self._forges = forges
+        self._services = services
+        self._owners = owners
+        self._served = served
+        self._errands = errands
+        self._clock = clock
+
+    def plan(self, job: Job) -> str | None:
+        """Return what is to be published as `acts.encode` writes it, or None where there is nothing."""
+        forge = self._forges.get(job.forge)
+        if forge is None:
+            raise ForgeError(f"The forge {job.forge} is not configured.", advice="Set its variables.")
+        if not job.repository:
+            if self._errands is not None:
+                self._errands.run(job, forge)
+            return None
+        try:
+            return acts.encode(self._acts(job, forge))
+        except MovedError as moved:
+            return acts.encode(self._acts(self._renamed(job, forge, moved), forge))
+
+    def _renamed(self, job: Job, forge: Forge, moved: MovedError) -> Job:
+        """Return the job under the repository's present name, to which all that we know moves."""
+        if forge.hosting is None:
+            raise moved
+        there = forge.hosting.repository(moved.name)
+        self._memory.repositories.record(forge.name, there, self._clock())
+        return replace(job, repository=there.name)
+
+    def _acts(self, job: Job, forge: Forge) -> list[Act]:
+        hosting = forge.hosting
+        if hosting is None:
+            return self._look(job, forge, None)
+        if not self._served.owners.serves(job.forge, job.repository):
+            return []
+        self._owners.forget(forge.name, job.repository)
+        if job.trigger is Trigger.COMMENT:
+            return []  # who answers comments is not here yet
+        if job.number:
+            self._fate(job, forge, hosting)
+            return []
+        if job.trigger is Trigger.MERGE_QUEUE or self._untouched(job):
+            return []
+        try:
+            there = self._repository(job, forge, hosting)
+        except MissingError:
+            self._memory.repositories.gone(forge.name, job.repository, self._clock())
+            return []
+        job = replace(job, repository=there.name)
+        if there.archived or not there.default_branch or (there.fork and not self._served.forks):
+            return []
+        return self._look(job, forge, there)
+
+    # --- before anything is asked ---------------------------------------------------------
+
+    def _untouched(self, job: Job) -> bool:
+        """Return whether a push cannot matter, by what is remembered alone: it costs no request."""
+        repositories = self._memory.repositories
+        known = repositories.get(job.forge, job.repository)
+        if known is None or known.gone or job.trigger is not Trigger.PUSH or not job.ref or not job.head:
+            return False
+        default = known.repository.default_branch
+        scanned = repositories.scan(job.forge, job.repository, default)
+        if scanned is None:
+            return False
+        if job.ref != default and not Config(refs=scanned.refs).follows(job.ref, default):
+            return True
+        here = repositories.scan(job.forge, job.repository, job.ref)
+        if here is None or job.changed is None or any(matters(path, here) for path in job.changed):
+            return False
+        return repositories.moved(job.forge, job.repository, job.ref, job.before, job.head)
+
+    def _repository(self, job: Job, forge: Forge, hosting: Hosting) -> Repository:
+        """Return what is known of a repository; asked for where it is new or was told to have changed."""
+        known = self._memory.repositories.get(forge.name, job.repository)
+        if known is not None and not known.gone and job.trigger is not Trigger.INSTALLED:
+            return known.repository
+        there = hosting.repository(job.repository)
+        return self._memory.repositories.record(forge.name, there, self._clock()).repository
+
+    # --- a request of ours ----------------------------------------------------------------
+
+    def _fate(self, job: Job, forge: Forge, hosting: Hosting) -> None:
+        """Remember what a person did with a request of ours."""
+        stored = self._memory.proposals.by_number(forge.name, job.repository, job.number)
+        if stored is None or stored.state is ProposalState.SUPERSEDED:
+            return
+        request = hosting.request(job.repository, job.number)
+        state = _STATES[request.state]
+        if state is stored.state:
+            return
+        now = self._clock()
+        self._memory.proposals.mark(stored.id, state, now, url=request.url, number=request.number)
+        self._memory.audit.add(
+            "moorline",
+            f"proposal.{_FATES[request.state]}",
+            f"{forge.name} {job.repository} {request.base}",
+            {"proposal": stored.id, "number": request.number, "commit": request.head},
+            now,
+        )
+
+    # --- a branch -------------------------------------------------------------------------
+
+    def _look(self, job: Job, forge: Forge, there: Repository | None) -> list[Act]:
+        now = self._clock()
+        try:
+            place = self._place(job, forge, there)
+        except MissingError:
+            return self._gone(job, forge)
+        if self._unchanged(place):
+            return []
+        reading = place.services.reading(job)
+        config = pipeline.configuration(reading, place.services)
+        if config.mode is Mode.PAUSED or place.base.startswith(branch_name("", config)):
+            return []  # a branch of ours is no base: what we propose is not proposed to
+        if there is not None and not config.follows(place.base, place.default):
+            return []
+        report = pipeline.inspect(job, place.services, now)
+        remember(report, self._memory.ledger(place.services.scope), now)
+        made = self._proposals(place, report, config, now)
+        # Last, and only when everything before went well: what is remembered as scanned is not looked at again.
+        if pipeline.passing(report) is None:
+            scanned = scan(report, config, place.ruled)
+            self._memory.repositories.scanned(forge.name, job.repository, place.base, scanned)
+        return made
+
+    def _place(self, job: Job, forge: Forge, there: Repository | None) -> _Place:
+        base, commit = job.ref, job.head
+        # What a push names is read without asking where the branch is: before anything is written that
+        # is looked up anyway, and a head that is old by then ends the run as superseded.
+        told = there is not None and base != "" and is_commit(commit) and commit.strip("0") != ""
+        if not told:
+            base, commit = forge.head(job.repository, job.ref)
+        reading = pipeline.AtCommit(forge, job.repository, commit)
+        owner = self._owners.configs(forge, job.repository)
+        decisions = self._memory.decisions.of(forge.name, job.repository, self._clock())
+        services = self._services(job)
+        services = replace(
+            services,
+            reading=lambda _job: reading,
+            owner_configs=owner,
+            holds_policy=holds_policy(forge, job.repository),
+            default=there is None or base == there.default_branch,
+            decisions=(*services.decisions, *decisions),
+        )
+        return _Place(
+            forge=forge,
+            job=job,
+            base=base,
+            commit=commit,
+            default=there.default_branch if there is not None else base,
+            services=services,
+            ruled=rules(services.server, owner, services.decisions, services.scope),
+        )
+
+    def _unchanged(self, place: _Place) -> bool:
+        """Return whether a sweep would find what the last scan found: same commit, rules and digests."""
+        job = place.job
+        if job.trigger not in (Trigger.SWEEP, Trigger.CATCH_UP):
+            return False
+        last = self._memory.repositories.scan(job.forge, job.repository, place.base)
+        if last is None or last.held or (last.head, last.rules) != (place.commit, place.ruled):
+            return False
+        return job.trigger is Trigger.CATCH_UP or _stands(last, place.services)
+
+    def _gone(self, job: Job, forge: Forge) -> list[Act]:
+        """Return what is left to do for a branch that is not there any more."""
+        if job.trigger is not Trigger.PUSH or not job.ref:
+            raise MissingError(f"{job.repository} has no branch {job.ref or 'at all'}.")
+        if job.head:
+            raise SupersededError(f"{job.ref} is not at {job.head} any more.")
+        standing = self._memory.proposals.standing(forge.name, job.repository, job.ref)
+        return [Act(Verb.CLOSE, one.id) for one in standing]
+
+    # --- proposals ------------------------------------------------------------------------
+
+    def _proposals(self, place: _Place, report: Report, config: Config, now: datetime) -> list[Act]:
+        """Return what is to be published and closed for one base; proposals that it makes are stored."""
+        if config.mode is not Mode.PROPOSE:
+            return []
+        memory, name, repository = self._memory.proposals, place.forge.name, place.job.repository
+        report = pipeline.without(report, memory.declined(name, repository, place.base))
+        standing = {one.proposal.group: one for one in memory.standing(name, repository, place.base)}
+        trouble = pipeline.passing(report)
+        if trouble is not None and any(pipeline.unpins(report, one.proposal) for one in standing.values()):
+            raise trouble  # what was proposed stands until the registry says otherwise
+        made = pipeline.propose(report, config, place.base, introduces=self._introduces(place, standing))
+        made = self._within(place, config, made, standing.keys(), now)
+        planned = [
+            Act(Verb.PUBLISH, self._store(place, one, standing.get(one.group), shown(report), now))
+            for one in made
+        ]
+        if trouble is not None:
+            if not planned:
+                raise trouble  # a registry that is down says nothing about what is left to pin
+            return [*planned, Act(Verb.AGAIN)]
+        kept = {one.group for one in made}
+        return [*planned, *(Act(Verb.CLOSE, one.id) for group, one in standing.items() if group not in kept)]
+
+    def _introduces(self, place: _Place, standing: Mapping[str, StoredProposal]) -> bool:
+        if place.forge.hosting is None or standing:
+            return False
+        return not self._memory.proposals.ever(place.forge.name, place.job.repository)
+
+    def _within(
+        self,
+        place: _Place,
+        config: Config,
+        made: Sequence[Proposal],
+        standing: Collection[str],
+        now: datetime,
+    ) -> tuple[Proposal, ...]:
+        """Return the proposals that the limits leave room for; those that stand are updated anyway.
+
+        Raises `TransientError` where the owner got as many today as people can look at.
+        """
+        room = max(config.limits.open - len(standing), 0)
+        fresh = [one for one in made if one.group not in standing][:room]
+        kept = tuple(one for one in made if one.group in standing or one in fresh)
+        if place.forge.hosting is None or not fresh:
+            return kept
+        memory, repository = self._memory.proposals, place.job.repository
+        owner = repository.partition("/")[0]
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        opened, firsts = memory.published_since(place.forge.name, owner, midnight)
+        is_first = not memory.ever(place.forge.name, repository)
+        if opened + len(fresh) <= config.limits.per_day and not (
+            is_first and firsts >= config.limits.first_per_day
+        ):
+            return kept
+        raise TransientError(
+            f"{owner} has got as many proposals today as its limits let it have.",
+            advice="The rest follows tomorrow; `limits` in the configuration says how many.",
+            retry_after=(midnight + timedelta(days=1) - now).total_seconds(),
+        )
+
+    def _store(
+        self, place: _Place, made: Proposal, current: StoredProposal | None, diff: str, now: datetime
+    ) -> str:
+        if current is not None:
+            there = current.proposal
+            # The same edits of the same files: the branch merges as well from where it is, and nobody
+            # is told anew.
+            if there.digest == made.digest:
+                return current.id
+        return self._memory.proposals.store(place.forge.name, made, diff, now)
+
+
+_STATES = {
+    RequestState.OPEN: ProposalState.PUBLISHED,
+    RequestState.CLOSED: ProposalState.CLOSED,
+    RequestState.MERGED: ProposalState.MERGED,
+}
+_FATES = {RequestState.OPEN: "reopened", RequestState.CLOSED: "declined", RequestState.MERGED: "merged"}
+
+
+def _stands(last: Scan, services: Services) -> bool:
+    """Return whether everything still points where it did when a branch was scanned."""
+    expected: dict[Reference, str] = {}
+    for one in last.references:
+        if not one.digest:
+            continue
+        if one.kind == Kind.IMAGE.value:
+            image = parse_image(f"{one.name}:{one.version}") if one.version else None
+            if image is not None:
+                expected[image] = one.digest
+        elif not one.pinned:
+            host, _, repository = one.name.partition("/")
+            expected[GitReference(host=host, repository=repository, ref=one.version)] = one.digest
+
+    def stands(reference: Reference) -> bool:
+        if isinstance(reference, ImageReference):
+            answer = services.sources.images.resolve(reference)
+        else:
+            answer = services.sources.refs.resolve(reference)
+        return isinstance(answer, Resolution) and answer.digest == expected[reference]
+
+    return all(services.spread(stands, list(expected)))

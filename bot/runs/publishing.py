@@ -1,0 +1,199 @@
+"""The second step of a run: the forge is made to match what was planned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from bot import pipeline
+from bot.errors import ForgeError, GuardError, MissingError, MoorlineError, SupersededError, TransientError
+from bot.forges.base import Forge, Wish
+from bot.model import Published
+from bot.proposals.notes import NOTHING_LEFT
+from bot.runs.acts import Act, Verb, decode
+from bot.runs.memory import Memory
+from bot.store.base import ProposalState, StoredProposal
+
+_SETTLED = frozenset({ProposalState.CLOSED, ProposalState.MERGED, ProposalState.SUPERSEDED})
+
+
+class Publishing:
+    """Publishes stored proposals.  Safe to repeat: what is there already is left."""
+
+    def __init__(self, memory: Memory, forges: Mapping[str, Forge], clock: Callable[[], datetime]) -> None:
+        self._memory = memory
+        self._forges = forges
+        self._clock = clock
+
+    def publish(self, plan: str) -> None:
+        """Carry out a plan; one act that fails does not keep the others from being done."""
+        failed: list[MoorlineError] = []
+        for act in decode(plan):
+            try:
+                self._do(act)
+            except (ForgeError, GuardError) as error:
+                failed.append(error)
+        # What may pass goes first: only then is everything tried again.
+        if failed:
+            raise min(failed, key=_hopeless)
+
+    def _do(self, act: Act) -> None:
+        if act.verb is Verb.AGAIN:
+            raise TransientError("Some look-ups failed and are tried again; the others are proposed.")
+        stored = self._memory.proposals.get(act.id)
+        if stored is None:
+            raise ForgeError(f"The proposal {act.id} is not in the store any more.")
+        forge = self._forges.get(stored.forge)
+        if forge is None:
+            raise ForgeError(
+                f"The forge {stored.forge} is not configured any more.", advice="Set its variables again."
+            )
+        with forge.publishing(stored.proposal.repository):
+            if act.verb is Verb.CLOSE:
+                self._close(stored, forge)
+            else:
+                self._publish(stored, forge)
+
+    def _publish(self, stored: StoredProposal, forge: Forge) -> None:
+        made = stored.proposal
+        if stored.state is ProposalState.SUPERSEDED:
+            raise SupersededError("A newer proposal took the place of this one.")
+        try:
+            published = pipeline.publish(
+                made,
+                forge,
+                self._ours(stored),
+                lambda commit: self._memory.proposals.intend(stored.id, commit, self._clock()),
+                _wish(stored) if forge.hosting is not None else None,
+            )
+        except SupersededError:
+            if stored.state is ProposalState.PUBLISHED:
+                # It would still fit, but its branch is gone: what comes next is made anew.
+                detail = "its branch is gone"
+                self._memory.proposals.mark(stored.id, ProposalState.SUPERSEDED, self._clock(), detail=detail)
+            raise
+        if published.action == "left-alone":
+            self._left_alone(stored, published)
+        if self._settle(stored, published):
+            raise SupersededError(f"{published.url or published.branch}: {published.action}")
+        first = stored.state is not ProposalState.PUBLISHED
+        self._mark(stored, ProposalState.PUBLISHED, published)
+        if first or published.action != "unchanged":
+            self._log(stored, "proposal.published", published)
+
+    def _ours(self, stored: StoredProposal) -> pipeline.Ours:
+        made, memory = stored.proposal, self._memory.proposals
+
+        def settled(number: int) -> bool:
+            known = memory.by_number(stored.forge, made.repository, number)
+            return known is not None and known.state in _SETTLED
+
+        return pipeline.Ours(
+            commits=memory.commits(stored.forge, made.repository, made.branch),
+            these=frozenset(stored.commits),
+            settled=settled,
+        )
+
+    def _left_alone(self, stored: StoredProposal, published: Published) -> None:
+        """Stand back: what is published stays as it is, what is new is not published."""
+        made = stored.proposal
+        current = self._memory.proposals.current(stored.forge, made.repository, made.base, made.group)
+        place = current or stored
+        state = ProposalState.PUBLISHED if current is not None else ProposalState.SUPERSEDED
+        said = place.detail == published.detail
+        self._memory.proposals.mark(place.id, state, self._clock(), detail=published.detail)
+        if not said:
+            self._log(stored, "proposal.left-alone", published)
+            hosting = self._forges[stored.forge].hosting
+            if hosting is not None and published.number:
+                hosting.comment(made.repository, published.number, STANDS_BACK)
+        raise ForgeError(
+            f"{published.branch} is left alone: {published.detail}.",
+            advice="Merge or close it, or delete the branch, and Moorline goes on.",
+        )
+
+    def _settle(self, stored: StoredProposal, published: Published) -> bool:
+        """Remember what a person did with a request; return whether somebody did."""
+        match published.action:
+            case "declined":
+                state, what = ProposalState.CLOSED, "proposal.declined"
+            case "merged":
+                state, what = ProposalState.MERGED, "proposal.merged"
+            case _:
+                return False
+        made = stored.proposal
+        known = self._memory.proposals.by_number(stored.forge, made.repository, published.number)
+        if known is None:
+            known = self._memory.proposals.current(stored.forge, made.repository, made.base, made.group)
+        self._mark(known or stored, state, published)
+        if known is not None and known.id != stored.id and stored.state is ProposalState.OPEN:
+            self._memory.proposals.mark(stored.id, ProposalState.SUPERSEDED, self._clock())
+        self._log(known or stored, what, published)
+        return True
+
+    def _close(self, stored: StoredProposal, forge: Forge) -> None:
+        if stored.state in _SETTLED:
+            return
+        try:
+            published = pipeline.withdraw(stored.proposal, forge, self._ours(stored), NOTHING_LEFT)
+        except MissingError:
+            published = Published(branch=stored.proposal.branch, commit="", action="closed")
+        if self._settle(stored, published):
+            return
+        detail = published.detail or "nothing is left to pin"
+        self._memory.proposals.mark(stored.id, ProposalState.SUPERSEDED, self._clock(), detail=detail)
+        self._log(stored, "proposal.closed", published)
+
+    def _mark(self, stored: StoredProposal, state: ProposalState, published: Published) -> None:
+        self._memory.proposals.mark(
+            stored.id,
+            state,
+            self._clock(),
+            commit=published.commit if state is ProposalState.PUBLISHED else "",
+            url=published.url,
+            detail=published.detail,
+            number=published.number,
+        )
+
+    def _log(self, stored: StoredProposal, what: str, published: Published) -> None:
+        made = stored.proposal
+        self._memory.audit.add(
+            "moorline",
+            what,
+            f"{stored.forge} {made.repository} {made.base}",
+            {
+                "proposal": stored.id,
+                "group": made.group,
+                "branch": made.branch,
+                "commit": published.commit,
+                "digest": made.digest,
+                "number": published.number,
+                "detail": published.detail,
+            },
+            self._clock(),
+        )
+
+
+STANDS_BACK = (
+    "Somebody committed to this branch, so Moorline stands back: it changes nothing here any more. "
+    "Merge it, or close it and delete the branch to have Moorline take over again."
+)
+
+
+def _hopeless(error: MoorlineError) -> bool:
+    return not isinstance(error, TransientError | SupersededError)
+
+
+def _wish(stored: StoredProposal) -> Wish:
+    made = stored.proposal
+    looks = made.looks
+    return Wish(
+        title=made.title,
+        body=made.body,
+        labels=looks.labels,
+        reviewers=looks.reviewers,
+        assignees=looks.assignees,
+        draft=looks.draft,
+        squash=looks.squash,
+        remove_branch=looks.remove_branch,
+    )

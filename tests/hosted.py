@@ -1,0 +1,267 @@
+"""A forge with requests, in memory: for what runs decide, not for how a forge is spoken to.
+
+It counts what it is asked, and lets a test do what people do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from bot.errors import ForgeError, MissingError, MovedError, SupersededError
+from bot.forges import guard
+from bot.forges.base import (
+    Account,
+    Change,
+    Check,
+    Missed,
+    Opened,
+    Request,
+    RequestState,
+    Standing,
+    Symptom,
+    Wish,
+    unheard,
+)
+from bot.model import Repository, Snapshot
+from bot.source import splice
+
+
+@dataclass(slots=True)
+class Project:
+    """One repository."""
+
+    id: str
+    default: str = "main"
+    branches: dict[str, str] = field(default_factory=dict)
+    commits: dict[str, Mapping[str, bytes]] = field(default_factory=dict)
+    requests: dict[int, Request] = field(default_factory=dict)
+    comments: list[tuple[int, str]] = field(default_factory=list)
+    checks: dict[str, Check] = field(default_factory=dict)
+    archived: bool = False
+    fork: bool = False
+    obstacles: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Hosted:
+    """`Forge` and `Hosting`, and what people do."""
+
+    name: str = "github"
+    projects: dict[str, Project] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)
+    asked: Counter[str] = field(default_factory=Counter)
+    writing: str = ""
+    fail: Callable[[str], None] = lambda _what: None
+    """Called with the name of each write that was done; may raise, as an answer that got lost."""
+
+    @property
+    def hosting(self) -> Hosted:
+        return self
+
+    # --- what people do -------------------------------------------------------------------
+
+    def create(self, name: str, files: Mapping[str, bytes]) -> str:
+        self.projects[name] = Project(id=str(len(self.projects) + 1))
+        return self.push(name, files)
+
+    def push(self, name: str, files: Mapping[str, bytes], branch: str = "main") -> str:
+        """Return the commit after which a branch holds these files."""
+        project = self.projects[name]
+        text = repr((branch, project.branches.get(branch), sorted(files.items()), len(project.commits)))
+        commit = hashlib.sha1(text.encode()).hexdigest()  # git's own length
+        project.commits[commit] = dict(files)
+        project.branches[branch] = commit
+        return commit
+
+    def rename(self, old: str, new: str) -> None:
+        self.projects[new] = self.projects.pop(old)
+        self.moved[old] = new
+
+    def settle(self, name: str, number: int, state: RequestState) -> None:
+        """Close, merge or reopen a request."""
+        project = self.projects[name]
+        request = project.requests[number]
+        project.requests[number] = replace(request, state=state)
+        if state is RequestState.MERGED:
+            self.push(name, project.commits[request.head], request.base)
+
+    def open_requests(self, name: str) -> list[Request]:
+        return [one for one in self.projects[name].requests.values() if one.state is RequestState.OPEN]
+
+    # --- Forge ----------------------------------------------------------------------------
+
+    def _project(self, name: str, what: str) -> Project:
+        self.asked[what] += 1
+        if name in self.projects:
+            return self.projects[name]
+        if name in self.moved:
+            raise MovedError(f"{name} has moved.", name=self.moved[name])
+        raise MissingError(f"There is no {name}.")
+
+    def head(self, repository: str, ref: str) -> tuple[str, str]:
+        project = self._project(repository, "head")
+        name = ref or project.default
+        if name not in project.branches:
+            raise MissingError(f"There is no branch {name}.")
+        return name, project.branches[name]
+
+    def snapshot(self, repository: str, commit: str, claims: Callable[[str, bytes], bool]) -> Snapshot:
+        files = self._files(repository, commit, "snapshot")
+        return Snapshot(
+            commit=commit, files={path: data for path, data in files.items() if claims(path, data)}
+        )
+
+    def read(self, repository: str, commit: str, paths: Iterable[str]) -> Mapping[str, bytes]:
+        files = self._files(repository, commit, "read")
+        return {path: files[path] for path in paths if path in files}
+
+    def _files(self, repository: str, commit: str, what: str) -> Mapping[str, bytes]:
+        project = self._project(repository, what)
+        if commit not in project.commits:
+            raise MissingError(f"There is no commit {commit}.")
+        return project.commits[commit]
+
+    def merge_base(self, repository: str, one: str, other: str) -> str:
+        raise NotImplementedError
+
+    def standing(self, repository: str, base: str, branch: str) -> Standing:
+        project = self._project(repository, "standing")
+        mine = [one for one in project.requests.values() if (one.branch, one.base) == (branch, base)]
+        return Standing(
+            base=project.branches.get(base),
+            branch=project.branches.get(branch),
+            request=max(mine, key=lambda one: one.number, default=None),
+            obstacles=project.obstacles,
+        )
+
+    @contextmanager
+    def publishing(self, repository: str) -> Iterator[None]:
+        assert not self.writing, "two at a time"
+        self.writing = repository
+        try:
+            yield
+        finally:
+            self.writing = ""
+
+    def _written(self, repository: str, what: str) -> Project:
+        assert self.writing == repository, f"{what} outside of publishing"
+        project = self._project(repository, what)
+        if project.archived:
+            raise ForgeError(f"{repository} is archived.")
+        return project
+
+    def write(self, change: Change, intend: Callable[[str], None] = unheard) -> str:
+        project = self._written(change.repository, "write")
+        if project.branches.get(change.branch) != change.expected:
+            raise SupersededError(f"{change.branch} moved.")
+        files = dict(project.commits[change.parent])
+        guard.judge(change.edits, files)
+        for path in {edit.path for edit in change.edits}:
+            files[path] = splice(files[path], [one for one in change.edits if one.path == path])
+        text = repr((change.parent, change.message, sorted(files.items()), len(project.commits)))
+        commit = hashlib.sha1(text.encode()).hexdigest()  # git's own length
+        intend(commit)
+        project.commits[commit] = files
+        project.branches[change.branch] = commit
+        for number, one in project.requests.items():
+            if one.branch == change.branch and one.state is RequestState.OPEN:
+                project.requests[number] = replace(one, head=commit)
+        self.fail("write")
+        return commit
+
+    def made(self, change: Change, commit: str) -> bool:
+        del change, commit
+        return False
+
+    def delete(self, repository: str, branch: str, expected: str) -> None:
+        project = self._written(repository, "delete")
+        if project.branches.get(branch) != expected:
+            raise SupersededError(f"{branch} moved.")
+        del project.branches[branch]
+        self.fail("delete")
+
+    # --- Hosting --------------------------------------------------------------------------
+
+    def account(self) -> Account:
+        return Account(id="1", login="moorline[bot]")
+
+    def repository(self, name: str) -> Repository:
+        return self._told(name, self._project(name, "repository"))
+
+    def _told(self, name: str, project: Project) -> Repository:
+        head = project.branches.get(project.default, "")
+        return Repository(
+            name=name,
+            id=project.id,
+            default_branch=project.default if head else "",
+            head=head,
+            archived=project.archived,
+            fork=project.fork,
+        )
+
+    def repositories(self, owner: str = "") -> Iterator[Repository]:
+        self.asked["repositories"] += 1
+        for name, project in sorted(self.projects.items()):
+            if not owner or name.startswith(f"{owner}/"):
+                yield self._told(name, project)
+
+    def verified(self, repository: str, commit: str) -> str:
+        del repository, commit
+        return ""
+
+    def request(self, repository: str, number: int) -> Request:
+        return self._project(repository, "request").requests[number]
+
+    def open(self, repository: str, base: str, branch: str, wish: Wish) -> Opened:
+        project = self._written(repository, "open")
+        number = max(project.requests, default=0) + 1
+        request = Request(
+            number=number,
+            url=f"https://forge.example/{repository}/pull/{number}",
+            state=RequestState.OPEN,
+            branch=branch,
+            base=base,
+            head=project.branches[branch],
+            title=wish.title,
+            body=wish.body,
+            ours=True,
+        )
+        assert not [one for one in self.open_requests(repository) if one.branch == branch], "a second one"
+        project.requests[number] = request
+        self.fail("open")
+        return Opened(request=request)
+
+    def edit(self, repository: str, number: int, wish: Wish) -> Opened:
+        project = self._written(repository, "edit")
+        project.requests[number] = replace(project.requests[number], title=wish.title, body=wish.body)
+        self.fail("edit")
+        return Opened(request=project.requests[number])
+
+    def close(self, repository: str, number: int, comment: str) -> None:
+        project = self._written(repository, "close")
+        project.comments.append((number, comment))
+        project.requests[number] = replace(project.requests[number], state=RequestState.CLOSED)
+        self.fail("close")
+
+    def comment(self, repository: str, number: int, body: str) -> None:
+        self._written(repository, "comment").comments.append((number, body))
+
+    def check(self, repository: str, commit: str, check: Check) -> None:
+        self._written(repository, "check").checks[commit] = check
+        self.fail("check")
+
+    def advise(self, repository: str, commit: str, paths: Iterable[str]) -> str:
+        del repository, commit, paths
+        return ""
+
+    def missed(self, since: datetime) -> Iterator[Missed]:
+        del since
+        return iter(())
+
+    def examine(self) -> Iterator[Symptom]:
+        return iter(())

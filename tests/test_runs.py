@@ -1,0 +1,445 @@
+"""What runs decide on a forge with requests: one proposal, updated in place, and people's word stands."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from fakes import FakeImages, index, sources
+from hosted import Hosted
+
+from bot.allowed_owners import AllowedOwners
+from bot.config import Config, parse
+from bot.errors import ForgeError, MoorlineError, SupersededError, TransientError
+from bot.forges.base import Conclusion, Request, RequestState
+from bot.model import Job, Manifest, Resolution, Trigger
+from bot.pipeline import AtCommit, Services
+from bot.reference import parse_image
+from bot.runs import Runs, Served
+from bot.store.base import ProposalState
+from bot.store.sql import Store
+
+NAME = "acme/app"
+BRANCH = "moorline/pin/main"
+FLOATING = {"Dockerfile": b"FROM node:22\n"}
+
+
+@dataclass
+class World:
+    """A forge, a store, a registry, and the runs between them."""
+
+    store: Store
+    forge: Hosted = field(default_factory=Hosted)
+    images: FakeImages = field(default_factory=lambda: FakeImages(resolutions={}, manifests={}))
+    server: Config = field(default_factory=Config)
+    served: Served = field(default_factory=Served)
+    now: datetime = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+    def __post_init__(self) -> None:
+        self.tag("node:22")
+        self.runs = Runs(
+            self.store, {"github": self.forge}, self.services, served=self.served, clock=lambda: self.now
+        )
+
+    def tag(self, name: str, content: str = "one") -> Manifest:
+        """Let a tag point to an image."""
+        made = index("linux/amd64", "linux/arm64", name=f"{name} {content}")
+        reference = parse_image(name)
+        assert reference is not None
+        answer = Resolution(reference=reference, digest=made.digest, source="registry")
+        normalised = f"{reference.registry}/{reference.repository}:{reference.tag}"
+        self.images.resolutions = {**self.images.resolutions, name: answer, normalised: answer}
+        self.images.manifests = {**self.images.manifests, made.digest: made}
+        return made
+
+    def services(self, job: Job) -> Services:
+        def unread(_job: Job) -> AtCommit:
+            raise AssertionError("nobody said where to read")
+
+        return Services(
+            reading=unread,
+            server=self.server,
+            host="github.com",
+            owner=job.repository.partition("/")[0],
+            principal=f"github.com/{job.repository.partition('/')[0]}",
+            sources=sources(images=self.images),
+            updates=True,
+        )
+
+    def job(self, **said: object) -> Job:
+        made = Job(forge="github", repository=NAME, ref="main", trigger=Trigger.PUSH)
+        return replace(made, **said)  # type: ignore[arg-type]  # a test names the fields
+
+    def run(self, job: Job | None = None) -> None:
+        """Run a job to its end, as the engine does: a superseded one starts anew."""
+        job = job or self.job()
+        for _ in range(5):
+            try:
+                plan = self.runs.plan(job)
+                if plan is not None:
+                    self.runs.publish(plan)
+            except SupersededError:
+                job = replace(job, head="", before="", changed=None)
+                continue
+            return
+        raise AssertionError("superseded for ever")
+
+    def push(self, files: dict[str, bytes], **said: object) -> str:
+        """Push as a person does, and run what the webhook wants."""
+        before = self.forge.projects[NAME].branches["main"]
+        head = self.forge.push(NAME, files)
+        self.run(self.job(head=head, before=before, **said))
+        return head
+
+    @property
+    def request(self) -> Request:
+        [one] = self.forge.open_requests(NAME)
+        return one
+
+    def proposed(self) -> bytes:
+        """Return the Dockerfile that the open request proposes."""
+        return self.forge.projects[NAME].commits[self.request.head]["Dockerfile"]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with Store(f"sqlite:///{tmp_path}/moorline.db") as store:
+        yield World(store)
+
+
+def test_a_push_becomes_one_request_with_a_check(world: World) -> None:
+    head = world.forge.create(NAME, FLOATING)
+    world.run(world.job(head=head))
+    digest = world.images.resolutions["node:22"].digest  # type: ignore[union-attr]  # a resolution
+    assert world.proposed() == b"FROM node:22@" + digest.encode() + b"\n"
+    assert (world.request.branch, world.request.base) == (BRANCH, "main")
+    assert world.forge.projects[NAME].checks[world.request.head].conclusion is Conclusion.SUCCESS
+    [stored] = world.store.proposals.standing("github", NAME)
+    assert (stored.number, stored.url, stored.state) == (1, world.request.url, ProposalState.PUBLISHED)
+    assert [one.what for one in world.store.audit.entries(0, 10)] == ["proposal.published"]
+
+
+def test_a_second_look_writes_nothing(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.run()
+    before, request = dict(world.forge.asked), world.request
+    world.run()
+    assert world.request == request
+    for what in ("write", "open", "edit", "check"):
+        assert world.forge.asked[what] == before.get(what, 0), what
+
+
+def test_a_tag_that_moved_updates_the_same_request(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.run()
+    first = world.proposed()
+    world.tag("node:22", "two")
+    world.run()
+    assert world.request.number == 1
+    assert world.proposed() != first
+    assert world.store.proposals.counts()["published"] == 1
+
+
+def test_a_push_elsewhere_in_the_tree_does_not_rewrite_the_branch(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.run()
+    head = world.request.head
+    world.push({**FLOATING, "compose.yml": b"services: {}\n"}, changed=("compose.yml",))
+    assert world.request.head == head
+
+
+def test_the_branch_follows_when_its_files_changed(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.run()
+    head = world.push({"Dockerfile": b"# new\nFROM node:22\n"})
+    assert world.proposed().startswith(b"# new\nFROM node:22@sha256:")
+    assert world.request.number == 1
+    assert head
+
+
+def test_what_a_person_closed_stays_closed_although_the_digest_moves(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.run()
+    world.forge.settle(NAME, 1, RequestState.CLOSED)
+    world.run(world.job(ref="refs/pull/1/head", number=1, trigger=Trigger.PULL_REQUEST))
+    assert world.store.proposals.counts()["closed"] == 1
+    world.tag("node:22", "two")
+    world.run()
+    assert world.forge.open_requests(NAME) == []
+
+
+def test_a_close_that_nobody_told_of_is_seen_before_anything_is_written(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.run()
+    world.forge.settle(NAME, 1, RequestState.CLOSED)
+    writes = world.forge.asked["write"]
+    world.tag("node:22", "two")
+    world.run()
+    assert world.forge.open_requests(NAME) == []
+    assert world.forge.asked["write"] == writes
+    assert world.store.proposals.counts()["closed"] == 1
+
+
+def test_something_new_is_proposed_without_what_was_declined(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.run()
+    world.forge.settle(NAME, 1, RequestState.CLOSED)
+    world.run(world.job(ref="refs/pull/1/head", number=1, trigger=Trigger.PULL_REQUEST))
+    world.tag("redis:7")
+    world.push({"Dockerfile": b"FROM node:22 AS a\nFROM redis:7\n"})
+    assert world.proposed().startswith(b"FROM node:22 AS a\nFROM redis:7@sha256:")
+    assert "a person closed the proposal" in world.request.body
+
+
+def test_a_request_that_is_opened_again_is_kept_up_to_date(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.run()
+    told = world.job(ref="refs/pull/1/head", number=1, trigger=Trigger.PULL_REQUEST)
+    world.forge.settle(NAME, 1, RequestState.CLOSED)
+    world.run(told)
+    world.forge.settle(NAME, 1, RequestState.OPEN)
+    world.run(told)
+    first = world.proposed()
+    world.tag("node:22", "two")
+    world.run()
+    assert world.request.number == 1
+    assert world.proposed() != first
+
+
+def test_after_a_merge_nothing_is_left_and_nothing_is_said(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.run()
+    world.forge.settle(NAME, 1, RequestState.MERGED)
+    world.run()
+    world.run(world.job(ref="refs/pull/1/head", number=1, trigger=Trigger.PULL_REQUEST))
+    assert world.forge.open_requests(NAME) == []
+    assert world.forge.projects[NAME].comments == []
+    assert world.store.proposals.counts().get("merged") == 1
+    world.tag("redis:7")
+    world.push({"Dockerfile": b"FROM redis:7\n"}, changed=("Dockerfile",))
+    assert world.request.number == 2
+
+
+def test_a_request_with_nothing_left_to_say_is_closed_with_a_comment(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.run()
+    world.push({"README": b"no more\n"}, changed=("Dockerfile", "README"))
+    project = world.forge.projects[NAME]
+    assert world.forge.open_requests(NAME) == []
+    assert [number for number, _ in project.comments] == [1]
+    assert BRANCH not in project.branches
+    world.push(FLOATING, changed=("Dockerfile",))
+    assert world.request.number == 2  # our own closing declines nothing
+
+
+def test_a_branch_that_somebody_squats_on_is_left_alone(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    head = world.forge.push(NAME, {"theirs": b""}, BRANCH)
+    with pytest.raises(ForgeError, match="left alone"):
+        world.run()
+    assert world.forge.projects[NAME].branches[BRANCH] == head
+    assert world.forge.open_requests(NAME) == []
+
+
+def test_a_branch_that_somebody_committed_to_is_left_alone_and_that_is_said_once(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.run()
+    head = world.forge.push(NAME, {"theirs": b""}, BRANCH)
+    for content in ("two", "three"):
+        world.tag("node:22", content)
+        with pytest.raises(ForgeError, match="left alone"):
+            world.run()
+    project = world.forge.projects[NAME]
+    assert project.branches[BRANCH] == head
+    assert len(project.comments) == 1
+    world.forge.settle(NAME, 1, RequestState.CLOSED)
+    del project.branches[BRANCH]
+
+
+def test_a_branch_that_went_away_is_made_anew(world: World) -> None:
+    """Its request stands, as it does on GitLab, and the base moved where nothing of ours is."""
+    world.forge.create(NAME, FLOATING)
+    world.run()
+    del world.forge.projects[NAME].branches[BRANCH]
+    world.push({**FLOATING, "compose.yml": b"services: {}\n"}, changed=("compose.yml",))
+    assert BRANCH in world.forge.projects[NAME].branches
+    assert world.request.number == 1
+
+
+def test_a_rule_that_forbids_the_branch_is_said(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.forge.projects[NAME].obstacles = ("branches must begin with feature/",)
+    with pytest.raises(ForgeError, match="feature/"):
+        world.run()
+    assert world.forge.asked["write"] == 0
+
+
+# --- what costs nothing -------------------------------------------------------------------
+
+
+def test_a_push_that_touches_nothing_relevant_asks_nothing(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.run()
+    world.forge.asked.clear()
+    world.push({**FLOATING, "main.py": b""}, changed=("main.py",))
+    world.push({**FLOATING, "main.py": b"1"}, changed=("main.py",))
+    assert not world.forge.asked
+    # The chain holds: what comes after it is compared with the last of them.
+    world.push({"Dockerfile": b"FROM node:22 AS x\n"}, changed=("Dockerfile",))
+    assert b"AS x" in world.proposed()
+
+
+def test_a_gap_in_what_was_told_makes_us_look(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.run()
+    world.forge.push(NAME, {"Dockerfile": b"FROM node:22 AS unseen\n"})  # nobody told of this one
+    world.push({"Dockerfile": b"FROM node:22 AS unseen\n", "main.py": b""}, changed=("main.py",))
+    assert b"AS unseen" in world.proposed()
+
+
+def test_a_branch_that_nobody_asked_for_costs_nothing(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.run()
+    head = world.forge.push(NAME, FLOATING, "feature")
+    world.forge.asked.clear()
+    world.run(world.job(ref="feature", head=head))
+    assert not world.forge.asked
+
+
+def test_a_branch_that_the_configuration_names_gets_its_own_request(world: World) -> None:
+    files = {**FLOATING, ".moorline.yml": b"refs: [release/*]\n"}
+    world.forge.create(NAME, files)
+    world.run()
+    head = world.forge.push(NAME, files, "release/1")
+    world.run(world.job(ref="release/1", head=head))
+    assert sorted(one.base for one in world.forge.open_requests(NAME)) == ["main", "release/1"]
+
+
+def test_a_sweep_of_what_did_not_change_reads_nothing(world: World) -> None:
+    head = world.forge.create(NAME, FLOATING)
+    world.run()
+    world.forge.asked.clear()
+    world.run(world.job(trigger=Trigger.SWEEP, head=head))
+    assert not world.forge.asked
+    world.tag("node:22", "two")
+    world.run(world.job(trigger=Trigger.SWEEP, head=head))
+    assert world.forge.asked["write"] == 1
+
+
+# --- which repositories -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda world: setattr(world.forge.projects[NAME], "archived", True),
+        lambda world: setattr(world.forge.projects[NAME], "fork", True),
+        lambda world: world.forge.projects[NAME].branches.clear(),
+        lambda world: world.forge.projects.clear(),
+    ],
+)
+def test_some_repositories_are_left_alone(world: World, change: Callable[[World], None]) -> None:
+    world.forge.create(NAME, FLOATING)
+    change(world)
+    world.run(world.job(ref="", trigger=Trigger.INSTALLED))
+    assert world.forge.asked["write"] == 0
+
+
+def test_only_owners_that_are_served(tmp_path: Path) -> None:
+    with Store(f"sqlite:///{tmp_path}/moorline.db") as store:
+        world = World(store, served=Served(owners=AllowedOwners(entries=("other",))))
+        world.forge.create(NAME, FLOATING)
+        world.run()
+        assert not world.forge.asked
+
+
+def test_a_renamed_repository_keeps_its_request(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.run()
+    world.forge.rename(NAME, "acme/new")
+    world.tag("node:22", "two")
+    world.run()
+    [request] = world.forge.open_requests("acme/new")
+    assert request.number == 1
+    assert [one.number for one in world.store.proposals.standing("github", "acme/new")] == [1]
+
+
+def test_the_first_proposals_of_an_owner_are_paced(tmp_path: Path) -> None:
+    with Store(f"sqlite:///{tmp_path}/moorline.db") as store:
+        world = World(store, server=parse("policy.yml", b"limits: {first-per-day: 2}", policy=True))
+        names = [f"acme/app{number}" for number in range(4)]
+        for name in names:
+            world.forge.create(name, FLOATING)
+
+        def sweep() -> int:
+            for name in names:
+                with suppress(TransientError):
+                    world.run(world.job(repository=name, trigger=Trigger.SWEEP))
+            return sum(bool(world.forge.open_requests(name)) for name in names)
+
+        assert sweep() == 2
+        assert sweep() == 2
+        world.now += timedelta(days=1)
+        assert sweep() == 4
+
+
+# --- crashes ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["write", "open", "check"])
+@pytest.mark.parametrize("later", [False, True])
+def test_an_answer_that_got_lost_makes_no_second_request(world: World, what: str, *, later: bool) -> None:
+    """Killed right after the forge did it; with `later`, the base moved before the next start."""
+    world.forge.create(NAME, FLOATING)
+
+    def killed(done: str) -> None:
+        if done == what:
+            raise KeyboardInterrupt
+
+    world.forge.fail = killed
+    with pytest.raises(KeyboardInterrupt):
+        world.run()
+    world.forge.fail = lambda _what: None
+    if later:
+        world.forge.push(NAME, {"Dockerfile": b"FROM node:22 AS later\n"})
+    world.run()
+    assert len(world.forge.projects[NAME].requests) == 1
+    assert (b"AS later" in world.proposed()) is later
+    [stored] = world.store.proposals.standing("github", NAME)
+    assert stored.number == 1
+
+
+def test_whatever_happens_there_is_one_open_request_at_most(world: World) -> None:
+    """Every order of what people, tags and crashes may do."""
+    world.forge.create(NAME, FLOATING)
+    contents = itertools.count()
+    for acts in itertools.permutations(("tag", "push", "close", "merge", "kill", "reopen"), 4):
+        for act in acts:
+            requests = world.forge.open_requests(NAME)
+            match act:
+                case "tag":
+                    world.tag("node:22", str(next(contents)))
+                case "push":
+                    world.forge.push(NAME, {"Dockerfile": f"FROM node:22 AS n{next(contents)}\n".encode()})
+                case "close" if requests:
+                    world.forge.settle(NAME, requests[0].number, RequestState.CLOSED)
+                case "merge" if requests:
+                    world.forge.settle(NAME, requests[0].number, RequestState.MERGED)
+                case "kill":
+                    world.forge.fail = _once()
+            with suppress(KeyboardInterrupt, MoorlineError):
+                world.run()
+            world.forge.fail = lambda _what: None
+            assert len(world.forge.open_requests(NAME)) <= 1
+
+
+def _once() -> Callable[[str], None]:
+    def killed(_what: str) -> None:
+        raise KeyboardInterrupt
+
+    return killed
