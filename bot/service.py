@@ -11,7 +11,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, Self
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -36,14 +35,14 @@ _log = structlog.get_logger(__name__)
 
 def configured(file: Path | None) -> bool:
     """Return whether any forge may send something; raises `ConfigurationError`."""
-    return bool(Settings.from_environ(variables(os.environ, file)).git_webhook_secret)
+    return Settings.from_environ(variables(os.environ, file)).receives
 
 
 def serve(file: Path | None, *, host: str | None = None, port: int | None = None, worker: bool = True) -> int:
     """Receive, and unless told otherwise work, until a signal says stop; return the exit code."""
     settings, lookups = _read(file)
-    if not settings.git_webhook_secret:
-        _log.warning("no forge is configured: set MOORLINE_GIT_WEBHOOK_SECRET, or try `moorline demo`")
+    if not settings.receives:
+        _log.warning("no forge is configured: set its MOORLINE_..._WEBHOOK_SECRET, or try `moorline demo`")
     with Service(settings, lookups) as service, stopping() as stop:
         drained = service.receive(stop, host=host, port=port, worker=worker)
     return 0 if drained else _cut_off()
@@ -67,10 +66,7 @@ def _cut_off() -> NoReturn:
 def _read(file: Path | None) -> tuple[Settings, Lookups]:
     said = variables(os.environ, file)
     settings = Settings.from_environ(said)
-    secrets = [one.get_secret_value() for one in settings.git_webhook_secret]
-    password = urlsplit(settings.database_url.get_secret_value()).password
-    secrets += [password] if password else []
-    logs.configure(settings.log_format, secrets=secrets)
+    logs.configure(settings.log_format, secrets=settings.secrets())
     for sentence in unknown(os.environ):
         _log.warning(sentence)
     lookups = Lookups.from_environ(said)
@@ -161,6 +157,7 @@ class Service:
             backlog=self.store.backlog,
             audit=self.store.audit,
             site=Site.of(self.settings),
+            accounts=self.store.accounts.of,
             worker=working.idle_seconds if working else None,
             stored=working.wake if working else lambda: None,
         )

@@ -238,6 +238,12 @@ class Settings(BaseSettings):
         """Whose repositories on GitHub and GitLab are looked after."""
         return AllowedOwners(entries=self.allowed_owners)
 
+    @property
+    def receives(self) -> bool:
+        """Whether any forge may send something."""
+        gitlab = self.gitlab_webhook_secret or self.gitlab_signing_token
+        return bool(self.git_webhook_secret or self.github_webhook_secret or gitlab)
+
     def github_key(self) -> str:
         """Return the App's private key as PEM text; raises `ConfigurationError` where its file has none."""
         said = self.github_private_key.get_secret_value()

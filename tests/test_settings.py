@@ -209,6 +209,19 @@ class TestSettings:
         settings = Settings.from_environ({"MOORLINE_GITHUB_PRIVATE_KEY": PEM.replace("\n", "\\n")})
         assert settings.github_key() == PEM
 
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("GIT_WEBHOOK_SECRET", SECRET),
+            ("GITHUB_WEBHOOK_SECRET", SECRET),
+            ("GITLAB_WEBHOOK_SECRET", SECRET),
+            ("GITLAB_SIGNING_TOKEN", SIGNING),
+        ],
+    )
+    def test_a_secret_turns_a_hook_on(self, name: str, value: str) -> None:
+        assert not Settings.from_environ({}).receives
+        assert Settings.from_environ({f"MOORLINE_{name}": value}).receives
+
     def test_no_private_key(self) -> None:
         assert Settings.from_environ({}).github_key() == ""
 
