@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from jsonschema.exceptions import ValidationError
@@ -205,24 +206,40 @@ def contract(name: str) -> Contract:
 
 
 def _mend(node: object) -> None:
-    """Take three slips out of GitHub's document that would refuse what GitHub itself answers.
+    """Take slips out of GitHub's document that would refuse what GitHub itself answers, or takes.
 
     A nullable value whose `enum` has no null; an account that is a user *and* an enterprise, where the same
-    document elsewhere says `anyOf`; and a discriminator by a property that one of the kinds, a list, cannot have.
+    document elsewhere says `anyOf`; a discriminator by a property that one of the kinds, a list, cannot have;
+    `oneOf` among errors that all allow each other's fields; a pull request's repository, which is null once the
+    fork is gone; labels to be added, which may be a bare list, too (so GitHub's own text of that operation).
     """
     if isinstance(node, list):
         for one in node:
             _mend(one)
     elif isinstance(node, dict):
-        if node.get("nullable") is True and isinstance(node.get("enum"), list) and None not in node["enum"]:
-            node["enum"] = [*node["enum"], None]
-        kinds = node.get("allOf")
-        if isinstance(kinds, list) and {one.get("title") for one in kinds} >= {"Simple User", "Enterprise"}:
-            node["anyOf"] = node.pop("allOf")
-        if isinstance(node.get("discriminator"), dict) and "oneOf" in node:
-            del node["discriminator"]
-        for one in node.values():
+        _mend_kinds(node)
+        properties = node.get("properties")
+        if isinstance(properties, dict) and properties.keys() >= {"label", "ref", "repo", "sha"}:
+            nothing = {"type": "object", "nullable": True, "maxProperties": 0}
+            properties["repo"] = {"anyOf": [properties["repo"], nothing]}
+        for name, one in node.items():
+            if name == "/repos/{owner}/{repo}/issues/{issue_number}/labels":
+                content = one["post"]["requestBody"]["content"]["application/json"]
+                names = {"type": "array", "items": {"type": "string"}}
+                content["schema"] = {"anyOf": [content["schema"], names]}
             _mend(one)
+
+
+def _mend_kinds(node: dict[str, Any]) -> None:
+    if node.get("nullable") is True and isinstance(node.get("enum"), list) and None not in node["enum"]:
+        node["enum"] = [*node["enum"], None]
+    kinds = node.get("allOf")
+    if isinstance(kinds, list) and {one.get("title") for one in kinds} >= {"Simple User", "Enterprise"}:
+        node["anyOf"] = node.pop("allOf")
+    if isinstance(node.get("discriminator"), dict) and "oneOf" in node:
+        del node["discriminator"]
+    if any(one.get("$ref", "").endswith("/basic-error") for one in node.get("oneOf", ())):
+        node["anyOf"] = node.pop("oneOf")
 
 
 def _expression(template: str) -> re.Pattern[str]:

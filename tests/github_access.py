@@ -161,6 +161,8 @@ def sees(world: World, caller_: Caller, repository: Repository) -> bool:
 def allow(call: Call, route: Route) -> None:
     """Raise `Refused` where GitHub would: 401, 403, or 404 for what the caller may not know of."""
     who, repository = call.caller, call.target
+    if route.by_anyone:
+        return
     if route.by_app:
         if who.kind != "app":
             raise Refused(401, "A JSON web token could not be decoded")

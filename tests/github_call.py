@@ -118,7 +118,7 @@ class Call:
         """Return the page that is asked for and its Link header, in GitHub's manner."""
         size, page = min(self.number("per_page", default), 100), self.number("page", 1)
         last = max(1, -(-len(items) // size))
-        links = {}
+        links: dict[str, int] = {}
         if page < last:
             links |= {"next": page + 1, "last": last}
         if page > 1:
@@ -174,6 +174,8 @@ class Route:
     level: str = "read"
     by_app: bool = False
     """Asked by the App itself, with its JWT."""
+    by_anyone: bool = False
+    """Asked without any credentials."""
 
 
 def refusal(refused: Refused) -> Answer:

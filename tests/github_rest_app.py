@@ -162,6 +162,7 @@ def convert_manifest(call: Call) -> Answer:
 
 
 ROUTES: dict[str, Route] = {
+    "POST /app-manifests/{code}/conversions": Route(handler=convert_manifest, by_anyone=True),
     "GET /app": Route(handler=get_app, by_app=True),
     "GET /app/installations": Route(handler=list_installations, by_app=True),
     "GET /app/installations/{installation_id}": Route(handler=get_installation, by_app=True),

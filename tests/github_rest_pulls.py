@@ -280,18 +280,8 @@ def _place(call: Call, pull: Pull, comment: Json) -> Json:
 
 
 def _unplaced(field: str, message: str) -> Refused:
-    return Refused(
-        422,
-        "Validation Failed",
-        errors=[
-            {
-                "resource": "PullRequestReviewComment",
-                "code": "custom",
-                "field": field,
-                "message": f"{field} {message}",
-            }
-        ],
-    )
+    # These errors are bare sentences.
+    return Refused(422, "Unprocessable Entity", errors=[f"{field} {message}"])
 
 
 def list_review_comments(call: Call) -> Answer:
@@ -435,7 +425,7 @@ def _label(call: Call, one: Issue, names: Iterable[Any]) -> None:
 def add_labels(call: Call) -> Answer:
     one = call.issue()
     _touch(call, one)
-    data = call.request.get_json(silent=True)
+    data = call.request.get_json(force=True, silent=True)
     names: Sequence[Any] = (
         data.get("labels", ()) if isinstance(data, dict) else data if isinstance(data, list) else ()
     )

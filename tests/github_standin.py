@@ -810,7 +810,7 @@ class GitHub:
         )
         try:
             # Documented as a refusal, and so no violation of the schema that says it too.
-            github_rest_pulls.refuse_annotations(path, asked.get_json(silent=True))
+            github_rest_pulls.refuse_annotations(path, asked.get_json(force=True, silent=True))
             if self.validates:
                 self.contract.check_request(operation, asked)
             answered = self._handled(call, route, path)
@@ -989,7 +989,7 @@ class GitHub:
                     401,
                 )
             )
-        body = asked.get_json(silent=True)
+        body = asked.get_json(force=True, silent=True)
         if asked.method != "POST" or not isinstance(body, dict) or not isinstance(body.get("query"), str):
             return response(refusal(Refused(400, "Problems parsing JSON")))
         if self.world.hourly and not self.world.budget(who.token, "graphql"):
@@ -1120,7 +1120,7 @@ def github(
 
 @contextmanager
 def _serving(server: BaseWSGIServer) -> Iterator[None]:
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.005}, daemon=True)
     thread.start()
     try:
         yield
