@@ -45,6 +45,7 @@ from bot.forges.gitlab_rules import Rules
 from bot.model import Repository, Snapshot
 from bot.reference import is_commit, is_git_ref
 
+_JUST_NOW = 60.0
 _PULL = re.compile(r"refs/(?:pull|merge-requests)/([1-9][0-9]{0,17})/head")
 
 
@@ -83,7 +84,8 @@ class GitLabForge:
         self._rules = Rules(self._api, clock)
         self._requests = Requests(self._api, self._people, clock)
         self._refs: Kept[tuple[int, str], str] = Kept(10_000)
-        self._checks = Checks(self._api, self._refs)
+        self._new: Kept[tuple[int, str], bool] = Kept(1_000, seconds=_JUST_NOW, clock=clock)
+        self._checks = Checks(self._api, self._refs, self._new)
         self._hooks = Hooks(self._api, self._projects, hook_url, owners)
         self._doctor = Doctor(self._api, self._people, self._projects, self._hooks, hook_url)
 
@@ -181,6 +183,7 @@ class GitLabForge:
         made = self._branches.write(project, change)
         intend(made)
         self._refs.put((project.id, made), change.branch)
+        self._new.put((project.id, made), value=True)
         return made
 
     def made(self, change: Change, commit: str) -> bool:

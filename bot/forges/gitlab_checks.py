@@ -25,19 +25,25 @@ _SHOWN = 20
 
 
 class Checks:
-    """Statuses of commits.  `refs` tells which branch a commit was last seen at the head of."""
+    """Statuses of commits.
 
-    def __init__(self, api: Api, refs: Kept[tuple[int, str], str]) -> None:
+    `refs` tells which branch a commit was last seen at the head of, `new` which ones we have just made.
+    """
+
+    def __init__(self, api: Api, refs: Kept[tuple[int, str], str], new: Kept[tuple[int, str], bool]) -> None:
         self._api = api
         self._refs = refs
+        self._new = new
 
     def report(self, project: int, commit: str, check: Check) -> None:
         """Set our status of a commit; one that says the same already is left.
 
         A status belongs to a pipeline.  Without `pipeline_id` and `ref` GitLab could make one of its own for
-        it, so that it is put to the newest pipeline that has run for the commit, if any.
+        it, so that it is put to the newest pipeline that has run for the commit, if any.  A commit that we
+        have just made has no status yet, and GitLab itself finds the pipeline of its branch by `ref`.
         """
-        there = self._statuses(project, commit)
+        just_made = self._new.pop((project, commit))
+        there = [] if just_made else self._statuses(project, commit)
         pipeline = self._pipeline(there, self._refs.get((project, commit)))
         wanted = _wanted(check)
         if self._is_said(there, wanted, pipeline):

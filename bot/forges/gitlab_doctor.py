@@ -11,9 +11,10 @@ from bot.errors import ForgeError, MissingError
 from bot.forges.base import Health, Symptom
 from bot.forges.gitlab_answers import Node, below, flag, moment, text
 from bot.forges.gitlab_api import Api, RefusedError
-from bot.forges.gitlab_hooks import MAINTAINER, Hook, Hooks, events_of
+from bot.forges.gitlab_hooks import Hook, Hooks, events_of
 from bot.forges.gitlab_people import People
 from bot.forges.gitlab_projects import Project, Projects
+from bot.forges.gitlab_rules import MAINTAINER
 from bot.visible import visible
 
 _DEVELOPER = 30

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from bot.errors import MissingError
@@ -14,15 +15,15 @@ from bot.forges.gitlab_answers import Node, below, moment, number, text
 from bot.forges.gitlab_api import Api, RefusedError
 from bot.forges.gitlab_listing import part
 from bot.forges.gitlab_projects import Project, Projects
+from bot.forges.gitlab_rules import MAINTAINER
 from bot.forges.gitlab_session import OversizedError
 
-MAINTAINER = 40
-"""Who may see a project's hooks."""
 _MOST_PROJECTS = 500
 _MOST_EVENTS = 2_000
 """Deliveries of one look."""
 _MOST_EVENT_PAGES = 25
 """Of 20 events each, which is what GitLab gives at most, for one hook."""
+_UNANSWERED = "internal error"
 _MOST_BYTES = 64 * 1024 * 1024
 
 
@@ -81,45 +82,86 @@ class Hooks:
 
         GitLab keeps it for seven days, and tells of nothing while a hook has disabled itself.
         """
-        found: dict[str, Missed] = {}
+        found: dict[str, _Failed] = {}
         left = _MOST_BYTES
         for hook in self.ours():
-            for key, one in self._failed(hook, since) if left > 0 else ():
-                left -= len(one.body)
+            for one in self._failed(hook, since) if left > 0 else ():
+                earlier = found.get(one.key)
+                if earlier is not None and earlier.order <= one.order:
+                    continue
+                left -= len(one.missed.body)
                 if len(found) >= _MOST_EVENTS or left < 0:
                     left = 0
                     break
-                earlier = found.get(key)
-                if earlier is None or one.delivered < earlier.delivered:
-                    found[key] = one
-        yield from sorted(found.values(), key=lambda one: one.delivered)
+                found[one.key] = one
+        yield from (one.missed for one in sorted(found.values(), key=lambda one: one.order))
 
-    def _failed(self, hook: Hook, since: datetime) -> Iterator[tuple[str, Missed]]:
-        query: Mapping[str, object] | None = {"status": "client_failure,server_failure", "per_page": 20}
+    def _failed(self, hook: Hook, since: datetime) -> Iterator[_Failed]:
+        """Yield a hook's failures, some of them twice.
+
+        Most versions of GitLab count what nobody answered (`internal error`) among the server's failures.
+        Where none of those is told, all deliveries are looked through, until the successful ones from
+        before.
+        """
+        unanswered = False
+        for row in self._events(hook, {"status": "client_failure,server_failure"}, since):
+            unanswered = unanswered or text(row, "response_status") == _UNANSWERED
+            made = self._made(hook, row, since)
+            if made is not None:
+                yield made
+        if not unanswered:
+            for row in self._events(hook, {}, since):
+                if not text(row, "response_status").startswith("2"):
+                    made = self._made(hook, row, since)
+                    if made is not None:
+                        yield made
+
+    def _events(self, hook: Hook, query: Mapping[str, object], since: datetime) -> Iterator[Node]:
+        following: Mapping[str, object] | None = {**query, "per_page": 20}
         for _ in range(_MOST_EVENT_PAGES):
-            if query is None:
+            if following is None:
                 return
             try:
-                rows, query = self._api.page(f"{hook.place}/events", query)
+                rows, following = self._api.page(f"{hook.place}/events", following)
             except (MissingError, RefusedError):
                 return  # GitLab before 17.3
-            for row in rows:
-                at = moment(text(row, "created_at"))
-                if at is None or at < since:
-                    continue
-                body = _body(below(row, "request_data"))
-                if body is None:
-                    continue
-                headers = _headers(below(row, "request_headers"))
-                key = next(
-                    (value for name, value in headers.items() if name.lower() == "idempotency-key"), ""
-                )
-                yield (
-                    key or f"{hook.place} {number(row, 'id')}",
-                    Missed(headers=headers, body=body, delivered=at),
-                )
-            if rows and all((at := moment(text(row, "created_at"))) is None or at < since for row in rows):
+            yield from rows
+            times = [at for row in rows if (at := _time(row)) is not None]
+            if times and max(times) < since:
                 return  # the newest come first
+
+    def _made(self, hook: Hook, row: Node, since: datetime) -> _Failed | None:
+        at = _time(row) or datetime.fromtimestamp(self._api.now(), UTC)
+        body = _body(below(row, "request_data"))
+        if at < since or body is None:
+            return None
+        headers = _headers(below(row, "request_headers"))
+        said = {name.lower(): value for name, value in headers.items()}
+        return _Failed(
+            key=said.get("idempotency-key") or f"{hook.place} {number(row, 'id')}",
+            order=(at, number(row, "id")),
+            missed=Missed(headers=headers, body=body, delivered=at),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Failed:
+    key: str
+    """Equal for every attempt at one delivery."""
+    order: tuple[datetime, int]
+    missed: Missed
+
+
+def _time(row: Node) -> datetime | None:
+    """Return when a delivery was tried, None where GitLab does not tell: not every version does."""
+    at = moment(text(row, "created_at"))
+    if at is not None:
+        return at
+    said = below(row, "request_headers")
+    for name, value in said.items() if isinstance(said, dict) else ():
+        if str(name).lower() == "webhook-timestamp" and re.fullmatch(r"[0-9]{1,11}", str(value)):
+            return datetime.fromtimestamp(int(str(value)), UTC)
+    return None
 
 
 def _body(data: object) -> bytes | None:

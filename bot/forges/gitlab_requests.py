@@ -33,7 +33,7 @@ class Requests:
     def __init__(self, api: Api, people: People, clock: Callable[[], float]) -> None:
         self._api = api
         self._people = people
-        self._looked: Kept[tuple[int, str, str], tuple[Request, ...]] = Kept(
+        self._looked: Kept[tuple[int, str, str], tuple[Node, ...]] = Kept(
             1_000, seconds=_JUST_NOW, clock=clock
         )
 
@@ -41,10 +41,13 @@ class Requests:
 
     def one(self, project: int, number_: int) -> Request:
         """Return a merge request; raises `MissingError`."""
-        return self._request(node(self._api.get(f"{_place(project)}/{number_}")))
+        return self._request(self._said(project, number_))
 
-    def between(self, project: int, base: str, branch: str) -> tuple[Request, ...]:
-        """Return the merge requests of this project's branch to a base, whatever became of them, newest first."""
+    def _said(self, project: int, number_: int) -> Node:
+        return node(self._api.get(f"{_place(project)}/{number_}"))
+
+    def _between(self, project: int, base: str, branch: str) -> tuple[Node, ...]:
+        """Return the merge requests of this project's branch to a base, in any state, newest first."""
         query = {
             "source_branch": branch,
             "target_branch": base,
@@ -55,14 +58,14 @@ class Requests:
             "per_page": 100,
         }
         rows, _ = self._api.page(_place(project), query)
-        found = (self._request(row) for row in rows)
-        made = tuple(one for one in found if (one.branch, one.base, one.fork) == (branch, base, False))
+        made = tuple(row for row in rows if _is_between(row, base, branch))
         self._looked.put((project, base, branch), made)
         return made
 
     def newest(self, project: int, base: str, branch: str) -> Request | None:
         """Return our own newest merge request from a branch to a base, an open one before all."""
-        ours = [one for one in self.between(project, base, branch) if one.ours]
+        found = [self._request(row) for row in self._between(project, base, branch)]
+        ours = [one for one in found if one.ours]
         return next((one for one in ours if one.state is RequestState.OPEN), ours[0] if ours else None)
 
     def _request(self, said: Node) -> Request:
@@ -76,7 +79,7 @@ class Requests:
             branch=text(said, "source_branch"),
             base=text(said, "target_branch"),
             head=commit(said, "sha") or "",
-            title=text(said, "title"),
+            title=bare_title(text(said, "title")),
             body=text(said, "description"),
             ours=number(said, "author", "id") == self._people.number,
             fork=number(said, "source_project_id") != number(said, "target_project_id"),
@@ -86,14 +89,11 @@ class Requests:
 
     def open(self, project: Project, base: str, branch: str, wish: Wish) -> Opened:
         """Return the open merge request from branch to base, made as wished, or edited where it is there."""
-        there = self._open_one(self._looked.pop((project.id, base, branch)))
+        looked = self._looked.pop((project.id, base, branch))
+        there = self._open_one(self._between(project.id, base, branch) if looked is None else looked)
         if there is None:
-            there = self._open_one(self.between(project.id, base, branch))
-        return (
-            self._create(project, base, branch, wish)
-            if there is None
-            else self._adopted(project, there, wish)
-        )
+            return self._create(project, base, branch, wish)
+        return self._adopted(project, there, wish)
 
     def _create(self, project: Project, base: str, branch: str, wish: Wish) -> Opened:
         reviewers = self._people.named(wish.reviewers, "reviewer")
@@ -126,7 +126,7 @@ class Requests:
         except (RefusedError, UncertainError) as error:
             if isinstance(error, RefusedError) and error.status != 409:
                 raise
-            there = self._open_one(self.between(project.id, base, branch))
+            there = self._open_one(self._between(project.id, base, branch))
             if there is None:
                 raise
             adopted = self._adopted(project, there, wish)
@@ -141,23 +141,24 @@ class Requests:
 
     def edit(self, project: Project, number_: int, wish: Wish) -> Opened:
         """Make title and body of an open merge request as wished; whether it is a draft is left to people."""
-        return self._edited(project, self.one(project.id, number_), wish)
+        return self._edited(project, self._said(project.id, number_), wish)
 
-    def _adopted(self, project: Project, there: Request, wish: Wish) -> Opened:
+    def _adopted(self, project: Project, said: Node, wish: Wish) -> Opened:
+        there = self._request(said)
         if not there.ours:
             note = f"!{there.number} proposes the branch already; somebody else opened it, and it was left as it is."
             return Opened(request=there, notes=(note,))
-        return self._edited(project, there, wish)
+        return self._edited(project, said, wish)
 
-    def _edited(self, project: Project, there: Request, wish: Wish) -> Opened:
+    def _edited(self, project: Project, said: Node, wish: Wish) -> Opened:
+        there = self._request(said)
         if there.state is not RequestState.OPEN:
             return Opened(
                 request=there, notes=(f"!{there.number} is not open any more, and was left as it is.",)
             )
-        bare = bare_title(there.title)
-        title = titled(wish.title, draft=bare != there.title)
+        title = titled(wish.title, draft=there.title != text(said, "title"))
         body: dict[str, object] = {}
-        if bare_title(title) != bare:
+        if bare_title(title) != there.title:
             body["title"] = title
         description = harmless(wish.body)
         if description.rstrip() != there.body.replace("\r\n", "\n").rstrip():
@@ -168,15 +169,10 @@ class Requests:
         try:
             return Opened(request=self._request(node(self._api.send("put", place, body))))
         except UncertainError:
-            now = self.one(project.id, there.number)
-            done = all(
-                value.rstrip() == getattr(now, {"description": "body"}.get(key, key)).rstrip()
-                for key, value in body.items()
-                if isinstance(value, str)
-            )
-            if not done:
+            now = self._said(project.id, there.number)
+            if any(text(now, key).rstrip() != str(value).rstrip() for key, value in body.items()):
                 raise
-            return Opened(request=now)
+            return Opened(request=self._request(now))
 
     def close(self, project: int, number_: int, comment: str) -> None:
         """Say why once, and close a merge request; one that is not open is left without a word."""
@@ -213,9 +209,16 @@ class Requests:
             for row in rows
         )
 
-    def _open_one(self, found: tuple[Request, ...] | None) -> Request | None:
-        return next((one for one in found or () if one.state is RequestState.OPEN), None)
+    def _open_one(self, found: tuple[Node, ...]) -> Node | None:
+        return next((one for one in found if self._request(one).state is RequestState.OPEN), None)
 
 
 def _place(project: int) -> str:
     return f"/projects/{project}/merge_requests"
+
+
+def _is_between(said: Node, base: str, branch: str) -> bool:
+    """Return whether a row is about these branches, both of one project: a fork's may have the same name."""
+    return (text(said, "source_branch"), text(said, "target_branch")) == (branch, base) and number(
+        said, "source_project_id"
+    ) == number(said, "target_project_id")

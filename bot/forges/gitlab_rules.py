@@ -1,7 +1,7 @@
 """Rules of a project that forbid our branch, told before they are met: protected branches and push rules.
 
-Both lists are for Maintainers (push rules for Premium, too).  Where we may not see them nothing is said,
-and GitLab's own refusal of a write is shown instead.
+Both lists are for Maintainers (push rules for Premium, too).  Where we may not see them they are not asked
+for, and GitLab's own refusal of a write is shown instead.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from bot.forges.gitlab_kept import Kept
 from bot.forges.gitlab_projects import Project
 from bot.visible import visible
 
+MAINTAINER = 40
+"""Who may see rules and hooks."""
 _FRESH = 600.0
 _PLAIN_RULE = re.compile(r"[\w /.^$|()\[\]\\+*?#:-]{1,300}", re.ASCII)
 _QUANTIFIER = re.compile(r"(?<!\\)[*+?{]")
@@ -34,6 +36,8 @@ class Rules:
     ) -> tuple[str, ...]:
         """Return why a branch may not be made, or not be moved where it is `there`, one sentence each."""
         if there is not None and not flag(there, "protected"):
+            return ()
+        if project.access and project.access < MAINTAINER and there is None:
             return ()
         protections, rule = self._asked(project.id)
         shown = visible(branch, 100)
