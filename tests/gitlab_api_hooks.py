@@ -12,8 +12,8 @@ from typing import Any
 
 import gitlab_shapes as shapes
 from gitlab_http import Call, Need, Refusal, Reply, Route, answer, missing, paged
-from gitlab_webhooks import Delivery, again, compose_for, record
-from gitlab_world import Happening, Hook, HookEvent, Level
+from gitlab_webhooks import NO_ANSWER, Delivery, again, compose_for, record
+from gitlab_world import Happening, Hook, HookEvent, Level, iso
 
 P, G = "/api/v4/projects/{id}", "/api/v4/groups/{id}"
 _SECRETS = ("url", "token", "signing_token")
@@ -98,22 +98,25 @@ def delete(call: Call) -> Reply:
     return Reply(status=204)
 
 
-def _logged(hook: Hook, one: HookEvent) -> dict[str, Any]:
+def _logged(hook: Hook, one: HookEvent, most: int) -> dict[str, Any]:
     return {
         "id": one.id,
         "url": hook.url,
         "trigger": one.trigger,
         "request_headers": dict(one.headers),
-        "request_data": json.loads(one.body),
+        "request_data": {"oversize": True} if len(one.body) > most else json.loads(one.body),
         "response_headers": {},
         "response_body": one.answer,
         "execution_duration": 0.01,
         "response_status": one.status,
+        "created_at": iso(one.at),
     }
 
 
 def _in(status: str, wanted: str) -> bool:
-    """Return whether an answer is of a category; no answer at all is of none."""
+    """Return whether an answer is of a category; no answer at all is a failure of the server."""
+    if status == NO_ANSWER:
+        return wanted == "server_failure"
     first = {"successful": "2", "client_failure": "4", "server_failure": "5"}.get(wanted)
     if first is not None:
         return len(status) == 3 and status.startswith(first)
@@ -121,10 +124,7 @@ def _in(status: str, wanted: str) -> bool:
 
 
 def events(call: Call) -> Reply:
-    """List a hook's deliveries of the last seven days, the newest first, at most 20 a page.
-
-    What nobody answered is an `internal error`, which no `status` asks for: it is found by listing all.
-    """
+    """List a hook's deliveries of the last seven days, the newest first, at most 20 a page."""
     hook, wanted = _one(call), [one.strip() for one in call.asked("status").split(",") if one.strip()]
     if any(not _CODE.fullmatch(one) for one in wanted):
         raise Refusal(400, "status does not have a valid value", key="error")
@@ -136,7 +136,7 @@ def events(call: Call) -> Reply:
         for one in reversed(hook.events)
         if one.at >= since and (not wanted or any(_in(one.status, each) for each in wanted))
     ]
-    return paged(call, found, lambda one: _logged(hook, one))
+    return paged(call, found, lambda one: _logged(hook, one, call.world.log_bytes))
 
 
 def resend(call: Call) -> Reply:
@@ -147,7 +147,7 @@ def resend(call: Call) -> Reply:
         raise missing("Not found")
     _slow_down(call, hook)
     status, _ = _send(call, hook, event.trigger, again(call.world, hook, event))
-    return answer({"response_status": "internal error" if status is None else status}, 201)
+    return answer({"response_status": NO_ANSWER if status is None else status}, 201)
 
 
 def _slow_down(call: Call, hook: Hook) -> None:

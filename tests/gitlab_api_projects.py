@@ -272,11 +272,14 @@ def _linted(call: Call, text: str) -> Reply:
 def lint(call: Call) -> Reply:
     """Lint the project's file as it is at a ref."""
     held = call.project
+    if held.empty:
+        raise missing("Repository")
     commit = held.repository.resolve(call.asked("content_ref") or call.asked("sha") or "HEAD")
     if commit is None:
         raise missing("Commit")
     if call.flag("dry_run") and call.world.level(call.anyone, held) < Level.DEVELOPER:
-        raise Refusal(403, "403 Forbidden")
+        why = "Insufficient permissions to create a new pipeline"
+        return answer({"valid": False, "errors": [why], "warnings": []})
     entry = held.repository.entry(commit, held.ci_config_path or ".gitlab-ci.yml")
     if entry is None:
         said = {"valid": False, "errors": ["Please provide content of .gitlab-ci.yml"], "warnings": []}
@@ -305,6 +308,6 @@ ROUTES = (
     Route("GET", f"{P}/members/all/{{user_id}}", member, _OPEN),
     Route("GET", f"{P}/labels", labels, _OPEN),
     Route("POST", f"{P}/labels", create_label, Need(level=Level.REPORTER)),
-    Route("GET", f"{P}/ci/lint", lint, Need(code=True, level=Level.REPORTER)),
+    Route("GET", f"{P}/ci/lint", lint, Need(code=True, login=False)),
     Route("POST", f"{P}/ci/lint", lint_content, Need(code=True, level=Level.DEVELOPER)),
 )

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import gitlab_shapes as shapes
-from gitlab_commits import make_commit
+from gitlab_commits import is_branch_name, make_commit
 from gitlab_git import FOLDER, SUBMODULE, Entry
 from gitlab_http import Call, Need, Refusal, Reply, Route, answer, forbidden, missing, paged
 from gitlab_world import Level, Status
@@ -145,6 +145,8 @@ def create_branch(call: Call) -> Reply:
         raise forbidden("You are not allowed to create protected branches on this project.")
     if repository.head(name) is not None:
         raise Refusal(400, "Branch already exists")
+    if not is_branch_name(name):
+        raise Refusal(400, "Branch name is invalid")
     commit = repository.resolve(ref)
     if commit is None:
         raise Refusal(400, f"Invalid reference name: {ref}")
@@ -349,7 +351,7 @@ ROUTES = (
     Route("GET", f"{P}/repository/compare", compare, _READ),
     Route("GET", f"{P}/repository/commits/{{sha}}/statuses", statuses, _READ),
     Route("POST", f"{P}/statuses/{{sha}}", set_status, _DEVELOP),
-    Route("GET", f"{P}/protected_branches", protected_branches, Need(level=Level.DEVELOPER)),
-    Route("GET", f"{P}/protected_branches/{{name}}", protected_branch, Need(level=Level.DEVELOPER)),
+    Route("GET", f"{P}/protected_branches", protected_branches, _READ),
+    Route("GET", f"{P}/protected_branches/{{name}}", protected_branch, _READ),
     Route("GET", f"{P}/push_rule", push_rule, Need(level=Level.MAINTAINER)),
 )

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from dulwich.refs import Ref, check_ref_format
 from gitlab_git import EXECUTABLE, REGULAR, Person
 from gitlab_http import Refusal, forbidden
 from gitlab_world import Project, User, World
@@ -23,12 +24,18 @@ def make_commit(world: World, project: Project, user: User, body: Mapping[str, A
         raise forbidden("You are not allowed to push into this branch")
     _check_push_rule(project, branch, str(body["commit_message"]))
     before = repository.head(branch)
+    if not is_branch_name(branch):
+        why = "Branch name is invalid"
+        raise Refusal(400, f"Something went wrong when we tried to create '{branch}' for you: {why}")
     parent = _parent(project, body, branch, before)
     files: Files = {}
     if parent is not None:
         files = {path: (entry.mode, entry.oid) for path, entry in repository.files(parent).items()}
+    # GitLab asks the branch that the commit starts from, the default one for a `start_sha`.
+    start = body.get("start_branch") or (project.default_branch if body.get("start_sha") else branch)
+    locked = None if parent is None else repository.head(str(start))
     for action in body["actions"]:
-        _apply(project, files, parent, action)
+        _apply(project, files, locked, action)
     author = Person(
         name=body.get("author_name") or user.name, email=body.get("author_email") or user.person.email
     )
@@ -43,6 +50,13 @@ def make_commit(world: World, project: Project, user: User, body: Mapping[str, A
     repository.set_head(branch, commit)
     world.moved_branch(project, user, branch, before, commit)
     return commit
+
+
+def is_branch_name(name: str) -> bool:
+    """Return whether git takes a branch's name, and GitLab too: no digits of a commit alone."""
+    return check_ref_format(Ref(f"refs/heads/{name}".encode())) and not re.fullmatch(
+        r"-.*|[0-9a-f]{40}", name
+    )
 
 
 def _check_push_rule(project: Project, branch: str, message: str) -> None:
@@ -84,23 +98,28 @@ def _parent(project: Project, body: Mapping[str, Any], branch: str, before: str 
     return found
 
 
-def _apply(project: Project, files: Files, parent: str | None, action: Action) -> None:
+def _apply(project: Project, files: Files, locked: str | None, action: Action) -> None:
     path = str(action["file_path"])
     if not path or ".." in path.split("/") or path.startswith("/") or "//" in path or "\0" in path:
         raise Refusal(400, "Path cannot include directory traversal")
     kind = str(action["action"])
     if kind in ("update", "delete", "move"):
-        _check_lock(project, parent, action)
+        _check_lock(project, locked, action)
     _ACTIONS[kind](project, files, action, path)
 
 
-def _check_lock(project: Project, parent: str | None, action: Action) -> None:
-    known = action.get("last_commit_id")
-    if not known or parent is None:
+def _check_lock(project: Project, branch: str | None, action: Action) -> None:
+    """Refuse a file whose last commit is another on the branch than at the commit that was told.
+
+    As in GitLab, a commit that there is not, or that has no such file, locks nothing.
+    """
+    told, repository = action.get("last_commit_id"), project.repository
+    known = repository.resolve(str(told)) if told else None
+    if known is None or branch is None:
         return
     path = str(action.get("previous_path") or action["file_path"])
-    last = project.repository.last_touching(parent, path)
-    if last is not None and last != known:
+    last, then = repository.last_touching(branch, path), repository.last_touching(known, path)
+    if last is not None and then is not None and last != then:
         raise Refusal(400, f"The file has changed since you started editing it: {path}")
 
 

@@ -9,9 +9,6 @@ from fnmatch import fnmatchcase
 
 from gitlab_http import Headers, Reply
 
-LIMIT = 2_000
-"""Requests a minute, as on GitLab.com."""
-
 
 class Cut(Exception):  # noqa: N818  # no error of ours
     """The connection ends without an answer."""
@@ -39,19 +36,19 @@ class Fault:
         return self.times > 0 and self.method in ("*", method) and fnmatchcase(path, self.path)
 
 
-def limits(observed: int, now: datetime) -> Headers:
+def limits(observed: int, limit: int, now: datetime) -> Headers:
     """Return the headers that every answer of GitLab.com has."""
     reset = int(now.timestamp()) // 60 * 60 + 60
     return (
-        ("RateLimit-Limit", str(LIMIT)),
+        ("RateLimit-Limit", str(limit)),
         ("RateLimit-Name", "throttle_authenticated_api"),
         ("RateLimit-Observed", str(observed)),
-        ("RateLimit-Remaining", str(max(0, LIMIT - observed))),
+        ("RateLimit-Remaining", str(max(0, limit - observed))),
         ("RateLimit-Reset", str(reset)),
     )
 
 
-def too_many(retry_after: int, now: datetime) -> Reply:
+def too_many(retry_after: int, limit: int, now: datetime) -> Reply:
     """Return a 429 as GitLab writes it: plain text."""
     reset = int(now.timestamp()) + retry_after
     when = datetime.fromtimestamp(reset, UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
@@ -61,9 +58,9 @@ def too_many(retry_after: int, now: datetime) -> Reply:
         headers=(
             ("Content-Type", "text/plain"),
             ("Retry-After", str(retry_after)),
-            ("RateLimit-Limit", str(LIMIT)),
+            ("RateLimit-Limit", str(limit)),
             ("RateLimit-Name", "throttle_authenticated_api"),
-            ("RateLimit-Observed", str(LIMIT + 1)),
+            ("RateLimit-Observed", str(limit + 1)),
             ("RateLimit-Remaining", "0"),
             ("RateLimit-Reset", str(reset)),
             ("RateLimit-ResetTime", when),

@@ -212,9 +212,7 @@ def _gid(kind: str) -> _Field:
 
 
 def _project(budget: _Budget, _: Any, given: Mapping[str, Any]) -> Project | None:
-    found = budget.world.by_path(given["fullPath"])
-    if found is None and given["fullPath"] in budget.world.moved:
-        found = budget.world.projects.get(budget.world.moved[given["fullPath"]])
+    found = budget.world.by_path(given["fullPath"])  # a former path leads nowhere here, unlike in REST
     return found if found is not None and budget.world.sees(budget.user, found) else None
 
 

@@ -223,7 +223,9 @@ def authenticate(call: Call) -> None:
     if token.user.state != "active":
         raise forbidden("Your account has been blocked.")
     _check_scope(call, token)
-    token.used += 1
+    minute = int(call.world.clock().timestamp()) // 60
+    token.used = token.used + 1 if token.minute == minute else 1
+    token.minute = minute
     call.token, call._user = token, token.user
 
 

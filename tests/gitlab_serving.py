@@ -19,7 +19,7 @@ import gitlab_api_projects
 import gitlab_api_repository
 import gitlab_graphql
 from contract_checks_gitlab import Told, contract
-from gitlab_faults import Cut, Fault, limits
+from gitlab_faults import Cut, Fault, limits, too_many
 from gitlab_http import Call, Refusal, Reply, Route, Router, admit, authenticate, parse_query, weak_etag
 from gitlab_world import World
 
@@ -60,6 +60,7 @@ class Application:
 
     world: World
     validate: bool = True
+    prefix: str = ""
     requests: list[Asked] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     router: Router = field(default_factory=lambda: Router(ROUTES))
@@ -68,10 +69,13 @@ class Application:
     def handle(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Return the answer to a request; raises `Cut`.  Names of headers are in lower case."""
         raw, _, text = target.partition("?")
-        found = self.router.find(method, raw)
+        below = raw.removeprefix(self.prefix) if raw.startswith(f"{self.prefix}/") else ""
+        found = self.router.find(method, below)
         query = parse_query(text)
         template = found[0].template if found else ""
-        asked = Asked(method=method, path=unquote(raw), template=template, query=dict(query), body=body)
+        asked = Asked(
+            method=method, path=unquote(below or raw), template=template, query=dict(query), body=body
+        )
         fault = self._met(asked)
         if fault is not None:
             fault.reached.set()
@@ -136,17 +140,21 @@ class Application:
             )
             reply = self._run(route, call)
         asked.user = "" if call.anyone is None else call.anyone.username
-        if self.validate:
+        if self.validate and reply.status != 429:
             problem = contract().answer_problem(told, reply.status, reply.headers, reply.body)
             if problem is not None:
                 world.violations.append(f"{asked.method} {asked.path}: answer {reply.status}: {problem}")
         used = 0 if call.token is None else call.token.used
-        reply = reply.with_headers(*limits(used, world.clock()))
+        if not any(name == "RateLimit-Limit" for name, _ in reply.headers):
+            reply = reply.with_headers(*limits(used, world.limit, world.clock()))
         return self._cached(asked, headers, reply)
 
     def _run(self, route: Route, call: Call) -> Reply:
         try:
             authenticate(call)
+            if call.token is not None and call.world.limited and call.token.used > call.world.limit:
+                now = call.world.clock()
+                return too_many(60 - now.second, call.world.limit, now)
             admit(call, route.need)
             return route.handler(call)
         except Refusal as refusal:

@@ -64,7 +64,7 @@ def token(one: Token, now: datetime) -> Shape:
         "created_at": iso(one.created),
         "scopes": sorted(one.scopes),
         "user_id": one.user.id,
-        "last_used_at": iso(now) if one.used else None,
+        "last_used_at": iso(now) if one.minute else None,
         "active": not one.revoked and not expired,
         "expires_at": None if one.expires is None else one.expires.isoformat(),
     }

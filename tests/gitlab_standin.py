@@ -485,7 +485,7 @@ class GitLab:
         self, method: str = "*", path: str = "*", times: int = 1, *, retry_after: int = 1
     ) -> Fault:
         """Answer 429, as plain text."""
-        reply = too_many(retry_after, self.world.clock())
+        reply = too_many(retry_after, self.world.limit, self.world.clock())
         return self._fault(Fault(method=method, path=path, times=times, reply=reply))
 
     def bad_gateway(self, method: str, path: str = "*", times: int = 1, *, done: bool) -> Fault:
@@ -506,8 +506,10 @@ class GitLab:
 
 
 @contextmanager
-def gitlab(folder: Path | None = None, *, validate: bool = True) -> Iterator[GitLab]:
+def gitlab(folder: Path | None = None, *, validate: bool = True, prefix: str = "") -> Iterator[GitLab]:
     """Run a GitLab on loopback; with a folder its repositories are bare ones on disk, else in memory.
+
+    A `prefix` like `/git` is where an instance lives that is not at the root of its host.
 
     `validate` off spares the contract's checks, for measuring.  Raises `AssertionError` at the end where
     something broke the contract.
@@ -516,7 +518,8 @@ def gitlab(folder: Path | None = None, *, validate: bool = True) -> Iterator[Git
     lab = GitLab(application, folder)
     listener = Listener(application)
     application.world.send = post
-    application.world.url = f"http://127.0.0.1:{listener.server_port}"
+    application.world.url = f"http://127.0.0.1:{listener.server_port}{prefix}"
+    application.prefix = prefix
     thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

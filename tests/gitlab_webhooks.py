@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 from gitlab_world import Happening, Hook, HookEvent, MergeRequest, Note, Project, User, World
 
 NOBODY = "0" * 40
+NO_ANSWER = "internal error"
+"""What the log says where nobody answered."""
 _LEVELS = {"private": 0, "internal": 10, "public": 20}
 _NEWEST = 20
 TRIGGERS = {
@@ -504,7 +506,7 @@ def record(
             trigger=trigger,
             headers=hidden,
             body=delivery.body,
-            status="internal error" if status is None else str(status),
+            status=NO_ANSWER if status is None else str(status),
             answer=said,
             at=world.clock(),
         )

@@ -61,6 +61,8 @@ class Token:
     created: datetime
     revoked: bool = False
     used: int = 0
+    """Requests in the minute `minute`."""
+    minute: int = 0
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -297,6 +299,12 @@ class World:
     """Whether hooks know signing tokens; where they do not, the attribute is silently ignored."""
     hooks_disable: bool = True
     """Whether failing hooks disable themselves; off by default on self-managed instances."""
+    log_bytes: int = 25 * 1024 * 1024
+    """What a hook's log keeps of a body: of a larger one only that it was too large."""
+    limit: int = 2_000
+    """Requests a minute, by the headers of every answer."""
+    limited: bool = False
+    """Whether requests beyond the limit are answered 429."""
     graphql_status: int = 200
     """Anything else, and the GraphQL endpoint answers that and nothing more."""
     graphql_blobs: int = 100

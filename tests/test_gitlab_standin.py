@@ -10,6 +10,7 @@ import base64
 import hashlib
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,7 @@ def test_a_project_that_moved(site: Site) -> None:
     place = moved.headers["Location"]
     assert place == f"{site.lab.url}/api/v4/projects/{site.project.id}/repository/tree?recursive=true"
     assert site.client.projects.get("acme/web").path_with_namespace == "elsewhere/site"
+    assert site.query(BLOBS, p="acme/web", paths=["Dockerfile"])["data"]["project"] is None
     refused = site.ask("POST", "/projects/acme%2Fweb/merge_requests", json=_request("x"))
     assert (refused.status_code, refused.json()["message"][:7]) == (405, "Non GET")
 
@@ -312,6 +314,8 @@ def test_branches(site: Site) -> None:
     again = site.ask("POST", "repository/branches", json={"branch": "moorline/x", "ref": "main"})
     assert (again.status_code, again.json()["message"]) == (400, "Branch already exists")
     assert site.ask("POST", "repository/branches", json={"branch": "y", "ref": "no"}).status_code == 400
+    assert site.ask("POST", "repository/branches", json={"branch": "a..b", "ref": "main"}).status_code == 400
+    assert "name is invalid" in site.commit("a b", _create("x"), start_branch="main").text
     found = site.ask("GET", "repository/branches?search=%5Emoorline/").json()
     assert [one["name"] for one in found] == ["moorline/x"]
     assert site.ask("GET", "repository/branches/main").json()["protected"]
@@ -364,10 +368,6 @@ def test_every_action_of_a_commit(site: Site) -> None:
         ([{"action": "move", "file_path": "x"}], "original file path"),
         ([{"action": "create", "file_path": "../x", "content": "x"}], "directory traversal"),
         ([{"action": "update", "file_path": "Dockerfile", "content": "*", "encoding": "base64"}], "base64"),
-        (
-            [{"action": "update", "file_path": "Dockerfile", "content": "x", "last_commit_id": "0" * 40}],
-            "has changed since you started editing it: Dockerfile",
-        ),
     ],
 )
 def test_a_commit_is_all_or_nothing(site: Site, actions: list[dict[str, Any]], why: str) -> None:
@@ -402,7 +402,11 @@ def test_a_lock_by_the_last_commit_of_a_file(site: Site) -> None:
     site.lab.push(site.project, {"run.sh": b"other"}, "side")
     update = {"action": "update", "file_path": "Dockerfile", "content": "x", "last_commit_id": known}
     assert site.commit("side", update).status_code == 201, "another file changed, this one did not"
-    assert site.commit("side", update | {"content": "y"}).status_code == 400
+    refused = site.commit("side", update | {"content": "y"})
+    assert refused.status_code == 400
+    assert refused.json()["message"] == "The file has changed since you started editing it: Dockerfile"
+    nothing = update | {"content": "z", "last_commit_id": "0" * 40}
+    assert site.commit("side", nothing).status_code == 201, "an unknown commit locks nothing"
 
 
 def test_a_first_commit(site: Site) -> None:
@@ -642,6 +646,9 @@ def test_ci_lint(site: Site) -> None:
     assert site.ask("POST", "ci/lint", json={"content": "a: [}"}).json()["valid"] is False
     site.lab.world.lint = {"valid": True, "errors": [], "warnings": ["careful"]}
     assert site.ask("GET", "ci/lint").json()["warnings"] == ["careful"]
+    assert site.ask("GET", "ci/lint?content_ref=gone").status_code == 404
+    empty = site.lab.project("acme/empty")
+    assert site.ask("GET", f"/projects/{empty.id}/ci/lint").status_code == 404
 
 
 BLOBS = """query($p: ID!, $paths: [String!]!) { project(fullPath: $p) { repository {
@@ -704,7 +711,7 @@ def test_heads_of_many_projects(site: Site) -> None:
     ],
 )
 def test_graphql_takes_what_the_schema_knows_only(site: Site, query: str, why: str) -> None:
-    site.lab.world.moved["a/b"] = site.project.id
+    site.lab.project("a/b", {"a": b"a"}, visibility="public")
     assert why in site.query(query)["errors"][0]["message"]
     forgive(site.lab, why)
 
@@ -719,6 +726,30 @@ def test_rate_limits(site: Site) -> None:
     fine = site.ask("GET", "repository/tree")
     assert fine.status_code == 200
     assert int(fine.headers["RateLimit-Remaining"]) == 2_000 - int(fine.headers["RateLimit-Observed"])
+
+
+def test_a_limit_that_is_kept(site: Site) -> None:
+    now = datetime(2026, 11, 1, 12, 0, 40, tzinfo=UTC)
+    site.lab.world.clock = lambda: now
+    site.lab.world.limit, site.lab.world.limited = 2, True
+    assert [site.ask("GET", "").status_code for _ in range(3)] == [200, 200, 429]
+    refused = site.ask("GET", "")
+    assert (refused.headers["Retry-After"], refused.headers["RateLimit-Remaining"]) == ("20", "0")
+    now += timedelta(seconds=20)
+    assert site.ask("GET", "").headers["RateLimit-Observed"] == "1"
+
+
+def test_an_instance_below_a_path() -> None:
+    with gitlab(prefix="/git") as lab:
+        site = Site(lab)
+        try:
+            assert lab.url.endswith("/git")
+            assert site.client.projects.get("acme/web").web_url == f"{lab.url}/acme/web"
+            found = site.client.projects.list(iterator=True, per_page=1, order_by="id", pagination="keyset")
+            assert len(list(found)) == 1
+            assert lab.count("GET", "/api/v4/projects/acme/web") == 1
+        finally:
+            site.close()
 
 
 def test_a_502_that_did_happen_and_one_that_did_not(site: Site) -> None:
