@@ -52,6 +52,18 @@ def installation_of_user(call: Call) -> Answer:
     return _installation_of_account(call, call.parameters["username"], "user")
 
 
+def get_user(call: Call) -> Answer:
+    found = call.world.accounts.get(call.parameters["username"].lower())
+    if found is None:
+        raise Refused(404, "Not Found")
+    now = call.world.clock.stamp()
+    counts = dict.fromkeys(("public_repos", "public_gists", "followers", "following"), 0)
+    blanks = dict.fromkeys(("name", "company", "blog", "location", "email", "hireable", "bio"), None)
+    return Answer(
+        {**call.shapes.account(found), **blanks, "blog": "", **counts, "created_at": now, "updated_at": now}
+    )
+
+
 def create_token(call: Call) -> Answer:
     token = issue(
         call.world,
@@ -170,6 +182,7 @@ ROUTES: dict[str, Route] = {
     "GET /repos/{owner}/{repo}/installation": Route(handler=installation_of_repository, by_app=True),
     "GET /orgs/{org}/installation": Route(handler=installation_of_organization, by_app=True),
     "GET /users/{username}/installation": Route(handler=installation_of_user, by_app=True),
+    "GET /users/{username}": Route(handler=get_user),
     "GET /orgs/{org}/repos": Route(handler=organization_repositories),
     "GET /installation/repositories": Route(handler=list_repositories),
     "GET /app/hook/config": Route(handler=get_hook, by_app=True),

@@ -110,6 +110,24 @@ def list_rules(call: Call) -> Answer:
     return Answer(list(page), headers=headers)
 
 
+def get_ruleset(call: Call) -> Answer:
+    wanted = call.identity("ruleset_id")
+    if not any(rule.get("ruleset_id") == wanted for rules in call.repository.rules.values() for rule in rules):
+        raise Refused(404, "Not Found")
+    passed = wanted in call.repository.bypassed
+    return Answer(
+        {
+            "id": wanted,
+            "name": f"ruleset {wanted}",
+            "target": "branch",
+            "source_type": "Repository",
+            "source": call.repository.full_name,
+            "enforcement": "active",
+            "current_user_can_bypass": "always" if passed else "never",
+        }
+    )
+
+
 def actions_permissions(call: Call) -> Answer:
     return Answer(dict(call.repository.actions_policy))
 
@@ -238,6 +256,8 @@ def _obey(call: Call, name: str, before: str | None, after: str | None, *, force
     git = call.repository.git
     forced = before is not None and after is not None and force and before not in git.ancestors(after)
     for rule in call.repository.rules_for(branch):
+        if rule.get("ruleset_id") in call.repository.bypassed:
+            continue
         kind, parameters = rule["type"], rule.get("parameters", {})
         broken = {
             "creation": before is None and "Cannot create ref due to creations being restricted.",
@@ -739,6 +759,7 @@ ROUTES: dict[str, Route] = {
     f"GET {_REPO}/branches/{{branch}}": Route(handler=get_branch, permissions=_READS),
     f"GET {_REPO}/tags": Route(handler=list_tags, permissions=_READS),
     f"GET {_REPO}/rules/branches/{{branch}}": Route(handler=list_rules, permissions=("metadata",)),
+    f"GET {_REPO}/rulesets/{{ruleset_id}}": Route(handler=get_ruleset, permissions=("metadata",)),
     f"GET {_REPO}/actions/permissions": Route(handler=actions_permissions, permissions=("administration",)),
     f"GET {_GIT}/ref/{{ref}}": Route(handler=get_ref, permissions=_READS),
     f"GET {_GIT}/matching-refs/{{ref}}": Route(handler=matching_refs, permissions=_READS),

@@ -206,6 +206,8 @@ class Repository:
     statuses: list[dict[str, Any]] = field(default_factory=list)
     rules: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Active rules by branch; `*` for every branch."""
+    bypassed: set[int] = field(default_factory=set)
+    """Rulesets that the App may pass."""
     roles: dict[str, str] = field(default_factory=dict)
     """Collaborators: login to `read`, `triage`, `write`, `maintain`, `admin`."""
     releases: list[dict[str, Any]] = field(default_factory=list)
