@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from bot.model import Edit, Repository, Snapshot
+from bot.model import Annotation, CheckRun, Conclusion, Edit, Level, Repository, Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,40 +101,8 @@ class Opened:
     """What could not be done, such as a reviewer that nobody knows; one sentence each."""
 
 
-class Conclusion(StrEnum):
-    SUCCESS = "success"
-    NEUTRAL = "neutral"
-    FAILURE = "failure"
-
-
-class Level(StrEnum):
-    NOTICE = "notice"
-    WARNING = "warning"
-    FAILURE = "failure"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Annotation:
-    path: str
-    line: int
-    """1-based."""
-    level: Level
-    title: str
-    message: str
-    """Plain text."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """What we say about one commit: a check run, or a commit status where a forge has only that."""
-
-    conclusion: Conclusion
-    title: str
-    summary: str
-    """Markdown."""
-    annotations: tuple[Annotation, ...] = ()
-    url: str = ""
-    """Where to read more; empty for nowhere."""
+Check = CheckRun
+__all__ = ["Annotation", "Check", "Conclusion", "Level"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

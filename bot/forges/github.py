@@ -333,11 +333,7 @@ class GitHubForge:
             return error
         for client in self._who_may_know(repository):
             try:
-                if client.graphql_served:
-                    self._look(client, repository).repository()
                 found = rest_repository(client.get(_whole(error.path)).json())
-            except MovedError as moved:
-                return moved
             except ForgeError:
                 continue
             if found is not None and found.name.lower() != repository.lower():

@@ -52,12 +52,13 @@ class Installation:
     suspended: bool = False
 
     def granted(self, wanted: Mapping[str, str]) -> dict[str, str]:
-        """Return those of the wanted permissions that were granted, so that a token is not refused."""
-        return {
-            name: level
-            for name, level in wanted.items()
-            if _LEVELS.index(_level(self.permissions.get(name))) >= _LEVELS.index(level)
-        }
+        """Return the wanted permissions as far as they were granted, so that a token is not refused."""
+        levels = {name: min(level, self._held(name), key=_LEVELS.index) for name, level in wanted.items()}
+        return {name: level for name, level in levels.items() if level}
+
+    def _held(self, name: str) -> str:
+        held = self.permissions.get(name, "")
+        return held if held in _LEVELS else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +172,16 @@ class App:
 
     def writer(self, repository: str) -> Client:
         """Return a client whose token reaches into one repository and can do there what publishing takes."""
-        installation = self._of(repository).installation
-        permissions = installation.granted(WRITES)
+        self._of(repository)
         name = repository.partition("/")[2]
-        body = {"repositories": [name], "permissions": permissions}
-        return self._client(installation, body)
+
+        def mint() -> _Token:
+            # What is granted is looked up when the token is needed: it may have changed since.
+            installation = self._of(repository).installation
+            body = {"repositories": [name], "permissions": installation.granted(WRITES)}
+            return self._mint(installation, body)
+
+        return Client(self._transport, _Granted(mint, self._manners.clock), self._manners)
 
     def installed(self, installation: Installation) -> Client:
         """Return the reading client of an installation that was listed."""
@@ -233,18 +239,13 @@ class App:
                 status=403,
                 advice="An owner of the account can unsuspend it in its settings, or uninstall it.",
             )
-        reader = self._client(installation, {"permissions": installation.granted(READS)})
+        body = {"permissions": installation.granted(READS)}
+        credential = _Granted(lambda: self._mint(installation, body), self._manners.clock)
+        reader = Client(self._transport, credential, self._manners)
         made = _Known(installation, reader, self._manners.clock() + _KEPT)
         with self._lock:
             self._known[installation.account.lower()] = made
         return made
-
-    def _client(self, installation: Installation, body: Mapping[str, Any]) -> Client:
-        return Client(
-            self._transport,
-            _Granted(lambda: self._mint(installation, body), self._manners.clock),
-            self._manners,
-        )
 
     def _mint(self, installation: Installation, body: Mapping[str, Any]) -> _Token:
         path = f"/app/installations/{installation.id}/access_tokens"
@@ -293,7 +294,3 @@ def _installation(found: object) -> Installation | None:
 
 def _texts(items: Iterable[tuple[object, object]]) -> dict[str, str]:
     return {name: level for name, level in items if isinstance(name, str) and isinstance(level, str)}
-
-
-def _level(text: str | None) -> str:
-    return text if text in _LEVELS else ""

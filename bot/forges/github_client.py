@@ -168,8 +168,9 @@ class Client:
         return self._patiently(once) if patient else once()
 
     def mutate(self, text: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the data of a mutation that is sent once; raises as `query` does."""
-        return self._answered(self._send("POST", self.transport.address.graphql, _document(text, variables)))
+        """Return the data of a mutation that is sent once; raises as `query` does, for what is not there, too."""
+        answer = self._send("POST", self.transport.address.graphql, _document(text, variables))
+        return self._answered(answer, strict=True)
 
     def _send(
         self,
@@ -188,7 +189,7 @@ class Client:
             self._manners.note(answer)
         return answer
 
-    def _answered(self, answer: Answer) -> Mapping[str, Any]:
+    def _answered(self, answer: Answer, *, strict: bool = False) -> Mapping[str, Any]:
         if answer.status in (404, 405, 410, 501) or (
             answer.status == 403 and _is_wall(answer, self._manners)
         ):
@@ -201,7 +202,7 @@ class Client:
         data = found.get("data")
         if errors:
             _judge_errors(errors, answer, self._manners)
-        if not isinstance(data, dict):
+        if not isinstance(data, dict) or (errors and strict):
             raise QueryError(clean("; ".join(_texts(errors))), _kinds(errors))
         return data
 

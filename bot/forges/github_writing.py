@@ -181,8 +181,8 @@ class Writing:
                 return
             raise
         except (QueryError, RefusedError) as error:
-            if self._stands(branch, before, after):
-                return
+            if self.look.branch(branch) != before:
+                raise _superseded(branch) from None
             self.rules.forget(self.repository, branch)
             raise _refused(branch, error) from None
 
@@ -202,8 +202,8 @@ class Writing:
         except NoGraphQLError:
             return False
         except QueryError as error:
-            if "updateRefs" in error.message and "exist" in error.message:
-                return False  # a server from before it
+            if "NOT_FOUND" in error.kinds or ("updateRefs" in error.message and "exist" in error.message):
+                return False  # the repository was made anew, or the server is from before this mutation
             raise
         return True
 
