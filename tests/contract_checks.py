@@ -20,6 +20,7 @@ from openapi_core import Config, OpenAPI
 from openapi_core.datatypes import RequestParameters
 from openapi_core.exceptions import OpenAPIError
 from openapi_core.validation.schemas.exceptions import InvalidSchemaValue
+from openapi_schema_validator import OAS31Validator
 from werkzeug.datastructures import Headers, ImmutableMultiDict
 from werkzeug.wrappers import Request, Response
 
@@ -199,6 +200,36 @@ class Contract:
         return node
 
 
+class Payloads:
+    """The payloads of webhooks, as an OpenAPI document has them."""
+
+    def __init__(self, name: str) -> None:
+        document = json.loads((CONTRACTS / f"{name}.json").read_text())
+        self._events: dict[str, Any] = document["webhooks"]
+        # The document's list of events that an App can subscribe to is older than some of them.
+        _allow_events(document)
+        self._schemas = {"webhooks": self._events, "components": document["components"]}
+        self._validators: dict[str, OAS31Validator] = {}
+
+    def check(self, event: str, action: str, payload: object) -> None:
+        """Raise `ContractError` where a payload is not what the document says of that event."""
+        name = "-".join(filter(None, (event, action))).replace("_", "-")
+        if name not in self._events:
+            raise ContractError(f"webhook {name}: not in the contract")
+        if name not in self._validators:
+            place = f"#/webhooks/{name}/post/requestBody/content/application~1json/schema"
+            self._validators[name] = OAS31Validator({"$ref": place, **self._schemas})
+        wrong = [reason for error in self._validators[name].iter_errors(payload) for reason in _leaves(error)]
+        if wrong:
+            raise ContractError(f"webhook {name}: {'; '.join(dict.fromkeys(wrong))[:2000]}")
+
+
+@lru_cache(maxsize=2)
+def payloads(name: str) -> Payloads:
+    """Return the payloads of a file in the contracts, read once for all tests of a process."""
+    return Payloads(name)
+
+
 @lru_cache(maxsize=8)
 def contract(name: str) -> Contract:
     """Return a contract by its file's name, read once for all tests of a process."""
@@ -228,6 +259,18 @@ def _mend(node: object) -> None:
                 names = {"type": "array", "items": {"type": "string"}}
                 content["schema"] = {"anyOf": [content["schema"], names]}
             _mend(one)
+
+
+def _allow_events(node: object) -> None:
+    if isinstance(node, list):
+        for one in node:
+            _allow_events(one)
+    elif isinstance(node, dict):
+        names = node.get("enum")
+        if isinstance(names, list) and {"push", "pull_request"} <= set(map(str, names)):
+            names.append("merge_group")
+        for one in node.values():
+            _allow_events(one)
 
 
 def _mend_kinds(node: dict[str, Any]) -> None:

@@ -202,6 +202,12 @@ class Hooks:
             },
         }
 
+    def _commit(self, repository: Repository, sha: str) -> Json:
+        shape = self._pushed(repository, sha)
+        return {
+            name: shape[name] for name in ("id", "tree_id", "message", "timestamp", "author", "committer")
+        }
+
     def _create(self, _action: str, repository: Repository, _i: object, _s: object, about: Json) -> Json:
         _, kind, name = str(about["ref"]).split("/", 2)
         return {
@@ -265,19 +271,13 @@ class Hooks:
 
     def _merge_group(self, action: str, repository: Repository, _i: object, _s: object, about: Json) -> Json:
         head = str(about["head_sha"])
-        commit = repository.git.commit_at(head)
-        assert commit is not None
-        shape = self._pushed(repository, head)
         made: Json = {
             "merge_group": {
                 "head_sha": head,
                 "head_ref": about["head_ref"],
                 "base_sha": about["base_sha"],
                 "base_ref": about.get("base_ref", f"refs/heads/{repository.default_branch}"),
-                "head_commit": {
-                    name: shape[name]
-                    for name in ("id", "tree_id", "message", "timestamp", "author", "committer")
-                },
+                "head_commit": self._commit(repository, head),
             }
         }
         if action == "destroyed":
@@ -295,7 +295,16 @@ class Hooks:
 
     def _check_suite(self, _action: str, repository: Repository, _i: object, _s: object, about: Json) -> Json:
         branch = about.get("branch", repository.default_branch)
-        return {"check_suite": self.shapes.check_suite(repository, about["head_sha"], branch)}
+        suite = self.shapes.check_suite(repository, about["head_sha"], branch)
+        runs = [one for one in repository.checks.values() if one.head_sha == about["head_sha"]]
+        suite |= {
+            "latest_check_runs_count": len(runs),
+            "check_runs_url": f"{suite['url']}/check-runs",
+            "head_commit": self._commit(repository, about["head_sha"]),
+            "rerequestable": True,
+            "runs_rerequestable": True,
+        }
+        return {"check_suite": suite}
 
     def _repository(self, action: str, _r: object, _i: object, _s: object, about: Json) -> Json:
         if action == "renamed":

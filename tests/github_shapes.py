@@ -49,6 +49,11 @@ def signed(commit: Commit) -> bool:
     return bool(commit.gpgsig == SIGNATURE.encode())
 
 
+def _reactions(url: str) -> Json:
+    names = ("total_count", "+1", "-1", "confused", "eyes", "heart", "hooray", "laugh", "rocket")
+    return {"url": f"{url}/reactions", **dict.fromkeys(names, 0)}
+
+
 @dataclass(frozen=True, slots=True)
 class Shapes:
     world: World
@@ -469,6 +474,9 @@ class Shapes:
             "closed_at": one.closed_at,
             "closed_by": self._maybe(one.closed_by),
             "author_association": self._association(repository, one.author),
+            "reactions": _reactions(base),
+            "timeline_url": f"{base}/timeline",
+            "performed_via_github_app": None,
         }
         if isinstance(one, Pull):
             pull = f"{self.repository_url(repository)}/pulls/{one.number}"
@@ -583,6 +591,7 @@ class Shapes:
             "created_at": one.created_at,
             "updated_at": one.updated_at,
             "author_association": self._association(repository, one.author),
+            "reactions": _reactions(f"{base}/issues/comments/{one.id}"),
             "performed_via_github_app": self.app() if one.author is self.world.app.bot else None,
         }
 
@@ -631,6 +640,10 @@ class Shapes:
             "original_start_line": one.start_line,
             "start_side": None if one.start_line is None else one.side,
             "subject_type": "file" if one.line is None else "line",
+            # Counted from the hunk's head: every comment here stands in a hunk of its own.
+            "position": None if one.line is None else 1,
+            "original_position": None if one.line is None else 1,
+            "reactions": _reactions(this),
         }
         if one.reply_to is not None:
             shape["in_reply_to_id"] = one.reply_to

@@ -23,7 +23,7 @@ import github_graphql
 import github_rest_app
 import github_rest_git
 import github_rest_pulls
-from contract_checks import Contract, ContractError, contract
+from contract_checks import Contract, ContractError, contract, payloads
 from flask import Flask, Request, Response, request
 from github_access import allow, caller, issue, key_pair, sees
 from github_call import Answer, Call, Caller, Route, Switches, refusal, response
@@ -589,7 +589,16 @@ class GitHub:
             installation = self.world.installation_of(repository)
         if not wanted or installation is None or (installation.suspended_at and event != "installation"):
             return
-        self.queue.append(self.hooks.delivery(event, action, **{**about, "installation": installation}))
+        self.queue.append(self._delivery(event, action, **{**about, "installation": installation}))
+
+    def _delivery(self, event: str, action: str, **about: Any) -> Delivery:
+        made = self.hooks.delivery(event, action, **about)
+        if self.validates:
+            try:
+                payloads("github-webhooks").check(event, action, made.payload)
+            except ContractError as error:
+                self.violations.append(str(error))
+        return made
 
     def payload(
         self,
@@ -611,7 +620,7 @@ class GitHub:
         """
         with self.lock:
             one = self[repository] if repository else None
-            made = self.hooks.delivery(
+            made = self._delivery(
                 event,
                 action,
                 repository=one,

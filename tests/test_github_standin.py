@@ -1220,6 +1220,15 @@ def test_every_event_has_its_documented_shape(
     assert hub.world.deliveries[-1].guid == headers["X-GitHub-Delivery"]
 
 
+def test_a_payload_against_the_contract_fails_the_test() -> None:
+    def tell() -> None:
+        with github() as standin:
+            standin.payload("repository", "eaten", repository=standin.repository("acme/app", FILES).full_name)
+
+    with pytest.raises(ContractError, match="webhook repository-eaten"):
+        tell()
+
+
 def test_failed_deliveries_are_listed_read_and_tried_again(hub: GitHub, app: Client) -> None:
     for at in range(5):
         hub.payload("ping", status_code=(202, 0, 502, 202, 500)[at])
