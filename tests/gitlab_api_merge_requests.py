@@ -64,7 +64,9 @@ def listed(call: Call) -> Reply:
 
 def shown(call: Call) -> Reply:
     """Return one merge request."""
-    return _shown(call, _one(call))
+    one = _one(call)
+    one.prepared = True
+    return _shown(call, one)
 
 
 def _others(project: Project, source: str, target: str) -> list[MergeRequest]:
@@ -111,6 +113,7 @@ def create(call: Call) -> Reply:
         start_sha=None,
         created=now,
         updated=now,
+        prepared=world.prepares_at_once,
         sent=dict(body),
     )
     refresh(made)

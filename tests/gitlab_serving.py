@@ -9,6 +9,7 @@ import threading
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
@@ -20,7 +21,18 @@ import gitlab_api_repository
 import gitlab_graphql
 from contract_checks_gitlab import Told, contract
 from gitlab_faults import Cut, Fault, limits, too_many
-from gitlab_http import Call, Refusal, Reply, Route, Router, admit, authenticate, parse_query, weak_etag
+from gitlab_http import (
+    Call,
+    Refusal,
+    Reply,
+    Route,
+    Router,
+    admit,
+    answer,
+    authenticate,
+    parse_query,
+    weak_etag,
+)
 from gitlab_world import World
 
 ROUTES: tuple[Route, ...] = (
@@ -158,6 +170,8 @@ class Application:
             admit(call, route.need)
             return route.handler(call)
         except Refusal as refusal:
+            if call.template == "/api/graphql" and refusal.reply.status == 401:
+                return answer({"errors": [{"message": "Invalid token"}]}, 401)
             return refusal.reply
 
     def _cached(self, asked: Asked, headers: Mapping[str, str], reply: Reply) -> Reply:
@@ -213,6 +227,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
             return
         self.send_response_only(reply.status)
+        self.send_header("Date", format_datetime(self.server.application.world.clock(), usegmt=True))
         for name, value in reply.headers:
             self.send_header(name, value)
         if reply.status not in (204, 304):

@@ -359,9 +359,13 @@ def full_merge_request(world: World, one: MergeRequest) -> Shape:
     """Return a merge request as it is shown alone."""
     refs = {"base_sha": one.base_sha, "head_sha": one.sha, "start_sha": one.start_sha}
     count = 0 if one.sha is None else len(one.project.repository.changed(one.base_sha, one.sha))
-    return merge_request(world, one) | {
+    whole = merge_request(world, one)
+    if not one.prepared:
+        waiting = {"merge_status": "checking", "detailed_merge_status": "preparing", "prepared_at": None}
+        whole, refs, count = whole | waiting, {"base_sha": None}, 0
+    return whole | {
         "subscribed": False,
-        "changes_count": str(count),
+        "changes_count": str(count) if one.prepared else None,
         "latest_build_started_at": None,
         "latest_build_finished_at": None,
         "first_deployed_to_production_at": None,

@@ -136,6 +136,8 @@ class MergeRequest:
     merged: datetime | None = None
     merge_commit: str | None = None
     approved_by: list[User] = field(default_factory=list)
+    prepared: bool = True
+    """Whether GitLab has looked at it: before, there is no diff and no merge status."""
     sent: Mapping[str, Any] = field(default_factory=dict)
     """The body that it was created with."""
 
@@ -299,6 +301,8 @@ class World:
     """Whether hooks know signing tokens; where they do not, the attribute is silently ignored."""
     hooks_disable: bool = True
     """Whether failing hooks disable themselves; off by default on self-managed instances."""
+    prepares_at_once: bool = True
+    """Whether a new merge request is ready in the very answer; else only in later ones."""
     log_bytes: int = 25 * 1024 * 1024
     """What a hook's log keeps of a body: of a larger one only that it was too large."""
     limit: int = 2_000

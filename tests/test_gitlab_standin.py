@@ -190,6 +190,9 @@ def test_tokens_that_do_not_let_in(site: Site) -> None:
     assert site.ask("GET", "", token="glpat-made-up").status_code == 401
     gone = lab.token(site.bot)
     lab.revoke(gone)
+    url, headers = f"{lab.url}/api/graphql", {"Authorization": f"Bearer {gone}"}
+    said = site.session.post(url, json={"query": "{ currentUser { id } }"}, headers=headers, timeout=20)
+    assert (said.status_code, said.json()) == (401, {"errors": [{"message": "Invalid token"}]})
     assert site.ask("GET", "", token=gone).json()["error"] == "invalid_token"
     old = site.ask("GET", "", token=lab.token(site.bot, days=-1))
     assert (old.status_code, old.json()["error"]) == (401, "invalid_token")
@@ -518,6 +521,19 @@ def test_changing_a_merge_request(site: Site) -> None:
     assert [one["name"] for one in site.ask("GET", "labels").json()] == ["one", "two"]
     assert [one["id"] for one in site.ask("GET", "merge_requests/1/commits").json()] == [after, before]
     assert [one["new_path"] for one in site.ask("GET", "merge_requests/1/diffs").json()] == ["a"]
+
+
+def test_a_merge_request_that_is_not_prepared_yet(site: Site) -> None:
+    site.lab.push(site.project, {"a": b"a"}, "side")
+    site.lab.world.prepares_at_once = False
+    made = site.ask("POST", "merge_requests", json=_request("side")).json()
+    assert (made["diff_refs"], made["detailed_merge_status"], made["prepared_at"]) == (
+        None,
+        "preparing",
+        None,
+    )
+    later = site.ask("GET", "merge_requests/1").json()
+    assert (later["diff_refs"]["head_sha"], later["detailed_merge_status"]) == (made["sha"], "mergeable")
 
 
 def test_without_a_licence_one_reviewer_stays(site: Site) -> None:
