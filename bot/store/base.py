@@ -9,7 +9,18 @@ from enum import IntEnum, StrEnum
 from typing import Protocol
 
 from bot.errors import StoreError, TransientError
-from bot.model import Decision, Fact, ImageReference, Job, Pinned, Proposal, Repository, Sighting, Trigger
+from bot.model import (
+    CheckRun,
+    Decision,
+    Fact,
+    ImageReference,
+    Job,
+    Pinned,
+    Proposal,
+    Repository,
+    Sighting,
+    Trigger,
+)
 
 
 class StoreUnavailableError(StoreError, TransientError):
@@ -329,6 +340,30 @@ class WritableLedger(Protocol):
 
     def record(self, reference: ImageReference, digest: str, now: datetime) -> None:
         """Remember what a reference points to: lengthens the current reign or begins another."""
+
+
+# --- checks -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCheck:
+    """What is to be said about a commit."""
+
+    id: str
+    forge: str
+    repository: str
+    commit: str
+    check: CheckRun
+
+
+class Checks(Protocol):
+    """Checks between the step that makes them and the one that reports them."""
+
+    def store(self, forge: str, repository: str, commit: str, check: CheckRun, now: datetime) -> str:
+        """Return the id under which a check waits to be reported."""
+
+    def get(self, id: str) -> StoredCheck | None:  # noqa: A002 - the field's own word
+        """Return a check, or None where there is no such id."""
 
 
 # --- repositories -------------------------------------------------------------------------

@@ -180,7 +180,12 @@ class SqlProposals:
                 proposals.c.repository == repository,
                 proposals.c.number == number,
             )
-            .order_by(proposals.c.changed.desc(), proposals.c.made.desc(), proposals.c.id)
+            .order_by(
+                case((proposals.c.state == ProposalState.PUBLISHED.value, 0), else_=1),
+                proposals.c.made.desc(),
+                proposals.c.changed.desc(),
+                proposals.c.id,
+            )
             .limit(1)
         )
         with self._database.read() as connection:

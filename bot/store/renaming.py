@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, delete, select, u
 from bot.store.base import ProposalState
 from bot.store.database import Database
 from bot.store.tables import (
+    checks,
     commits,
     decisions,
     declined,
@@ -22,7 +23,7 @@ from bot.store.wishes import doubt, rename
 
 AWAY = "?"
 """Begins the name of a repository that lost its own and was not heard of since; no forge has such."""
-_MOVED = (commits, decisions, declined, runs)
+_MOVED = (checks, commits, decisions, declined, runs)
 """Tables whose rows may simply be renamed: nothing about them is unique to a repository."""
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Table, and_, delete, exists, select, tuple
 from bot.store.base import ProposalState
 from bot.store.database import Database
 from bot.store.tables import (
+    checks,
     decisions,
     deliveries,
     openings,
@@ -35,6 +36,7 @@ def forget(database: Database, before: datetime) -> int:
 def _old(before: datetime) -> Iterator[tuple[Table, ColumnElement[bool]]]:
     yield deliveries, deliveries.c.received < before
     yield runs, runs.c.ended < before
+    yield checks, checks.c.made < before
     superseded = proposals.c.state == ProposalState.SUPERSEDED.value
     yield proposals, and_(superseded, proposals.c.changed < before)
     # That a repository had its first one is remembered.

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from bot.store.audit import SqlAudit
+from bot.store.checks import SqlChecks
 from bot.store.database import Database
 from bot.store.decisions import SqlAccounts, SqlDecisions
 from bot.store.inbox import SqlInbox
@@ -29,6 +30,7 @@ class Store:
         self.decisions = SqlDecisions(self._database)
         self.accounts = SqlAccounts(self._database)
         self.audit = SqlAudit(self._database)
+        self.checks = SqlChecks(self._database)
 
     def __repr__(self) -> str:
         return f"Store({self._database.dialect})"  # the URL may hold a password

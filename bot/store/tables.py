@@ -197,6 +197,18 @@ openings = Table(
     Index("openings_by_owner", "forge", "owner", "opened"),
 )
 
+checks = Table(
+    "checks",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("forge", String(32), nullable=False),
+    Column("repository", Text, nullable=False),
+    Column("commit", String(64), nullable=False),
+    Column("said", Text, nullable=False),  # JSON
+    Column("made", Instant, nullable=False),
+    Index("checks_by_time", "made"),
+)
+
 # What people declined: kept for good, and by nothing that changes with a digest.
 declined = Table(
     "declined",

@@ -148,6 +148,16 @@ def _repositories() -> None:
 
 def _people() -> None:
     op.create_table(
+        "checks",
+        sa.Column("id", sa.String(64), primary_key=True),
+        sa.Column("forge", sa.String(32), nullable=False),
+        sa.Column("repository", sa.Text, nullable=False),
+        sa.Column("commit", sa.String(64), nullable=False),
+        sa.Column("said", sa.Text, nullable=False),
+        sa.Column("made", sa.BigInteger, nullable=False),
+    )
+    op.create_index("checks_by_time", "checks", ["made"])
+    op.create_table(
         "decisions",
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
         sa.Column("forge", sa.String(32), nullable=False),
