@@ -568,6 +568,46 @@ class Proposal:
     looks: Looks = Looks()
 
 
+class Conclusion(StrEnum):
+    """What a check comes to."""
+
+    SUCCESS = "success"
+    NEUTRAL = "neutral"
+    FAILURE = "failure"
+
+
+class Level(StrEnum):
+    """How much an annotation matters."""
+
+    NOTICE = "notice"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotation:
+    path: str
+    line: int
+    """1-based."""
+    level: Level
+    title: str
+    message: str
+    """Plain text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckRun:
+    """What we say about one commit: a check run, or a commit status where a forge has only that."""
+
+    conclusion: Conclusion
+    title: str
+    summary: str
+    """Markdown."""
+    annotations: tuple[Annotation, ...] = ()
+    url: str = ""
+    """Where to read more; empty for nowhere."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
     branch: str

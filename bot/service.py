@@ -114,10 +114,11 @@ class Service:
             self.store = opening.enter_context(Store(settings.database_url.get_secret_value()))
             network = opening.enter_context(wiring.Network(lookups))
 
-            def services(job: Job) -> Services:
+            def services(job: Job, *, trusted: bool = True) -> Services:
                 base = ground(job, lookups)
                 swept = job.trigger is Trigger.SWEEP
-                return network.services(base, ledger=self.store.ledger(wiring.scope(base)), swept=swept)
+                ledger = self.store.ledger(wiring.scope(base, trusted=trusted))
+                return network.services(base, ledger=ledger, trusted=trusted, swept=swept)
 
             self.forges = wiring.forges(settings, lookups, network)
             served = Served(owners=settings.owners, forks=settings.forks)

@@ -39,6 +39,7 @@ class Project:
     default: str = "main"
     branches: dict[str, str] = field(default_factory=dict)
     commits: dict[str, Mapping[str, bytes]] = field(default_factory=dict)
+    parents: dict[str, str] = field(default_factory=dict)
     requests: dict[int, Request] = field(default_factory=dict)
     comments: list[tuple[int, str]] = field(default_factory=list)
     checks: dict[str, Check] = field(default_factory=dict)
@@ -69,11 +70,15 @@ class Hosted:
         self.projects[name] = Project(id=str(len(self.projects) + 1))
         return self.push(name, files)
 
-    def push(self, name: str, files: Mapping[str, bytes], branch: str = "main") -> str:
-        """Return the commit after which a branch holds these files."""
+    def push(
+        self, name: str, files: Mapping[str, bytes], branch: str = "main", onto: str | None = None
+    ) -> str:
+        """Return the commit after which a branch holds these files; a new one branches off `onto`."""
         project = self.projects[name]
-        text = repr((branch, project.branches.get(branch), sorted(files.items()), len(project.commits)))
+        parent = project.branches.get(branch, project.branches.get(onto or "", ""))
+        text = repr((branch, parent, sorted(files.items()), len(project.commits)))
         commit = hashlib.sha1(text.encode()).hexdigest()  # git's own length
+        project.parents[commit] = parent
         project.commits[commit] = dict(files)
         project.branches[branch] = commit
         return commit
@@ -81,6 +86,25 @@ class Hosted:
     def rename(self, old: str, new: str) -> None:
         self.projects[new] = self.projects.pop(old)
         self.moved[old] = new
+
+    def propose(self, name: str, files: Mapping[str, bytes], *, fork: bool = False) -> Request:
+        """Return the request of a person who wants these files."""
+        project = self.projects[name]
+        number = max(project.requests, default=0) + 1
+        request = Request(
+            number=number,
+            url=f"https://forge.example/{name}/pull/{number}",
+            state=RequestState.OPEN,
+            branch=f"feature-{number}",
+            base="main",
+            head=self.push(name, files, f"feature-{number}", "main"),
+            title="A change",
+            body="",
+            ours=False,
+            fork=fork,
+        )
+        project.requests[number] = request
+        return request
 
     def settle(self, name: str, number: int, state: RequestState) -> None:
         """Close, merge or reopen a request."""
@@ -127,11 +151,18 @@ class Hosted:
         return project.commits[commit]
 
     def merge_base(self, repository: str, one: str, other: str) -> str:
-        raise NotImplementedError
+        project = self._project(repository, "merge_base")
+        line = list(_line(project, one))
+        for commit in _line(project, other):
+            if commit in line:
+                return commit
+        raise ForgeError("They have nothing in common.")
 
     def standing(self, repository: str, base: str, branch: str) -> Standing:
         project = self._project(repository, "standing")
-        mine = [one for one in project.requests.values() if (one.branch, one.base) == (branch, base)]
+        mine = [
+            one for one in project.requests.values() if one.ours and (one.branch, one.base) == (branch, base)
+        ]
         return Standing(
             base=project.branches.get(base),
             branch=project.branches.get(branch),
@@ -165,6 +196,7 @@ class Hosted:
             files[path] = splice(files[path], [one for one in change.edits if one.path == path])
         text = repr((change.parent, change.message, sorted(files.items()), len(project.commits)))
         commit = hashlib.sha1(text.encode()).hexdigest()  # git's own length
+        project.parents[commit] = change.parent
         intend(commit)
         project.commits[commit] = files
         project.branches[change.branch] = commit
@@ -265,3 +297,9 @@ class Hosted:
 
     def examine(self) -> Iterator[Symptom]:
         return iter(())
+
+
+def _line(project: Project, commit: str) -> Iterator[str]:
+    while commit:
+        yield commit
+        commit = project.parents.get(commit, "")

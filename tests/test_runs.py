@@ -16,8 +16,8 @@ from hosted import Hosted
 from bot.allowed_owners import AllowedOwners
 from bot.config import Config, parse
 from bot.errors import ForgeError, MoorlineError, SupersededError, TransientError
-from bot.forges.base import Conclusion, Request, RequestState
-from bot.model import Job, Manifest, Resolution, Trigger
+from bot.forges.base import Request, RequestState
+from bot.model import CheckRun, Conclusion, Job, Manifest, Resolution, Trigger, Unresolved, UnresolvedReason
 from bot.pipeline import AtCommit, Services
 from bot.reference import parse_image
 from bot.runs import Runs, Served
@@ -57,7 +57,7 @@ class World:
         self.images.manifests = {**self.images.manifests, made.digest: made}
         return made
 
-    def services(self, job: Job) -> Services:
+    def services(self, job: Job, *, trusted: bool = True) -> Services:
         def unread(_job: Job) -> AtCommit:
             raise AssertionError("nobody said where to read")
 
@@ -66,6 +66,7 @@ class World:
             server=self.server,
             host="github.com",
             owner=job.repository.partition("/")[0],
+            scope="trusted" if trusted else "anonymous",
             principal=f"github.com/{job.repository.partition('/')[0]}",
             sources=sources(images=self.images),
             updates=True,
@@ -329,6 +330,92 @@ def test_a_sweep_of_what_did_not_change_reads_nothing(world: World) -> None:
     world.tag("node:22", "two")
     world.run(world.job(trigger=Trigger.SWEEP, head=head))
     assert world.forge.asked["write"] == 1
+
+
+# --- what people propose ------------------------------------------------------------------
+
+
+def judged(world: World, files: dict[str, bytes], *, fork: bool = False) -> CheckRun:
+    """Return the check on a person's request."""
+    request = world.forge.propose(NAME, files, fork=fork)
+    world.run(
+        world.job(ref=f"refs/pull/{request.number}/head", number=request.number, trigger=Trigger.PULL_REQUEST)
+    )
+    return world.forge.projects[NAME].checks[request.head]
+
+
+def test_a_change_that_brings_nothing_in_passes(world: World) -> None:
+    """What floats at the base already is not held against it."""
+    world.forge.create(NAME, FLOATING)
+    check = judged(world, {**FLOATING, "main.py": b""})
+    assert check.conclusion is Conclusion.SUCCESS
+    assert not check.annotations
+
+
+def test_a_change_that_brings_in_what_floats_is_told(world: World) -> None:
+    world.forge.create(NAME, {"README": b""})
+    check = judged(world, FLOATING)
+    assert check.conclusion is Conclusion.FAILURE
+    [one] = check.annotations
+    assert (one.path, one.line) == ("Dockerfile", 1)
+    assert "Dockerfile:1" in check.summary
+    assert not world.store.proposals.counts().get("published")
+
+
+def test_the_policy_is_the_bases_own(world: World) -> None:
+    """A change may not loosen the rules that it is judged by."""
+    strict = b"guard: {floating: fail}\n"
+    world.forge.create(NAME, {".moorline.yml": strict})
+    loose = {**FLOATING, ".moorline.yml": b"guard: {floating: off}\n"}
+    assert judged(world, loose).conclusion is Conclusion.FAILURE
+
+
+def test_a_change_that_breaks_the_configuration_fails_and_says_where(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    check = judged(world, {**FLOATING, ".moorline.yml": b"preset: default\nmode: sleep\n"})
+    assert check.conclusion is Conclusion.FAILURE
+    assert [(one.path, one.line) for one in check.annotations] == [(".moorline.yml", 2)]
+
+
+def test_a_changed_file_that_cannot_be_read_never_passes(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    check = judged(world, {**FLOATING, "compose.yml": b"services: [\n"})
+    assert check.conclusion is Conclusion.NEUTRAL
+    assert "compose.yml" in check.summary
+
+
+def test_a_fork_gets_a_check_and_nobodys_logins(world: World) -> None:
+    world.forge.create(NAME, {"README": b""})
+    asked: list[bool] = []
+    services = world.services
+
+    def lent(job: Job, *, trusted: bool = True) -> Services:
+        asked.append(trusted)
+        return services(job, trusted=trusted)
+
+    world.runs = Runs(world.store, {"github": world.forge}, lent)
+    assert judged(world, FLOATING, fork=True).annotations
+    assert asked == [False]
+
+
+def test_a_registry_that_is_down_leaves_it_undecided_and_is_asked_again(world: World) -> None:
+    world.forge.create(NAME, {"README": b""})
+    reference = parse_image("node:22")
+    assert reference is not None
+    down = Unresolved(reference=reference, reason=UnresolvedReason.TIMEOUT, detail="it did not answer")
+    world.images.resolutions = {"node:22": down}
+    with pytest.raises(TransientError):
+        judged(world, FLOATING)
+    [check] = world.forge.projects[NAME].checks.values()
+    assert check.conclusion is Conclusion.NEUTRAL
+
+
+def test_a_merge_queue_is_answered(world: World) -> None:
+    world.forge.create(NAME, {"README": b""})
+    head = world.forge.push(NAME, FLOATING, "feature", "main")
+    ref = f"gh-readonly-queue/main/pr-3-{head}"
+    world.run(world.job(ref=ref, head=head, trigger=Trigger.MERGE_QUEUE))
+    assert world.forge.projects[NAME].checks[head].annotations
 
 
 # --- which repositories -------------------------------------------------------------------

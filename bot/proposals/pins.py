@@ -213,7 +213,7 @@ def view(report: Report, written: Sequence[Verdict], unread: Sequence[Unread], g
         for one in verdicts
         if one.finding.skip is not None and one.finding.skip is not SkipReason.PINNED
     ]
-    aside = [Aside(place=one.path, value="", why=_unread(one)) for one in troubles]
+    aside = [aside_of(one) for one in troubles]
     aside += [Aside(place="configuration", value="", why=note) for note in report.notes]
     rows = _ROWS // 4
     return View(
@@ -312,10 +312,11 @@ def _skipped(finding: Finding) -> Aside:
     return Aside(place=_place(finding), value=named(finding), why=left_alone(finding))
 
 
-def _unread(one: Unread) -> str:
+def aside_of(one: Unread) -> Aside:
+    """Return why a file was not read, for people."""
     line = f" at line {one.line}" if one.line else ""
     detail = f": {one.detail}" if one.detail else ""
-    return f"{one.reason.value}{line}{detail}"
+    return Aside(place=one.path, value="", why=f"{one.reason.value}{line}{detail}")
 
 
 def _place(finding: Finding) -> str:

@@ -11,13 +11,12 @@ from datetime import UTC, datetime
 
 from bot.forges.base import Forge
 from bot.model import Job
-from bot.pipeline import Services
 from bot.runs.memory import Memory, remember, shown
 from bot.runs.owners import Owners
-from bot.runs.planning import Errands, Planning, Served
+from bot.runs.planning import Errands, Lending, Planning, Served
 from bot.runs.publishing import Publishing
 
-__all__ = ["Memory", "Runs", "Served", "remember", "shown"]
+__all__ = ["Lending", "Memory", "Runs", "Served", "remember", "shown"]
 
 
 def _now() -> datetime:
@@ -31,7 +30,7 @@ class Runs:
         self,
         memory: Memory,
         forges: Mapping[str, Forge],
-        services: Callable[[Job], Services],
+        services: Lending,
         *,
         served: Served | None = None,
         errands: Errands | None = None,

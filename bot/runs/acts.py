@@ -11,6 +11,8 @@ class Verb(StrEnum):
     PUBLISH = "publish"
     CLOSE = "close"
     """The published proposal has nothing left to say."""
+    CHECK = "check"
+    """A stored check is reported."""
     AGAIN = "again"
     """Nothing more is done now, but some look-ups failed and are tried again."""
 

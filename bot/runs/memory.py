@@ -9,7 +9,6 @@ from typing import Protocol
 from bot import finders, globs, pipeline
 from bot.config import CONFIG_PATHS, Config
 from bot.model import (
-    Decision,
     GitReference,
     ImageReference,
     Outcome,
@@ -19,9 +18,11 @@ from bot.model import (
     Verdict,
 )
 from bot.output import diff
+from bot.pipeline import Services
 from bot.store.base import (
     Accounts,
     Audit,
+    Checks,
     Decisions,
     Proposals,
     Referenced,
@@ -56,6 +57,10 @@ class Memory(Protocol):
         """Return who we are."""
 
     @property
+    def checks(self) -> Checks:
+        """Return what is to be said about commits."""
+
+    @property
     def audit(self) -> Audit:
         """Return the audit log."""
 
@@ -84,10 +89,11 @@ def shown(report: Report) -> str:
     )
 
 
-def rules(server: Config, owner: tuple[Config, ...], decisions: tuple[Decision, ...], scope: str) -> str:
+def rules(services: Services) -> str:
     """Return a hash of everything that rules a scan beside the commit itself."""
     made = hashlib.sha256()
-    for part in (RULES, repr(server), repr(owner), repr(decisions), scope):
+    parts = (services.server, services.owner_configs, services.decisions, services.scope)
+    for part in (RULES, *map(repr, parts)):
         made.update(part.encode("utf-8", "backslashreplace") + b"\0")
     return made.hexdigest()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from bot import pipeline
@@ -27,7 +29,7 @@ from bot.model import (
 from bot.pipeline import Services
 from bot.proposals import branch_name
 from bot.reference import is_commit, parse_image
-from bot.runs import acts
+from bot.runs import acts, guarding
 from bot.runs.acts import Act, Verb
 from bot.runs.memory import Memory, matters, remember, rules, scan, shown
 from bot.runs.owners import Owners, holds_policy
@@ -39,6 +41,13 @@ class Errands(Protocol):
 
     def run(self, job: Job, forge: Forge) -> None:
         """Do what the job asks for; it may be asked again after a crash."""
+
+
+class Lending(Protocol):
+    """Gives a run what it looks things up with."""
+
+    def __call__(self, job: Job, *, trusted: bool = True) -> Services:
+        """Return services for a job; without trust, without anybody's logins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +80,7 @@ class Planning:
         self,
         memory: Memory,
         forges: Mapping[str, Forge],
-        services: Callable[[Job], Services],
+        services: Lending,
         owners: Owners,
         served: Served,
         *,
@@ -118,9 +127,10 @@ class Planning:
         if job.trigger is Trigger.COMMENT:
             return []  # who answers comments is not here yet
         if job.number:
-            self._fate(job, forge, hosting)
-            return []
-        if job.trigger is Trigger.MERGE_QUEUE or self._untouched(job):
+            return self._of_request(job, forge, hosting)
+        if job.trigger is Trigger.MERGE_QUEUE:
+            return self._of_queue(job, forge)
+        if self._untouched(job):
             return []
         try:
             there = self._repository(job, forge, hosting)
@@ -159,7 +169,48 @@ class Planning:
         there = hosting.repository(job.repository)
         return self._memory.repositories.record(forge.name, there, self._clock()).repository
 
-    # --- a request of ours ----------------------------------------------------------------
+    # --- a request ------------------------------------------------------------------------
+
+    def _of_request(self, job: Job, forge: Forge, hosting: Hosting) -> list[Act]:
+        """Return the check on a person's request; of our own, remember what a person did with it."""
+        if self._memory.proposals.by_number(forge.name, job.repository, job.number) is not None:
+            self._fate(job, forge, hosting)
+            return []
+        request = hosting.request(job.repository, job.number)
+        if request.ours or request.state is not RequestState.OPEN:
+            return []
+        _, base = forge.head(job.repository, request.base)
+        # Whoever proposes from a fork may not have our logins used for what they name.
+        return self._checked(job, forge, base, request.head, trusted=not request.fork)
+
+    def _of_queue(self, job: Job, forge: Forge) -> list[Act]:
+        """Return the check on a commit of a merge queue, which is on top of the branch it is for."""
+        found = _QUEUED.fullmatch(job.ref)
+        if found is None or not is_commit(job.head):
+            return []
+        _, base = forge.head(job.repository, found[1])
+        return self._checked(job, forge, base, job.head, trusted=True)
+
+    def _checked(self, job: Job, forge: Forge, base: str, head: str, *, trusted: bool) -> list[Act]:
+        now = self._clock()
+        services = self._ruled(job, forge, self._services(job, trusted=trusted))
+        made = guarding.guard(
+            job, forge, base, head, services, now, partial(forge.merge_base, job.repository)
+        )
+        id_ = self._memory.checks.store(forge.name, job.repository, head, made.check, now)
+        return [Act(Verb.CHECK, id_), *([Act(Verb.AGAIN)] if made.again else [])]
+
+    def _ruled(self, job: Job, forge: Forge, services: Services) -> Services:
+        """Return services with what the owner and people said."""
+        return replace(
+            services,
+            owner_configs=self._owners.configs(forge, job.repository),
+            holds_policy=holds_policy(forge, job.repository),
+            decisions=(
+                *services.decisions,
+                *self._memory.decisions.of(forge.name, job.repository, self._clock()),
+            ),
+        )
 
     def _fate(self, job: Job, forge: Forge, hosting: Hosting) -> None:
         """Remember what a person did with a request of ours."""
@@ -213,16 +264,10 @@ class Planning:
         if not told:
             base, commit = forge.head(job.repository, job.ref)
         reading = pipeline.AtCommit(forge, job.repository, commit)
-        owner = self._owners.configs(forge, job.repository)
-        decisions = self._memory.decisions.of(forge.name, job.repository, self._clock())
-        services = self._services(job)
         services = replace(
-            services,
+            self._ruled(job, forge, self._services(job)),
             reading=lambda _job: reading,
-            owner_configs=owner,
-            holds_policy=holds_policy(forge, job.repository),
             default=there is None or base == there.default_branch,
-            decisions=(*services.decisions, *decisions),
         )
         return _Place(
             forge=forge,
@@ -231,7 +276,7 @@ class Planning:
             commit=commit,
             default=there.default_branch if there is not None else base,
             services=services,
-            ruled=rules(services.server, owner, services.decisions, services.scope),
+            ruled=rules(services),
         )
 
     def _unchanged(self, place: _Place) -> bool:
@@ -327,6 +372,7 @@ class Planning:
         return self._memory.proposals.store(place.forge.name, made, diff, now)
 
 
+_QUEUED = re.compile(r"gh-readonly-queue/(.+)/pr-[0-9]+-[0-9a-f]{40,64}")
 _STATES = {
     RequestState.OPEN: ProposalState.PUBLISHED,
     RequestState.CLOSED: ProposalState.CLOSED,

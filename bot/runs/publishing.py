@@ -40,19 +40,33 @@ class Publishing:
     def _do(self, act: Act) -> None:
         if act.verb is Verb.AGAIN:
             raise TransientError("Some look-ups failed and are tried again; the others are proposed.")
+        if act.verb is Verb.CHECK:
+            self._report(act.id)
+            return
         stored = self._memory.proposals.get(act.id)
         if stored is None:
             raise ForgeError(f"The proposal {act.id} is not in the store any more.")
-        forge = self._forges.get(stored.forge)
-        if forge is None:
-            raise ForgeError(
-                f"The forge {stored.forge} is not configured any more.", advice="Set its variables again."
-            )
+        forge = self._forge(stored.forge)
         with forge.publishing(stored.proposal.repository):
             if act.verb is Verb.CLOSE:
                 self._close(stored, forge)
             else:
                 self._publish(stored, forge)
+
+    def _forge(self, name: str) -> Forge:
+        if name in self._forges:
+            return self._forges[name]
+        raise ForgeError(f"The forge {name} is not configured any more.", advice="Set its variables again.")
+
+    def _report(self, id_: str) -> None:
+        """Report a check on its commit, where the forge has such a thing."""
+        stored = self._memory.checks.get(id_)
+        if stored is None:
+            raise ForgeError(f"The check {id_} is not in the store any more.")
+        forge = self._forge(stored.forge)
+        if forge.hosting is not None:
+            with forge.publishing(stored.repository):
+                forge.hosting.check(stored.repository, stored.commit, stored.check)
 
     def _publish(self, stored: StoredProposal, forge: Forge) -> None:
         made = stored.proposal
