@@ -131,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(reply.body)
 
-    do_GET = do_HEAD = do_POST = answer  # noqa: N815  # the base's names
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer  # noqa: N815  # the base's names
 
 
 @contextmanager
