@@ -12,9 +12,11 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import databases
@@ -26,7 +28,7 @@ from bot.errors import ConfigurationError, SupersededError, TransientError
 from bot.jobs.base import WORKFLOW_VERSION, Pace
 from bot.jobs.worker import Worker
 from bot.model import Job, Trigger
-from bot.store.base import Delivery
+from bot.store.base import Delivery, StoreUnavailableError
 from bot.store.sql import Store
 
 HERE = Path(__file__).parent
@@ -293,6 +295,96 @@ def test_the_next_start_takes_up_what_stopping_cut_off(sqlite: str) -> None:
         assert work.published == ["app"]
 
 
+def test_what_is_called_off_is_not_published(sqlite: str) -> None:
+    """By another process, which has no engine: the worker obeys before its next step."""
+    hold, begun = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        assert hold.wait(20)
+
+    with Store(sqlite) as store, working(Worker(store, work := Acted({"slow": wait}), QUICK)):
+        push(store, "slow")
+        assert begun.wait(20)
+        push(store, "slow")  # behind it
+        push(store, "slow", "dev")
+        with Store(sqlite) as other:
+            off = other.backlog.cancel("slow", None, datetime.now(UTC))
+        assert (off.waiting, len(off.running)) == (1, 1)
+        hold.set()
+        until(lambda: ends(store, 2))
+        push(store, "quick")
+        until(lambda: ends(store, 3))
+    assert work.published == ["quick"]
+    with Store(sqlite) as store:
+        assert store.inbox.tallies() == {"cancelled": 2, "published": 1}
+        assert store.backlog.waits(9) == ()
+
+
+def test_the_urgent_goes_first_whatever_waits(sqlite: str) -> None:
+    """Across repositories, too: the engine orders within one only."""
+    hold, begun = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        assert hold.wait(20)
+
+    work = Acted({"slow": wait})
+    with Store(sqlite) as store, working(Worker(store, work, replace(QUICK, concurrency=1))):
+        push(store, "slow")
+        assert begun.wait(20)
+        for number in range(5):
+            push(store, f"a{number}", trigger=Trigger.SWEEP)
+        push(store, "pushed")
+        push(store, "queued", trigger=Trigger.MERGE_QUEUE)
+        hold.set()
+        until(lambda: ends(store, 8))
+    assert work.planned[1:3] == ["queued main", "pushed main"]
+
+
+def test_the_audit_log_s_head_is_logged_when_it_grows(
+    sqlite: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("bot.jobs.worker._AUDIT_INTERVAL", 0.05)
+    logged: list[str] = []
+
+    def said(digest: str) -> bool:
+        logged.append(capsys.readouterr().out)
+        return digest in "".join(logged)
+
+    with Store(sqlite) as store, working(Worker(store, Acted(), QUICK)):
+        until(lambda: said("0" * 64))
+        for number in range(2):
+            head = store.audit.add("operator", "x", str(number), {}, datetime.now(UTC)).hash
+            until(partial(said, head))
+    lines = [line for line in "".join(logged).splitlines() if "audit log" in line]
+    assert len(lines) == 3
+
+
+def test_no_two_workers_have_one_name(sqlite: str) -> None:
+    with Store(sqlite) as store:
+        assert len({Worker(store, Acted(), QUICK).name for _ in range(50)}) == 50
+
+
+def test_a_database_that_is_away_at_the_start_is_said_at_once(sqlite: str) -> None:
+    with Store(sqlite) as store:
+        away = AwayFrom(store, "postgresql://nobody:hunter2@127.0.0.1:1/x")
+        worker, stop = Worker(away, Acted(), QUICK), threading.Event()
+        with ThreadPoolExecutor(1) as pool, pytest.raises(StoreUnavailableError) as caught:
+            pool.submit(worker.run, stop).result(timeout=30)
+    assert "hunter2" not in str(caught.value)
+
+
+class AwayFrom:
+    """A store whose engine's part is somewhere else."""
+
+    def __init__(self, store: Store, url: str) -> None:
+        self.url = url
+        self.backlog = store.backlog
+        self.leases = store.leases
+        self.audit = store.audit
+
+
 def test_an_engine_that_would_report_to_a_service_is_refused(
     sqlite: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -343,15 +435,21 @@ class Processes:
 
 
 @pytest.fixture
-def processes(sqlite: str, tmp_path: Path) -> Iterator[Processes]:
-    running = Processes(sqlite, tmp_path)
+def processes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Processes]:
+    backend = getattr(request, "param", "sqlite")
+    url = request.getfixturevalue("sqlite") if backend == "sqlite" else databases.url(backend, tmp_path)
+    running = Processes(url, tmp_path)
     yield running
     for process in running.started:
         process.kill()
         process.wait(10)
 
 
-@pytest.mark.parametrize(("step", "before"), [("plan", False), ("publish", True)])
+@pytest.mark.parametrize(
+    ("processes", "step", "before"),
+    [("sqlite", "plan", False), ("sqlite", "publish", True), ("postgres", "publish", True)],
+    indirect=["processes"],
+)
 def test_a_killed_worker_s_job_is_handled_by_the_next(
     processes: Processes, step: str, *, before: bool
 ) -> None:
@@ -435,3 +533,26 @@ def test_sigterm_lets_the_running_job_end(processes: Processes) -> None:
         assert processes.count("app", "publish", "done") == 1
         assert processes.count("later") == 0
         assert store.inbox.waiting() == 1
+
+
+def test_two_workers_on_one_file_share_the_work_and_never_overlap(processes: Processes) -> None:
+    with Store(processes.url) as store:
+        for number in range(60):
+            push(store, f"r{number % 12}", f"b{number}")
+        pace = replace(QUICK, concurrency=3)
+        workers = [processes.start(name, pace) for name in ("one", "two")]
+        until(lambda: ends(store, 60), seconds=40)
+        for worker in workers:
+            worker.terminate()
+        assert [worker.wait(20) for worker in workers] == [0, 0]
+        assert store.inbox.tallies() == {"published": 60}
+    events = [line.split() for line in processes.events()]
+    assert {name for name, *_ in events} == {"one", "two"}
+    running: dict[str, str] = {}
+    for name, step, repository, what in events:
+        if what == "begun":
+            assert repository not in running, f"{repository} overlaps"
+            running[repository] = f"{name} {step}"
+        else:
+            assert running.pop(repository) == f"{name} {step}"
+    assert processes.count("plan", "begun") == processes.count("publish", "done") == 60
