@@ -29,7 +29,6 @@ from dulwich.errors import (
     WrongObjectException,
 )
 from dulwich.file import FileLocked
-from dulwich.graph import can_fast_forward, find_merge_base
 from dulwich.objects import Blob, Commit, ObjectID, Tree
 from dulwich.objectspec import parse_commit
 from dulwich.refs import HEADREF, Ref, SymrefLoop, check_ref_format
@@ -39,6 +38,7 @@ from bot.errors import ForgeError, GuardError, MissingError, SupersededError, Tr
 from bot.forges import guard
 from bot.forges.base import Change, Standing
 from bot.forges.gitfolder import require_plain
+from bot.forges.githistory import is_ancestor, merge_bases
 from bot.forges.gitobjects import Fetched, OnDisk, commit_in
 from bot.forges.gitremote import Remote, address, is_remote
 from bot.forges.gitshelf import Shelf
@@ -402,7 +402,7 @@ class _LocalPlace(_Place):
     def merge_base(self, one: str, other: str) -> str:
         ends = [ObjectID(self.revision(text).encode("ascii")) for text in (one, other)]
         try:
-            found = find_merge_base(self._repo, ends)
+            found = merge_bases(ends[0], ends[1], self._parents)
         except (KeyError, MissingCommitError):
             found = []
         if not found:
@@ -423,8 +423,15 @@ class _LocalPlace(_Place):
                 tips[tip] = None
         wanted = ObjectID(commit.encode("ascii"))
         return wanted in tips or any(
-            can_fast_forward(self._repo, wanted, tip) for tip in islice(tips, _MOST_TIPS)
+            is_ancestor(wanted, tip, self._parents) for tip in islice(tips, _MOST_TIPS)
         )
+
+    def _parents(self, commit: bytes) -> tuple[int, Sequence[bytes]]:
+        read = self._repo[ObjectID(commit)]
+        if not isinstance(read, Commit):
+            raise KeyError(commit)
+        # A shallow clone ends where its file says so, whatever the commit names.
+        return read.commit_time, self._repo.get_parents(read.id, read)
 
     def require_free(self, branch: str, base: str) -> None:
         if branch == base or _full(branch) in self._checked_out():
