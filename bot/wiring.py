@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-AT_ONCE = 16
+AT_ONCE = 32
 """Look-ups in flight.  Registries answer in tens of milliseconds; more would only queue there."""
 
 _SWEEP_SECONDS, _SWEEP_TROUBLE_SECONDS = 600.0, 60.0
