@@ -18,6 +18,7 @@ import pytest
 from commands import environment, run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client import generate_latest
 from sqlalchemy import text
 
 from bot.cli import app
@@ -25,6 +26,7 @@ from bot.errors import StoreError, UsageError
 from bot.model import Fact
 from bot.store.audit import START
 from bot.store.sql import Store
+from webhooks.metrics import Metrics
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 EVIDENCE: Mapping[str, Fact] = {"digest": "sha256:1", "count": 3, "signed": True, "keys": ("a", "b\ud800\0")}
@@ -218,6 +220,16 @@ def test_processes_never_fork_the_chain(url: str) -> None:
     with Store(url) as store:
         assert store.audit.head()[0] == 50
         assert store.audit.broken() is None
+
+
+def test_the_metrics_show_its_head(store: Store) -> None:
+    def shown() -> str:
+        return generate_latest(Metrics(store.inbox, store.proposals, audit=store.audit).registry).decode()
+
+    assert f'moorline_audit_head_info{{hash="{START}",number="0"}} 1.0' in shown()
+    fill(store, 3)
+    assert "moorline_audit_entries 3.0\n" in shown()
+    assert f'moorline_audit_head_info{{hash="{store.audit.head()[1]}",number="3"}} 1.0' in shown()
 
 
 # --- the command --------------------------------------------------------------------------

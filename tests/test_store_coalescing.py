@@ -166,10 +166,12 @@ class TestRows:
         assert [claim.job.trigger for claim in claims] == [Trigger.MERGE_QUEUE, Trigger.PUSH, Trigger.SWEEP]
 
     def test_hints_that_no_column_holds_are_dropped(self, store: Store) -> None:
-        hostile = replace(PUSH, ref="a\0b\ud800", head="x" * 100, before="y" * 100, changed=("\ud800\0",))
+        hostile = replace(
+            PUSH, number=10**12, ref="a\0b\ud800", head="x" * 100, before="y" * 100, changed=("\ud800\0",)
+        )
         store.inbox.receive(Delivery(source="github", id="1", jobs=(hostile,), event="e\0" * 500), NOW)
         (claim,) = store.backlog.claim("w", 1, NOW)
-        assert (claim.job.head, claim.job.before) == ("", "")
+        assert (claim.job.head, claim.job.before, claim.job.number) == ("", "", 0)
         assert claim.job.changed == ("\ud800\0",)
         assert "\0" not in claim.job.ref
 

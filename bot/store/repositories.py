@@ -110,12 +110,13 @@ class SqlRepositories:
         return tuple(one for one in known if not owner or one.repository.name.startswith(f"{owner}/"))
 
     def gone(self, forge: str, name: str, now: datetime) -> None:
+        name = clean(name)
         lost = Repository(name=name, id="", default_branch="", head="")
         with self._database.write() as connection:
             self._database.lock(connection, f"repositories {forge}")
             known = update(repositories).where(_named(forge, name)).values(gone=True, seen=now)
             if not connection.execute(known.returning(repositories.c.name)).all():
-                self._put(connection, forge, clean(name), "", lost, now)
+                self._put(connection, forge, name, "", lost, now)
                 connection.execute(known)
             standing = (ProposalState.OPEN.value, ProposalState.PUBLISHED.value)
             connection.execute(

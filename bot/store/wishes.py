@@ -17,6 +17,7 @@ from bot.store.database import Database, clean
 from bot.store.tables import wanted
 
 _COMMIT = 64
+_GREATEST = 2**31 - 1
 _TRIES = 20
 
 
@@ -97,6 +98,7 @@ def _kept(job: Job) -> Job:
             ref=clean(job.ref),
             head=clean(job.head) if len(job.head) <= _COMMIT else "",
             before=clean(job.before) if len(job.before) <= _COMMIT else "",
+            number=job.number if 0 < job.number <= _GREATEST else 0,
         )
     )
 
