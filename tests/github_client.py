@@ -7,10 +7,13 @@ import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from github_standin import GitHub
 
 
@@ -44,12 +47,20 @@ class Got:
         return found
 
 
+@lru_cache(maxsize=4)
+def _key(pem: str) -> RSAPrivateKey:
+    """Return a key read once: reading checks it, which takes a while."""
+    key = load_pem_private_key(pem.encode(), None)
+    assert isinstance(key, RSAPrivateKey)
+    return key
+
+
 def app_jwt(standin: GitHub, *, key: str = "", **claims: Any) -> str:
     """Return the App's JWT; `claims` replace what is right."""
     now = int(standin.world.clock.now())
     right = {"iss": str(standin.app_id), "iat": now - 60, "exp": now + 300}
     merged = {name: value for name, value in (right | claims).items() if value is not None}
-    return jwt.encode(merged, key or standin.private_key, algorithm="RS256")
+    return jwt.encode(merged, _key(key or standin.private_key), algorithm="RS256")
 
 
 @dataclass(frozen=True, slots=True)

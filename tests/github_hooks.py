@@ -311,8 +311,9 @@ class Hooks:
             return {"changes": {"repository": {"name": {"from": about["before"]}}}}
         if action == "transferred":
             former: Account = about["before"]
-            kind = "organization" if former.type == "Organization" else "user"
-            return {"changes": {"owner": {"from": {kind: self.shapes.account(former)}}}}
+            if former.type == "Organization":
+                return {"changes": {"owner": {"from": {"organization": self._organization(former)}}}}
+            return {"changes": {"owner": {"from": {"user": self.shapes.account(former)}}}}
         return {}
 
     def _small(self, one: Repository) -> Json:

@@ -112,7 +112,9 @@ def list_rules(call: Call) -> Answer:
 
 def get_ruleset(call: Call) -> Answer:
     wanted = call.identity("ruleset_id")
-    if not any(rule.get("ruleset_id") == wanted for rules in call.repository.rules.values() for rule in rules):
+    if not any(
+        rule.get("ruleset_id") == wanted for rules in call.repository.rules.values() for rule in rules
+    ):
         raise Refused(404, "Not Found")
     passed = wanted in call.repository.bypassed
     return Answer(

@@ -167,7 +167,7 @@ def merge_pull(call: Call) -> Answer:
         raise Refused(405, "Pull Request is not mergeable")
     if asked.get("sha") and asked["sha"] != pull.head_sha:
         raise Refused(409, "Head branch was modified. Review and try the merge again.")
-    sha = call.world.merge(call.repository, pull, call.actor)
+    sha = call.world.merge(call.repository, pull, call.actor, squash=asked.get("merge_method") == "squash")
     assert git.commit_at(sha) is not None
     call.happened("pull_request", "closed", pull=pull)
     return Answer({"sha": sha, "merged": True, "message": "Pull Request successfully merged"})

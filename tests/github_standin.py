@@ -84,6 +84,8 @@ class Seen:
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes
+    at: float
+    """When it arrived, by the stand-in's clock."""
     status: int = 0
     """What was answered; 0 while nothing was."""
 
@@ -110,6 +112,9 @@ class GitHub:
     faults: list[Fault] = field(default_factory=list)
     queue: list[Delivery] = field(default_factory=list)
     """Webhooks of what happened that were not sent yet, oldest first."""
+    most: int = 0
+    """How many requests there were at once, at most."""
+    _now: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
     private_key: str = ""
     shapes: Shapes = field(init=False)
@@ -532,7 +537,15 @@ class GitHub:
                 pull=one.issues[number],
             )
 
-    def merge_pull(self, full_name: str, number: int, *, by: str = "", delete_branch: bool = False) -> str:
+    def merge_pull(
+        self,
+        full_name: str,
+        number: int,
+        *,
+        by: str = "",
+        squash: bool = False,
+        delete_branch: bool = False,
+    ) -> str:
         """Merge a pull request as a person; return the merge commit."""
         with self.lock:
             one = self[full_name]
@@ -541,7 +554,7 @@ class GitHub:
 
             def act() -> None:
                 nonlocal made
-                made = self.world.merge(one, pull, person)
+                made = self.world.merge(one, pull, person, squash=squash)
 
             about: Json = {"ref": f"refs/heads/{pull.base_ref}", "before": before, "after": ""}
             self._moved(one, person, {**about, "after": before}, act)
@@ -738,6 +751,16 @@ class GitHub:
 
     def answer(self, asked: Request) -> Response:
         """Answer one request; raises `HangUp` where the connection is to be cut."""
+        with self.lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        try:
+            return self._answer(asked)
+        finally:
+            with self.lock:
+                self._now -= 1
+
+    def _answer(self, asked: Request) -> Response:
         asked.get_data()
         base = "/api/v3" if self.enterprise else ""
         graphql = "/api/graphql" if self.enterprise else "/graphql"
@@ -776,6 +799,7 @@ class GitHub:
             token=token,
             headers={name.lower(): value for name, value in asked.headers.items()},
             body=asked.get_data(),
+            at=self.world.clock.now(),
         )
         with self.lock:
             self.requests.append(seen)

@@ -195,7 +195,8 @@ class Repository:
     default_branch: str = "main"
     parent: Repository | None = None
     pushed_at: str = ""
-    pulls_allowed: bool = True
+    drafts: bool = True
+    """Whether its plan knows draft pull requests."""
     issues: dict[int, Issue] = field(default_factory=dict)
     comments: dict[int, Comment] = field(default_factory=dict)
     reviews: dict[int, Review] = field(default_factory=dict)
@@ -393,8 +394,8 @@ class World:
         one.updated_at = now
         return made
 
-    def merge(self, repository: Repository, pull: Pull, by: Account) -> str:
-        """Merge a pull request by a merge commit that the forge signs; return it."""
+    def merge(self, repository: Repository, pull: Pull, by: Account, *, squash: bool = False) -> str:
+        """Merge a pull request by a merge commit, or squashed into one, that the forge signs; return it."""
         git = repository.git
         tree, base = git.tree_of(pull.head_sha), git.branch(pull.base_ref)
         assert tree is not None
@@ -408,13 +409,17 @@ class World:
         now = int(self.clock.now())
         sha = git.commit(
             git.grafted(git.tree_of(base), changes),
-            [base, pull.head_sha],
-            f"Merge pull request #{pull.number} from {pull.head_label.replace(':', '/')}",
+            [base] if squash else [base, pull.head_sha],
+            f"{pull.title} (#{pull.number})"
+            if squash
+            else f"Merge pull request #{pull.number} from {pull.head_label.replace(':', '/')}",
             author=(by.login, f"{by.id}+{by.login}@users.noreply.github.com", now),
             committer=(*WEB_FLOW, now),
             signature=SIGNATURE,
         )
         self.move(repository, f"refs/heads/{pull.base_ref}", sha, by)
+        if squash:
+            self.merged(pull, sha, by)
         return sha
 
     # --- what every move of a branch brings with it
@@ -508,6 +513,8 @@ class World:
                 and (pull.head_ref, pull.base_ref) == (head, into)
             ):
                 raise invalid("PullRequest", message=f"A pull request already exists for {label}.")
+        if draft and not base.drafts:
+            raise Refused(422, "Draft pull requests are not supported in this repository.")
         if not base.git.between(onto, sha):
             raise invalid("PullRequest", message=f"No commits between {into} and {head}")
         now = self.clock.stamp()

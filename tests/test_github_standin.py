@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from contract_checks import ContractError, contract
+from dulwich.objects import Commit, ObjectID, Tag
 from github import Auth, Github, GithubIntegration
 from github.InputGitTreeElement import InputGitTreeElement
 from github_access import key_pair
@@ -28,6 +29,16 @@ from github_world import Installation
 from waiting import until
 
 REPO = "/repos/acme/app"
+EVERYTHING = (
+    "metadata",
+    "contents",
+    "pull_requests",
+    "issues",
+    "checks",
+    "statuses",
+    "workflows",
+    "administration",
+)
 FILES: dict[str, Content] = {
     "Dockerfile": b"FROM node:20\n",
     "bin/run.sh": File(b"#!/bin/sh\n", EXECUTABLE),
@@ -571,6 +582,18 @@ def test_rulesets_are_told_and_obeyed(hub: GitHub, bot: Client, rule: dict[str, 
     assert refused.message.startswith("Repository rule violations found")
 
 
+def test_a_ruleset_may_be_passed_by_the_app(hub: GitHub, bot: Client) -> None:
+    sha, one = propose(hub, bot), hub["acme/app"]
+    one.rules["*"] = [{"type": "creation", "ruleset_id": 7}]
+    asked = {"ref": "refs/heads/x", "sha": sha}
+    assert bot("GET", f"{REPO}/rulesets/7").json["current_user_can_bypass"] == "never"
+    assert bot("POST", f"{REPO}/git/refs", asked).status == 422
+    one.bypassed.add(7)
+    assert bot("GET", f"{REPO}/rulesets/7").json["current_user_can_bypass"] == "always"
+    assert bot("POST", f"{REPO}/git/refs", asked).status == 201
+    assert bot("GET", f"{REPO}/rulesets/8").status == 404
+
+
 def test_required_signatures_let_the_forges_own_commits_pass(hub: GitHub, bot: Client) -> None:
     hub["acme/app"].rules["*"] = [{"type": "required_signatures"}]
     assert propose(hub, bot)
@@ -691,6 +714,21 @@ def test_a_merged_pull_request_stays_merged(hub: GitHub, bot: Client) -> None:
     assert bot("PATCH", f"{REPO}/pulls/{number}", {"state": "open"}).status == 422
     events = [(one.event, one.action) for one in hub.queue]
     assert events.count(("pull_request", "closed")) == 1
+
+
+def test_a_squashed_pull_request_is_merged_by_a_commit_of_its_own(hub: GitHub, bot: Client) -> None:
+    number = open_one(hub, bot)
+    made = hub.merge_pull("acme/app", number, by="ann", squash=True)
+    assert bot("GET", f"{REPO}/pulls/{number}").json["merge_commit_sha"] == made == hub.head("acme/app")
+    assert hub.head("acme/app", "moorline/pins") not in hub["acme/app"].git.ancestors(made)
+
+
+def test_drafts_are_not_for_every_plan(hub: GitHub, bot: Client) -> None:
+    hub["acme/app"].drafts = False
+    propose(hub, bot)
+    asked = {"title": "Pin node", "head": "moorline/pins", "base": "main", "draft": True}
+    refused = bot("POST", f"{REPO}/pulls", asked)
+    assert (refused.status, "Draft pull requests" in refused.message) == (422, True)
 
 
 def test_a_push_of_its_commits_to_the_base_merges_it_too(hub: GitHub, bot: Client) -> None:
@@ -1220,6 +1258,30 @@ def test_every_event_has_its_documented_shape(
     assert hub.world.deliveries[-1].guid == headers["X-GitHub-Delivery"]
 
 
+def test_what_happens_to_repositories_is_told(hub: GitHub, installation: Installation) -> None:
+    hub.repository("tom/dots", FILES, organization=False)
+    hub.install("tom", organization=False)
+    hub.queue.clear()
+    hub.rename("acme/app", "ship")
+    hub.archive("acme/ship")
+    hub.archive("acme/ship", archived=False)
+    hub.transfer("tom/dots", "acme")
+    hub.transfer("acme/ship", "tom", organization=False)
+    hub.remove("acme/dots")
+    hub.grant(installation, statuses="write")
+    hub.uninstall(installation)
+    assert [(one.event, one.action) for one in hub.queue] == [
+        ("repository", "renamed"),
+        ("repository", "archived"),
+        ("repository", "unarchived"),
+        ("repository", "transferred"),
+        ("repository", "transferred"),
+        ("repository", "deleted"),
+        ("installation", "new_permissions_accepted"),
+        ("installation", "deleted"),
+    ]
+
+
 def test_a_payload_against_the_contract_fails_the_test() -> None:
     def tell() -> None:
         with github() as standin:
@@ -1274,6 +1336,59 @@ def test_what_nobody_received_stands_in_the_log(hub: GitHub, app: Client, instal
 
 
 # --- other clients, other places
+
+
+@pytest.mark.parametrize("enterprise", [False, True])
+def test_everything_that_can_be_read_is_answered_by_the_contract(enterprise: bool) -> None:
+    with github(enterprise=enterprise, permissions=dict.fromkeys(EVERYTHING, "write")) as standin:
+        one = standin.repository("acme/app", FILES, roles={"ann": "write"})
+        installation = standin.install("acme")
+        one.releases.append({"id": 1, "tag_name": "v1"})
+        one.rules["v1"] = [{"type": "deletion", "ruleset_id": 7}]
+        bot, app = Client(standin, standin.token(installation).value), Client(standin, app_jwt(standin))
+        number, head = open_one(standin, bot), standin.head("acme/app")
+        tag = Tag()
+        tag.name, tag.object, tag.message = b"v1", (Commit, ObjectID(str(head).encode())), b"One"
+        tag.tagger, tag.tag_time, tag.tag_timezone = b"Ann <ann@example.com>", 1, 0
+        standin.move("acme/app", "refs/tags/v1", one.git.add(tag))
+        review = {"comments": [{"path": "Dockerfile", "line": 1, "body": "x"}]}
+        assert bot("POST", f"{REPO}/pulls/{number}/reviews", review).status == 200
+        bot("POST", f"{REPO}/issues/{number}/comments", {"body": "x"})
+        note = {"path": "x", "start_line": 1, "end_line": 1, "annotation_level": "notice", "message": "m"}
+        output = {"title": "t", "summary": "s", "annotations": [note]}
+        run = {"name": "moorline", "head_sha": head, "output": output}
+        check = bot("POST", f"{REPO}/check-runs", run).json["id"]
+        standin.payload("ping")
+        values = {
+            "owner": "acme",
+            "repo": "app",
+            "org": "acme",
+            "username": "ann",
+            "branch": "main",
+            "tag": "v1",
+            "path": "Dockerfile",
+            "basehead": "main...moorline/pins",
+            "tree_sha": "main",
+            "tag_sha": tag.id.decode(),
+            "commit_sha": head,
+            "file_sha": one.git.add_blob(b"FROM node:20\n"),
+            "pull_number": number,
+            "issue_number": number,
+            "comment_id": next(iter(one.review_comments)),
+            "check_run_id": check,
+            "installation_id": installation.id,
+            "ruleset_id": 7,
+            "delivery_id": standin.world.deliveries[-1].id,
+        }
+        for name, route in ROUTES.items():
+            if not name.startswith("GET "):
+                continue
+            ref = "tags/v1" if "/git/" in name else "main"
+            got = (app if route.by_app else bot)("GET", name[4:].format(**values, ref=ref))
+            # A person has no installation here.
+            assert got.status == (404 if name == "GET /users/{username}/installation" else 200), (name, got)
+            if isinstance(got.json, list) and "hook" not in name and "rules" not in name:
+                assert got.json, name
 
 
 def test_githubs_usual_python_client_gets_along(hub: GitHub, installation: Installation) -> None:
