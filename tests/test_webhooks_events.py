@@ -6,6 +6,7 @@ import ast
 import copy
 import json
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -478,6 +479,30 @@ def test_a_body_of_very_many_values_is_refused_unread() -> None:
         read_object(b"[" + b"[]," * (8 * 1024 * 1024) + b"[]]")
     assert time.monotonic() - begun < 2
     assert read_object(json.dumps({"message": "x" * 2_000_000}).encode())
+
+
+def test_a_large_body_takes_no_more_than_a_few_times_its_size() -> None:
+    """One character beyond the basic plane would make four bytes of every other."""
+    body = b'{"message": "' + b"x" * (8 * 1024 * 1024) + "\U0001f600".encode() + b'"}'
+    tracemalloc.start()
+    try:
+        read_object(body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * len(body)
+
+
+def test_what_a_large_body_calls_beyond_ascii_is_not_taken_for_a_name() -> None:
+    """Its paths are taken for incomplete, its branch for none; the rest is read."""
+    headers, event = sample("github", "push")
+    event["filler"] = "x" * 1024 * 1024
+    found = deliver("github", headers, json.dumps(event, ensure_ascii=False).encode(), Context())
+    assert isinstance(found, Delivery)
+    assert (found.jobs[0].repository, found.jobs[0].head, found.jobs[0].changed) == ("acme/app", B, None)
+    event["ref"] = "refs/heads/f\u00fc"
+    with pytest.raises(EventError):
+        deliver("github", headers, json.dumps(event, ensure_ascii=False).encode(), Context())
 
 
 class TestContexts:

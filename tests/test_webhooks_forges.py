@@ -210,7 +210,6 @@ class TestBoth:
     def test_large_bodies_are_held_one_at_a_time(
         self, inbox: FakeInbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("webhooks.intake._PATIENCE", 0.0)
         begun, hold = threading.Event(), threading.Event()
 
         def accounts(forge: str) -> frozenset[str]:
@@ -227,6 +226,7 @@ class TestBoth:
         )
         thread.start()
         assert begun.wait(20)
+        monkeypatch.setattr("webhooks.intake._PATIENCE", 0.0)
         second = post(app.test_client(), "github", large, X_GitHub_Event="push")
         hold.set()
         thread.join(20)

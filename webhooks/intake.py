@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
@@ -52,7 +52,9 @@ class Intake:
         self._inbox = inbox
         self._deliveries = deliveries
         self._stored = stored
-        self._large = threading.BoundedSemaphore(1)
+        # One thread, so that memory for one large body is all that they ever take: what an allocator
+        # gave a thread it rarely gives back to another.
+        self._large = ThreadPoolExecutor(1, thread_name_prefix="large-delivery")
         self.now = clock
 
     def answer(
@@ -85,39 +87,50 @@ class Intake:
         request.max_content_length = limit
         if (request.content_length or 0) > limit:
             return self.answer(source, 413, Result.TOO_LARGE, f"A delivery is no larger than {limit} bytes.")
-        with self._room() as room:
-            if not room:
-                problem = "Too many large deliveries at once: send it again."
-                return self.answer(source, 503, Result.UNAVAILABLE, problem)
-            body = request.get_data(cache=False)
-            if not proven(body):
-                _log.warning("a delivery without the right signature", source=source)
-                return self.answer(source, 401, Result.UNSIGNED, unproven)
-            try:
-                found = read(body)
-            except EventError as error:
-                _log.warning("a delivery of another form", source=source, problem=str(error))
-                return self.answer(source, malformed, Result.MALFORMED, str(error))
-            except StoreError as error:
-                _log.error("a delivery could not be read", source=source, problem=str(error))
-                return self.answer(source, 503, Result.UNAVAILABLE, "Not stored: send it again.")
+
+        def look() -> Delivery | Irrelevant | Answer:
+            return self._look(source, proven, read, unproven, malformed)
+
+        found = look() if (request.content_length or 0) <= _LARGE else self._in_turn(source, look)
         if isinstance(found, Irrelevant):
             status, problem = not_served if found.reason is Reason.NOT_SERVED else (200, "")
             return self.answer(source, status, found.reason, problem)
-        return self.store(found)
+        return self.store(found) if isinstance(found, Delivery) else found
 
-    @contextmanager
-    def _room(self) -> Iterator[bool]:
-        """Yield whether the body may be held in memory: of large ones there is one at a time."""
-        if (request.content_length or 0) <= _LARGE:
-            yield True
-        elif self._large.acquire(timeout=_PATIENCE):
-            try:
-                yield True
-            finally:
-                self._large.release()
-        else:
-            yield False
+    def _look(
+        self,
+        source: str,
+        proven: Callable[[bytes], bool],
+        read: Callable[[bytes], Delivery | Irrelevant],
+        unproven: str,
+        malformed: int,
+    ) -> Delivery | Irrelevant | Answer:
+        """Return what the body says, or the answer where it may not be read; nothing of it is kept."""
+        body = request.get_data(cache=False)
+        if not proven(body):
+            _log.warning("a delivery without the right signature", source=source)
+            return self.answer(source, 401, Result.UNSIGNED, unproven)
+        try:
+            return read(body)
+        except EventError as error:
+            _log.warning("a delivery of another form", source=source, problem=str(error))
+            return self.answer(source, malformed, Result.MALFORMED, str(error))
+        except StoreError as error:
+            _log.error("a delivery could not be read", source=source, problem=str(error))
+            return self.answer(source, 503, Result.UNAVAILABLE, "Not stored: send it again.")
+
+    def _in_turn(
+        self, source: str, look: Callable[[], Delivery | Irrelevant | Answer]
+    ) -> Delivery | Irrelevant | Answer:
+        """Return what comes of a large body: there is one at a time in memory, and one waits for some seconds."""
+        turn = self._large.submit(copy_context().run, look)
+        try:
+            return turn.result(_PATIENCE)
+        except TimeoutError:
+            if not turn.cancel():
+                return turn.result()
+        problem = "Too many large deliveries at once: send it again."
+        return self.answer(source, 503, Result.UNAVAILABLE, problem)
 
     def store(self, delivery: Delivery) -> Answer:
         """Store a delivery, and return the answer to it."""
