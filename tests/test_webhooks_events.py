@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from goldens import compare_json
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from bot.allowed_owners import AllowedOwners
 from bot.errors import StoreError
 from bot.model import Trigger
 from bot.store.base import Delivery
-from webhooks import events, hints
+from webhooks import events, github_events, hints
 from webhooks.deliveries import READERS, Contexts, deliver
 from webhooks.events import Context, EventError, Irrelevant, Reason, read_object
 
@@ -82,6 +83,19 @@ def test_every_reason_and_trigger_is_met_by_a_sample() -> None:
         Trigger.CATCH_UP,
         Trigger.COMMENT,
     }
+
+
+def test_the_app_asks_for_the_events_that_are_read_and_no_other() -> None:
+    manifest = yaml.safe_load((Path(webhooks.__file__).parent.parent / "app.yml").read_text(encoding="utf-8"))
+    unasked = {
+        "ping",
+        "installation",
+        "installation_repositories",
+        "installation_target",
+        "check_run",  # come with the permission to write checks
+        "check_suite",
+    }
+    assert set(manifest["default_events"]) | unasked == set(github_events._READERS)
 
 
 def test_readers_do_nothing_but_read() -> None:

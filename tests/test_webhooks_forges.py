@@ -23,6 +23,7 @@ from werkzeug.test import TestResponse
 
 from bot.errors import StoreError
 from bot.model import Trigger
+from bot.service_settings import Settings
 from bot.store.base import Delivery, Receipt, StoreUnavailableError
 from bot.store.sql import Store
 from webhooks import Site, create_app
@@ -452,6 +453,27 @@ class TestGitlab:
             post(client, "gitlab", body, **event).status_code for body in (self.BODY, other, self.BODY)
         ]
         assert statuses == [202, 202, 200]
+
+
+def test_a_site_is_what_the_settings_say() -> None:
+    said = Settings.from_environ(
+        {
+            "MOORLINE_GITHUB_APP_ID": APP,
+            "MOORLINE_GITHUB_WEBHOOK_SECRET": f'["{SECRET}", "{SECRET} of old"]',
+            "MOORLINE_GITLAB_WEBHOOK_SECRET": f'{{"acme": "{TOKEN}"}}',
+            "MOORLINE_GITLAB_SIGNING_TOKEN": SIGNING,
+            "MOORLINE_ALLOWED_OWNERS": "acme",
+        }
+    )
+    site = Site.of(said)
+    assert (site.github_app, site.github_secrets) == (APP, (SECRET, f"{SECRET} of old"))
+    assert (site.gitlab_secrets.of("acme"), site.gitlab_secrets.of("other")) == ((TOKEN,), ())
+    assert site.gitlab_signing.of("any") == (SIGNING,)
+    assert site.owners == OWNERS
+    assert site.largest_body == 25 * 1024 * 1024
+    assert Site.of(Settings.from_environ({})).largest_body == 64 * 1024
+    for secret in (SECRET, TOKEN, SIGNING):
+        assert secret not in repr(site)
 
 
 class TestSigningTokens:
