@@ -175,12 +175,23 @@ def test_a_project_has_one_spelling(site: Site) -> None:
     assert caught.value.name == "acme/web"
 
 
-def test_a_rename_within_minutes_is_served_by_number(site: Site) -> None:
+def test_a_rename_is_noticed_at_once(site: Site) -> None:
     site.forge.head("acme/web", "")
     site.lab.rename(site.project, "acme/front")
-    assert site.forge.head("acme/web", "main") == ("main", site.main)
-    with pytest.raises(MovedError):
-        site.forge.repository("acme/web")
+    for ref in ("", "main"):
+        with pytest.raises(MovedError) as caught:
+            site.forge.head("acme/web", ref)
+        assert caught.value.name == "acme/front"
+    # What was begun under the old name is finished by number.
+    assert site.forge.read("acme/web", site.main, ["Dockerfile"]) == {"Dockerfile": OLD}
+
+
+def test_a_new_project_in_the_old_ones_place(site: Site) -> None:
+    site.forge.head("acme/web", "")
+    site.lab.rename(site.project, "acme/front")
+    site.lab.world.moved.clear()
+    new = site.lab.project("acme/web", {"Dockerfile": b"FROM new\n"})
+    assert site.forge.head("acme/web", "main") == ("main", site.lab.head(new))
 
 
 @pytest.mark.parametrize("name", ["web", "acme/../web", "acme/web?x=1", "acme/w b", "", "acme//web", "a/\n"])

@@ -562,11 +562,12 @@ def test_what_is_kept_is_bounded_by_cost_and_time() -> None:
     assert kept.get("a") == b"1234"
     kept.put("c", b"1234")
     assert kept.get("b") is None
-    kept.put("huge", b"x" * 11)
-    assert kept.get("huge") is None
+    kept.put("huge", b"x" * 11)  # alone
+    assert (kept.get("huge"), kept.get("a"), kept.get("c")) == (b"x" * 11, None, None)
     kept.put("a", b"12")
     assert kept.pop("a") == b"12"
-    assert kept.get("a") is None
+    assert (kept.get("a"), kept.get("huge")) == (None, None)
+    kept.put("c", b"1")
     now[0] = 5.1
     assert kept.get("c") is None
 

@@ -29,8 +29,8 @@ from bot.forges.base import (
     Wish,
     unheard,
 )
+from bot.forges.gitlab_answers import Node, flag, text
 from bot.forges.gitlab_answers import commit as commit_of
-from bot.forges.gitlab_answers import flag
 from bot.forges.gitlab_api import Api
 from bot.forges.gitlab_branches import Branches
 from bot.forges.gitlab_checks import Checks
@@ -86,7 +86,7 @@ class GitLabForge:
         self._refs: Kept[tuple[int, str], str] = Kept(10_000)
         self._new: Kept[tuple[int, str], bool] = Kept(1_000, seconds=_JUST_NOW, clock=clock)
         self._checks = Checks(self._api, self._refs, self._new)
-        self._hooks = Hooks(self._api, self._projects, hook_url, owners)
+        self._hooks = Hooks(self._api, self._projects, hook_url, owners, clock)
         self._doctor = Doctor(self._api, self._people, self._projects, self._hooks, hook_url)
 
     @property
@@ -114,6 +114,10 @@ class GitLabForge:
             project = self._projects.fresh(repository)
             name = project.default_branch
             said = self._branches.one(project.id, name) if is_git_ref(name) else None
+        if said is not None and not _is_of(said, project):
+            now = self._projects.fresh(repository)  # raises where it has another name by now
+            if now.id != project.id:
+                return self.head(repository, ref)
         found = commit_of(said, "commit", "id")
         if found is None:
             what = f"There is no branch {name[:200]!a}." if name else "The repository has no branch yet."
@@ -250,6 +254,15 @@ class GitLabForge:
     def examine(self) -> Iterator[Symptom]:
         """Yield what a doctor would look at."""
         return self._doctor.examine()
+
+
+def _is_of(branch: Node, project: Project) -> bool:
+    """Return whether a branch is of the project's name: what was looked up minutes ago may be renamed.
+
+    Its page tells, whose address need not be the one at which we ask.
+    """
+    page = text(branch, "web_url")
+    return not page or f"/{project.name}/" in page
 
 
 _BRIEF = {"stats": "false"}

@@ -302,7 +302,10 @@ class Api:
                 advice="Set MOORLINE_GITLAB_URL to the address that the server itself uses.",
             )
         if (status >= 500 and status not in _NEVER) or status in (0, 408):
-            return UncertainError(f"GitLab answered {status} ({what}).")
+            named = "Retry-After" in headers
+            return UncertainError(
+                f"GitLab answered {status} ({what}).", retry_after=self._wait(headers) if named else None
+            )
         advice = ""
         if status == 403:
             advice = (

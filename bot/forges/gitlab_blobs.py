@@ -7,7 +7,7 @@ server may have converted, and gives none for what it takes for binary.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.errors import ForgeError, MissingError
@@ -18,11 +18,13 @@ from bot.forges.gitlab_kept import Kept
 from bot.forges.gitlab_listing import Entry
 from bot.forges.gitlab_session import OversizedError
 
-_KEPT = 96 * 1024 * 1024
+_KEPT = 32 * 1024 * 1024
 _MOST_PATHS = 100
 """Paths of one query: GitLab's own limit."""
 _MOST_BYTES = 128 * 1024 * 1024
 """Of all the files of one question."""
+_MOST_AHEAD = 16 * 1024 * 1024
+"""Bytes that are read before anybody asks for them."""
 _MOST_ODD = 3
 """Refusals of another kind than a query's cost, after which GraphQL is not asked any more."""
 _QUERY = """
@@ -63,38 +65,48 @@ class Blobs:
         self.graphql = True
         """Whether GraphQL is asked; a server or proxy that refuses it is served by REST alone."""
 
-    def get(self, project: int, name: str, at: str, entries: Iterable[Entry]) -> dict[str, Content]:
+    def get(
+        self, project: int, name: str, at: str, entries: Iterable[Entry], ahead: Iterable[Entry] = ()
+    ) -> dict[str, Content]:
         """Return the contents of entries at a commit, by path, each asked for once.
 
-        `name` is the project's full path.  Raises `TransientError` where the server cannot answer now.
+        `name` is the project's full path.  What is `ahead` is read for later in the same queries, where
+        there are queries and it is not too much.  Raises `TransientError` where the server cannot answer
+        now, `ForgeError` where the entries are more than memory should hold.
         """
         wanted = list(entries)
-        found: dict[str, Content] = {}
+        got: dict[str, Content] = {}
+        missing: dict[str, Entry] = {}  # by id: equal files are read once
         for entry in wanted:
             kept = self._kept.get((project, entry.oid))
-            if kept is not None:
-                found[entry.path] = kept
-        missing = {entry.oid: entry for entry in wanted if entry.path not in found}  # equal files once
-        got = self._by_query(project, name, at, list(missing.values())) if missing else {}
-        for oid, entry in missing.items():
-            if oid not in got:
-                got[oid] = self._by_id(project, entry.oid)
-                self._kept.put((project, oid), got[oid])
+            if kept is None:
+                missing[entry.oid] = entry
+            else:
+                got[entry.oid] = kept
+        later = {one.oid: one for one in ahead if one.oid not in got and one.oid not in missing}
+        if missing or later:
+            for oid, content in self._by_query(project, name, at, missing, later):
+                got[oid] = content
                 _require_modest(got)
-        for entry in wanted:
-            if entry.path not in found:
-                found[entry.path] = got[entry.oid]
-        return found
+        for oid in missing.keys() - got.keys():
+            got[oid] = self._by_id(project, oid)
+            self._kept.put((project, oid), got[oid])
+            _require_modest(got)
+        return {entry.path: got[entry.oid] for entry in wanted}
 
-    def _by_query(self, project: int, name: str, at: str, entries: list[Entry]) -> dict[str, Content]:
-        """Return what GraphQL gives and what is just what it should be, by id."""
-        got: dict[str, Content] = {}
+    def _by_query(
+        self, project: int, name: str, at: str, wanted: Mapping[str, Entry], later: Mapping[str, Entry]
+    ) -> Iterator[tuple[str, Content]]:
+        """Yield what GraphQL gives and is just what it should be, of what is wanted, by id."""
+        entries = [*wanted.values(), *(one for one in later.values() if one.oid not in wanted)]
         pending = [entries[start : start + self._batch] for start in range(0, len(entries), self._batch)]
+        left = _MOST_AHEAD
         while pending and self.graphql:
-            batch = pending.pop()
+            batch = pending.pop(0)
+            if left < 0 and not any(entry.oid in wanted for entry in batch):
+                continue
             try:
-                got |= self._queried(project, name, at, batch)
-                _require_modest(got)
+                told = self._queried(project, name, at, batch)
             except NoGraphQLError:
                 self.graphql = False
             except QueryError as error:
@@ -104,8 +116,13 @@ class Blobs:
                 elif len(batch) > 1:
                     half = (len(batch) + 1) // 2
                     self._batch = min(self._batch, half)
-                    pending += [batch[:half], batch[half:]]
-        return got
+                    pending[:0] = [batch[:half], batch[half:]]
+            else:
+                for oid, content in told.items():
+                    if oid in wanted:
+                        yield oid, content
+                    else:
+                        left -= _cost(content)
 
     def _queried(self, project: int, name: str, at: str, batch: Sequence[Entry]) -> dict[str, Content]:
         paths = [entry.path for entry in batch]

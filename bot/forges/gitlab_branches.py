@@ -191,8 +191,9 @@ class Branches:
 
     def _is_by_us(self, said: Node) -> bool:
         person = self._person()
-        known = not person.addresses or text(said, "author_email").casefold() in person.addresses
-        return known and text(said, "author_name") == person.name
+        if person.addresses:
+            return text(said, "author_email").casefold() in person.addresses
+        return text(said, "author_name") == person.name
 
     def delete(self, project: Project, name: str, expected: str) -> None:
         """Remove a branch that is still at `expected`; one that is gone already is left so.

@@ -146,7 +146,14 @@ class Doctor:
                 "Invite it to a group or project with the role Developer.",
             )
             return
-        low = [one for one in live if one.access < _DEVELOPER]
+        low = [one for one in live if 0 < one.access < _DEVELOPER]
+        untold = sum(not one.access for one in live)
+        if untold:
+            yield _symptom(
+                Health.NOTE,
+                "roles",
+                f"GitLab does not tell our role in {untold} projects; it may come by an invited group.",
+            )
         known = "at least " if len(seen) == _MOST_PROJECTS else ""
         yield _symptom(Health.OK, "projects", f"{known.capitalize()}{len(live)} projects in use are visible.")
         for one in low[:_MOST_NAMED]:

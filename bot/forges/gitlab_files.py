@@ -71,7 +71,7 @@ class Files:
             for path in paths
             if (entry := entries.get(path)) is not None and entry.regular and entry.nameable
         }
-        together = dict(asked)
+        ahead: list[Entry] = []
         if first:
             ahead = [
                 entry
@@ -80,9 +80,7 @@ class Files:
                 and entry.nameable
                 and self._prefetch(entry.path, b"")
             ]
-            if len(ahead) <= _AHEAD:
-                together |= {entry.path: entry for entry in ahead}
-        contents = self.blobs.get(project, name, at, together.values()) if together else {}
+        contents = self.blobs.get(project, name, at, asked.values(), ahead if len(ahead) <= _AHEAD else ())
         return {path: data for path in asked if isinstance(data := contents[path], bytes)}
 
     def differs_by(self, project: int, parent: str, at: str, new: Mapping[str, bytes]) -> bool:

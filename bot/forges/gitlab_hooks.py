@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -13,11 +13,13 @@ from bot.errors import MissingError
 from bot.forges.base import Missed
 from bot.forges.gitlab_answers import Node, below, moment, number, text
 from bot.forges.gitlab_api import Api, RefusedError
+from bot.forges.gitlab_kept import Kept
 from bot.forges.gitlab_listing import part
 from bot.forges.gitlab_projects import Project, Projects
 from bot.forges.gitlab_rules import MAINTAINER
 from bot.forges.gitlab_session import OversizedError
 
+_FRESH = 1800.0
 _MOST_PROJECTS = 500
 _MOST_EVENTS = 2_000
 """Deliveries of one look."""
@@ -41,14 +43,30 @@ class Hook:
 class Hooks:
     """Finds the hooks that call `url`, in projects where we are Maintainer and in their groups."""
 
-    def __init__(self, api: Api, projects: Projects, url: str, owners: frozenset[str]) -> None:
+    def __init__(
+        self,
+        api: Api,
+        projects: Projects,
+        url: str,
+        owners: frozenset[str],
+        clock: Callable[[], float],
+    ) -> None:
         self._api = api
+        self._kept: Kept[str, list[Hook]] = Kept(1, seconds=_FRESH, clock=clock)
         self._projects = projects
         self._url = _plain(url)
         self._owners = owners
 
+    def _known(self) -> list[Hook]:
+        """Return the hooks that call us, as they were some time ago at most: to look costs many questions."""
+        found = self._kept.get(self._url)
+        if found is None:
+            found = list(self.ours())
+            self._kept.put(self._url, found)
+        return found
+
     def ours(self) -> Iterator[Hook]:
-        """Yield hooks that call us, those of groups first."""
+        """Yield hooks that call us as they are now, those of groups first."""
         if not self._url:
             return
         live = [one for one in self._projects.all() if not one.archived]
@@ -84,7 +102,7 @@ class Hooks:
         """
         found: dict[str, _Failed] = {}
         left = _MOST_BYTES
-        for hook in self.ours():
+        for hook in self._known():
             for one in self._failed(hook, since) if left > 0 else ():
                 earlier = found.get(one.key)
                 if earlier is not None and earlier.order <= one.order:

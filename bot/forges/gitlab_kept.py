@@ -47,15 +47,13 @@ class Kept(Generic[K, V]):
             return found[0]
 
     def put(self, key: K, value: V) -> None:
-        """Keep a value, if it is not too large to be kept at all."""
+        """Keep a value; one that costs more than all may is kept alone."""
         cost = self._cost(value)
         with self._lock:
             self._drop(key)
-            if cost > self._most:
-                return
             self._held[key] = (value, cost, self._clock())
             self._spent += cost
-            while self._spent > self._most:
+            while self._spent > self._most and len(self._held) > 1:
                 self._drop(next(iter(self._held)))
 
     def pop(self, key: K) -> V | None:

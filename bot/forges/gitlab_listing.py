@@ -17,7 +17,7 @@ from bot.forges.guard import is_git_folder
 LINK, SUBMODULE, FOLDER = 0o120000, 0o160000, 0o040000
 _MOST_PAGES = 1_500
 """150,000 entries, folders included."""
-_KEPT = 400_000
+_KEPT = 100_000
 """Entries of listings that are kept for the next question."""
 _MAX_DEPTH = 200
 _MAX_PATH = 4096
