@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from github_forging import DIGEST, OLD, REPOSITORY, Place, both, claims, only
-from github_git import File
+from github_git import Content, File
 from github_standin import github
 
 from bot.errors import ForgeError, MissingError, MovedError
@@ -220,7 +220,7 @@ def test_a_file_is_not_known_from_another_repository(place: Place, forge: GitHub
     assert place.github.count("POST", "/graphql") == 1
 
 
-STRANGE = {
+STRANGE: dict[str, Content] = {
     "bom/Dockerfile": b"\xef\xbb\xbfFROM node:18\r\n",
     "latin/Dockerfile": b"# caf\xe9\nFROM node:18\n",
     "nul/Dockerfile": b"FROM node:18\n\0",
@@ -289,7 +289,7 @@ def test_files_are_read_in_batches(place: Place, forge: GitHubForge) -> None:
 
 
 @pytest.mark.parametrize("limit", [6, 9])
-def test_truncated_trees_are_walked(place: Place, forge: GitHubForge, tmp_path: Path, limit: int) -> None:
+def test_truncated_trees_are_walked(place: Place, forge: GitHubForge, limit: int) -> None:
     place.github.push(
         REPOSITORY, {f"a/b{number}/c/Dockerfile": b"FROM x:%d\n" % number for number in range(4)}
     )

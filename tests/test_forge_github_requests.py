@@ -114,8 +114,8 @@ def test_a_lost_request_is_told(place: Place, forge: GitHubForge) -> None:
     assert place.github.count("POST", "*/pulls") == 1
 
 
-def test_what_cannot_be_opened_is_said(place: Place, forge: GitHubForge) -> None:
-    with forge.publishing(REPOSITORY), pytest.raises(ForgeError, match="would not open.*head"):
+def test_what_cannot_be_opened_is_said(forge: GitHubForge) -> None:
+    with forge.publishing(REPOSITORY), pytest.raises(ForgeError, match=r"would not open.*head"):
         forge.open(REPOSITORY, "main", "nowhere", WISH)
 
 
@@ -194,7 +194,7 @@ def test_a_draft_where_the_plan_has_them(place: Place, forge: GitHubForge) -> No
     assert place.github.pulls(REPOSITORY)[0].draft
 
 
-def test_long_texts_are_cut(place: Place, forge: GitHubForge) -> None:
+def test_long_texts_are_cut(forge: GitHubForge) -> None:
     made = opened(forge, replace(WISH, title="t" * 300 + "\nx", body="b" * 70_000))
     assert len(made.request.title) == 256
     assert len(made.request.body) == 65_536
@@ -260,7 +260,7 @@ def test_a_comment_is_never_made_twice(place: Place, forge: GitHubForge, how: st
     assert place.github.count("POST", "*/comments") == 1
 
 
-def test_a_request_that_is_not_there(place: Place, forge: GitHubForge) -> None:
+def test_a_request_that_is_not_there(forge: GitHubForge) -> None:
     with pytest.raises(MissingError):
         forge.request(REPOSITORY, 99)
     with forge.publishing(REPOSITORY), pytest.raises(MissingError):
@@ -355,7 +355,7 @@ def test_long_summaries_are_cut(place: Place, forge: GitHubForge) -> None:
     assert run.output["summary"].endswith("1 further remarks have no place here.")
 
 
-def test_only_commits_are_reported_on(place: Place, forge: GitHubForge) -> None:
+def test_only_commits_are_reported_on(forge: GitHubForge) -> None:
     with pytest.raises(ForgeError, match="full id"):
         checked(forge, "main", PLAIN)
     assert forge.advise(REPOSITORY, "a" * 40, ["Dockerfile"]) == ""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 import jwt
 from github.Auth import AppAuth
@@ -156,6 +157,8 @@ class App:
         self.client = Client(transport, Signed(app_id, private_key, manners.clock), manners)
         """Asks as the App itself."""
         self._lock = threading.Lock()
+        self._looking = threading.Lock()
+        """Held while an installation is looked up, so that several threads ask once."""
         self._known: dict[str, _Known] = {}
 
     def serves(self, owner: str) -> bool:
@@ -178,18 +181,17 @@ class App:
         def mint() -> _Token:
             # What is granted is looked up when the token is needed: it may have changed since.
             installation = self._of(repository).installation
-            body = {"repositories": [name], "permissions": installation.granted(WRITES)}
-            return self._mint(installation, body)
+            for_this = {"repositories": [name]}
+            try:
+                return self._mint(installation, {**for_this, "permissions": installation.granted(WRITES)})
+            except MissingError:
+                installation = self._of(repository).installation
+                return self._mint(installation, {**for_this, "permissions": installation.granted(WRITES)})
 
         return Client(self._transport, _Granted(mint, self._manners.clock), self._manners)
 
     def installed(self, installation: Installation) -> Client:
         """Return the reading client of an installation that was listed."""
-        with self._lock:
-            known = self._known.get(installation.account.lower())
-            if known is not None and known.installation.id == installation.id:
-                known.installation = installation
-                return known.reader
         return self._keep(installation).reader
 
     def installations(self) -> Iterator[Installation]:
@@ -214,10 +216,19 @@ class App:
                 f"{clean(owner)!a} is none of the accounts that are served.",
                 advice="Add it to MOORLINE_ALLOWED_OWNERS.",
             )
+        return self._remembered(owner) or self._looked_up(repository, path)
+
+    def _remembered(self, owner: str) -> _Known | None:
         with self._lock:
             known = self._known.get(owner.lower())
-        if known is not None and self._manners.clock() < known.until:
-            return known
+        return known if known is not None and self._manners.clock() < known.until else None
+
+    def _looked_up(self, repository: str, path: str) -> _Known:
+        owner = repository.partition("/")[0]
+        with self._looking:
+            return self._remembered(owner) or self._found(repository, path)
+
+    def _found(self, repository: str, path: str) -> _Known:
         try:
             found = _installation(self.client.get(path).json())
         except MissingError:
@@ -227,9 +238,6 @@ class App:
                 f"The App is not installed for {clean(repository)}.",
                 advice="Install it, or add the repository to it.",
             )
-        if known is not None and known.installation.id == found.id and not found.suspended:
-            known.installation, known.until = found, self._manners.clock() + _KEPT
-            return known
         return self._keep(found)
 
     def _keep(self, installation: Installation) -> _Known:
@@ -239,13 +247,42 @@ class App:
                 status=403,
                 advice="An owner of the account can unsuspend it in its settings, or uninstall it.",
             )
-        body = {"permissions": installation.granted(READS)}
-        credential = _Granted(lambda: self._mint(installation, body), self._manners.clock)
-        reader = Client(self._transport, credential, self._manners)
-        made = _Known(installation, reader, self._manners.clock() + _KEPT)
         with self._lock:
-            self._known[installation.account.lower()] = made
-        return made
+            known = self._known.get(installation.account.lower())
+            if known is None or known.installation.id != installation.id:
+                known = _Known(installation, self._reader(installation), 0.0)
+                self._known[installation.account.lower()] = known
+            elif known.installation.permissions != installation.permissions:
+                known.reader = self._reader(installation)
+            known.installation, known.until = installation, self._manners.clock() + _KEPT
+            return known
+
+    def _reader(self, installation: Installation) -> Client:
+        body = {"permissions": installation.granted(READS)}
+
+        def mint() -> _Token:
+            try:
+                return self._mint(installation, body)
+            except MissingError:
+                # It may have been installed anew, and nobody told us yet.
+                other = self._anew(installation)
+                return self._mint(other, {"permissions": other.granted(READS)})
+
+        return Client(self._transport, _Granted(mint, self._manners.clock), self._manners)
+
+    def _anew(self, gone: Installation) -> Installation:
+        """Return the installation that took the place of one that is gone; raises `MissingError`."""
+        account = quote(gone.account, safe="")
+        for path in (f"/orgs/{account}/installation", f"/users/{account}/installation"):
+            try:
+                found = _installation(self.client.get(path).json())
+            except MissingError:
+                continue
+            if found is not None and found.id != gone.id:
+                return found
+        raise MissingError(
+            f"The App is not installed for {clean(gone.account)} any more.", advice="Install it again."
+        )
 
     def _mint(self, installation: Installation, body: Mapping[str, Any]) -> _Token:
         path = f"/app/installations/{installation.id}/access_tokens"
