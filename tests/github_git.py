@@ -291,8 +291,24 @@ class Git:
         return None if found is None else found.decode()
 
     def set_ref(self, name: str, sha: str) -> None:
-        """Make a ref point to an object."""
+        """Make a ref point to an object, and keep all that it needs, wherever in the network it was made."""
+        self._gather(sha)
         self.repo.refs[Ref(name.encode())] = ObjectID(sha.encode())
+
+    def _gather(self, sha: str) -> None:
+        wanted = [sha]
+        while wanted:
+            name = wanted.pop()
+            found = None if ObjectID(name.encode()) in self.repo.object_store else self.find(name)
+            if found is None:
+                continue
+            self.add(found)
+            if isinstance(found, Commit):
+                wanted += [found.tree.decode(), *map(bytes.decode, found.parents)]
+            elif isinstance(found, Tree):
+                wanted += [one.sha.decode() for one in found.iteritems() if one.mode != SUBMODULE]
+            elif isinstance(found, Tag):
+                wanted.append(found.object[1].decode())
 
     def drop_ref(self, name: str) -> None:
         """Remove a ref."""
@@ -310,7 +326,7 @@ class Git:
         return name if self.find(name) is not None else None
 
     def adopt(self, parent: Git) -> None:
-        """Become a fork: the same refs, one network of objects."""
+        """Become a fork: the same branches and tags, one network of objects."""
         parent.network.append(self.repo)
         self.network = parent.network
         for name, sha in parent.refs.items():

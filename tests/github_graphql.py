@@ -17,7 +17,7 @@ from github_git import SUBMODULE, Entry, Git, MalformedError
 from github_rest_git import add_commit, create_ref, delete_ref, move_ref
 from github_shapes import node_id, pull_changes, signed
 from github_world import Account, Pull, Refused, Repository
-from graphql import GraphQLError, GraphQLSchema, build_schema, graphql_sync, parse, validate
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, build_schema, execute_sync, parse, validate
 
 TEXT_LIMIT = 512_000
 Node = dict[str, Any]
@@ -37,22 +37,25 @@ def schema() -> GraphQLSchema:
     return build_schema((CONTRACTS / "github.graphql").read_text())
 
 
-def check(query: str) -> None:
-    """Raise `QueryError` where a query is not what the schema takes."""
+@lru_cache(maxsize=256)
+def document(query: str) -> DocumentNode:
+    """Return a query read; raises `QueryError` where it is not what the schema takes."""
     try:
-        errors = validate(schema(), parse(query))
+        read = parse(query)
+        errors = validate(schema(), read)
     except GraphQLError as error:
         errors = [error]
     if errors:
         raise QueryError("; ".join(error.message for error in errors))
+    return read
 
 
 def execute(call: Call, query: str, variables: Mapping[str, Any] | None, name: str | None = None) -> Node:
-    """Return a query's `data` and `errors`; raises `TimedOutError`."""
+    """Return a query's `data` and `errors`; raises `QueryError` and `TimedOutError`."""
     run = _Run(call)
     root = {"__typename": "Query", **run.query(), **run.mutations()}
-    result = graphql_sync(
-        schema(), query, root_value=root, variable_values=dict(variables or {}), operation_name=name
+    result = execute_sync(
+        schema(), document(query), root_value=root, variable_values=dict(variables or {}), operation_name=name
     )
     if run.objects > call.switches.graphql_objects:
         raise TimedOutError

@@ -12,6 +12,7 @@ import hashlib
 import socket
 import ssl
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,6 +45,7 @@ from github_world import (
     Pull,
     Refused,
     Repository,
+    ReviewComment,
     Token,
     World,
 )
@@ -187,10 +189,13 @@ class GitHub:
         roles: Mapping[str, str] | None = None,
         installed: bool = True,
     ) -> Repository:
-        """Make a repository with one commit, or an empty one where `files` is None; an installation of
-        selected repositories takes it in where it is of that account."""
+        """Make a repository with one commit, or an empty one where `files` is None.
+
+        An account's installation on selected repositories takes it in, unless it is not to be `installed`.
+        """
         owner, _, name = full_name.partition("/")
         with self.lock:
+            assert self.world.named(full_name) is None, f"{full_name} is there already"
             account = self.world.account(owner, "Organization" if organization else "User")
             folder = None if self.world.folder is None else self.world.folder / owner / f"{name}.git"
             made = Repository(
@@ -589,6 +594,67 @@ class GitHub:
             )
             one.issues[made.number] = made
             return made
+
+    def review_comment(
+        self, full_name: str, number: int, path: str, line: int, body: str, *, by: str = ""
+    ) -> ReviewComment:
+        """Comment on a line of a pull request's diff as a person."""
+        with self.lock:
+            one = self[full_name]
+            person, pull = self._person(one, by), one.pulls[number]
+            made = ReviewComment(
+                id=self.world.next(),
+                number=number,
+                author=person,
+                body=body,
+                path=path,
+                line=line,
+                commit=pull.head_sha,
+                created_at=self.world.clock.stamp(),
+            )
+            one.review_comments[made.id] = made
+            self._happened(
+                "pull_request_review_comment",
+                "created",
+                repository=one,
+                sender=person,
+                pull=pull,
+                comment=made,
+            )
+            return made
+
+    def merge_group(self, full_name: str, number: int, *, by: str = "") -> str:
+        """Put a pull request into the merge queue; return the group's head, whose checks are asked for."""
+        with self.lock:
+            one = self[full_name]
+            person, pull = self._person(one, by), one.pulls[number]
+            base = one.git.branch(pull.base_ref)
+            sha = self.world.merge_commit(one, pull, person)
+            branch = f"gh-readonly-queue/{pull.base_ref}/pr-{number}-{base}"
+            self.move(full_name, branch, sha, by=by)
+            self._happened(
+                "merge_group",
+                "checks_requested",
+                repository=one,
+                sender=person,
+                head_sha=sha,
+                head_ref=f"refs/heads/{branch}",
+                base_sha=base,
+                base_ref=f"refs/heads/{pull.base_ref}",
+            )
+            return sha
+
+    def rerequest(self, full_name: str, check: int, *, by: str = "") -> None:
+        """Ask for a check run of the App's once more, as a person."""
+        with self.lock:
+            one = self[full_name]
+            self._happened(
+                "check_run",
+                "rerequested",
+                repository=one,
+                sender=self._person(one, by),
+                check=one.checks[check],
+            )
 
     # --- webhooks
 
@@ -1041,7 +1107,6 @@ class GitHub:
         )
         pulls = self._pull_states() if "mutation" in body["query"] else {}
         try:
-            github_graphql.check(body["query"])
             result = github_graphql.execute(
                 call, body["query"], body.get("variables"), body.get("operationName")
             )
@@ -1075,7 +1140,10 @@ def _app(standin: Callable[[], GitHub]) -> Flask:
         del path
         try:
             return standin().answer(request)
-        except HangUp:
+        except Exception as error:
+            if not isinstance(error, HangUp):
+                standin().violations.append(f"{request.method} {request.path}: {traceback.format_exc()}")
+                return Response(b'{"message":"Server Error"}', 500, content_type="application/json")
             connection = request.environ.get("werkzeug.socket")
             if isinstance(connection, socket.socket):
                 connection.shutdown(socket.SHUT_RDWR)

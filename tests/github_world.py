@@ -348,8 +348,13 @@ class World:
     def covered(self, installation: Installation) -> list[Repository]:
         """Return the repositories of an installation, by id."""
         if installation.repositories is not None:
+            # What was deleted, or given to somebody else, is covered no more.
             return sorted(
-                (one for one in installation.repositories if one.id in self.repositories),
+                (
+                    one
+                    for one in installation.repositories
+                    if one.id in self.repositories and one.owner is installation.account
+                ),
                 key=lambda one: one.id,
             )
         return [one for one in self.repositories.values() if one.owner is installation.account]
@@ -396,6 +401,14 @@ class World:
 
     def merge(self, repository: Repository, pull: Pull, by: Account, *, squash: bool = False) -> str:
         """Merge a pull request by a merge commit, or squashed into one, that the forge signs; return it."""
+        sha = self.merge_commit(repository, pull, by, squash=squash)
+        self.move(repository, f"refs/heads/{pull.base_ref}", sha, by)
+        if squash:
+            self.merged(pull, sha, by)
+        return sha
+
+    def merge_commit(self, repository: Repository, pull: Pull, by: Account, *, squash: bool = False) -> str:
+        """Return a commit that merges a pull request into its base's head, on no branch yet."""
         git = repository.git
         tree, base = git.tree_of(pull.head_sha), git.branch(pull.base_ref)
         assert tree is not None
@@ -407,7 +420,7 @@ class World:
             for change in git.changes(before, tree)
         }
         now = int(self.clock.now())
-        sha = git.commit(
+        return git.commit(
             git.grafted(git.tree_of(base), changes),
             [base] if squash else [base, pull.head_sha],
             f"{pull.title} (#{pull.number})"
@@ -417,10 +430,6 @@ class World:
             committer=(*WEB_FLOW, now),
             signature=SIGNATURE,
         )
-        self.move(repository, f"refs/heads/{pull.base_ref}", sha, by)
-        if squash:
-            self.merged(pull, sha, by)
-        return sha
 
     # --- what every move of a branch brings with it
 

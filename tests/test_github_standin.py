@@ -9,7 +9,6 @@ import http.client
 import json
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,12 +20,11 @@ from dulwich.objects import Commit, ObjectID, Tag
 from github import Auth, Github, GithubIntegration
 from github.InputGitTreeElement import InputGitTreeElement
 from github_access import key_pair
-from github_call import Answer, Route
+from github_call import Answer, Call, Route
 from github_client import Client, app_jwt
 from github_git import EXECUTABLE, LINK, SUBMODULE, Content, File
 from github_standin import ROUTES, GitHub, github
 from github_world import Installation
-from waiting import until
 
 REPO = "/repos/acme/app"
 EVERYTHING = (
@@ -887,7 +885,7 @@ def test_an_old_name_leads_to_the_number(hub: GitHub, bot: Client, how: str) -> 
     assert bot.graphql(query).json["errors"][0]["type"] == "NOT_FOUND"
     # Another repository of that name ends it.
     hub.repository("acme/app", FILES)
-    assert bot("GET", f"{REPO}/pulls").status in (200, 404)
+    assert bot("GET", f"{REPO}/pulls").status == (200 if how == "renamed" else 404)
 
 
 # --- GraphQL
@@ -1282,6 +1280,36 @@ def test_what_happens_to_repositories_is_told(hub: GitHub, installation: Install
     ]
 
 
+def test_people_comment_on_lines_queue_and_ask_again(hub: GitHub, bot: Client) -> None:
+    number = open_one(hub, bot)
+    run = bot("POST", f"{REPO}/check-runs", {"name": "moorline", "head_sha": hub.head("acme/app")}).json
+    hub.queue.clear()
+    hub.review_comment("acme/app", number, "Dockerfile", 1, "Why?", by="ann")
+    group = hub.merge_group("acme/app", number, by="ann")
+    hub.rerequest("acme/app", run["id"], by="ann")
+    told = [(one.event, one.action) for one in hub.queue]
+    assert told == [
+        ("pull_request_review_comment", "created"),
+        ("push", None),
+        ("merge_group", "checks_requested"),
+        ("check_run", "rerequested"),
+    ]
+    said = hub.queue[2].payload["merge_group"]
+    assert (said["head_sha"], said["base_sha"]) == (group, hub.head("acme/app"))
+    assert said["head_ref"].startswith(f"refs/heads/gh-readonly-queue/main/pr-{number}-")
+    assert hub.read("acme/app", "Dockerfile", group) == b"FROM node:20@sha256:1\n"
+    assert bot("GET", f"{REPO}/pulls/{number}").json["state"] == "open"
+
+
+def test_what_breaks_in_the_stand_in_fails_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_call: Call) -> Answer:
+        raise KeyError("the stand-in's own mistake")
+
+    monkeypatch.setitem(ROUTES, "GET /repos/{owner}/{repo}", Route(handler=broken))
+    with pytest.raises(ContractError, match="own mistake"):
+        violate("GET", REPO)
+
+
 def test_a_payload_against_the_contract_fails_the_test() -> None:
     def tell() -> None:
         with github() as standin:
@@ -1453,11 +1481,12 @@ def test_repositories_on_disk_are_gits_own(tmp_path: Path) -> None:
         bot = Client(standin, standin.token(standin.install("acme")).value)
         sha = propose(standin, bot)
         standin.fork("acme/app", "eve")
-        standin.push("eve/app", {"x": b""}, branch="side")
+        forked = standin.push("eve/app", {"x": b""}, branch="side")
+        pull = standin.open_pull("acme/app", "side", head_repository="eve/app", by="eve").number
 
-    def git(*command: str) -> str:
+    def git(*command: str, at: str = "acme/app.git") -> str:
         run = subprocess.run(
-            ["git", "-C", str(tmp_path / "acme/app.git"), *command],
+            ["git", "-C", str(tmp_path / at), *command],
             capture_output=True,
             text=True,
             check=True,
@@ -1465,6 +1494,8 @@ def test_repositories_on_disk_are_gits_own(tmp_path: Path) -> None:
         return run.stdout.strip()
 
     git("fsck", "--strict", "--no-dangling")
+    git("fsck", "--strict", "--no-dangling", at="eve/app.git")
+    assert git("rev-parse", f"refs/pull/{pull}/head") == forked
     assert git("rev-parse", "refs/heads/moorline/pins") == sha
     assert git("show", f"{sha}:Dockerfile") == "FROM node:20@sha256:1"
     assert git("ls-tree", "main", "bin/run.sh").startswith("100755")
@@ -1483,4 +1514,4 @@ def test_servers_in_threads_keep_apart(hub: GitHub) -> None:
         assert hub.url != other.url
         bot = Client(other, other.token(other.install("acme")).value)
         assert bot("GET", f"{REPO}/contents/only").status == 200
-    until(lambda: threading.active_count() < 50, seconds=5)
+        assert bot("GET", f"{REPO}/contents/Dockerfile").status == 404
