@@ -26,6 +26,9 @@ class Trigger(StrEnum):
     INSTALLED = "installed"
     """A repository was added, renamed, transferred or taken away: what we know of it is looked up again."""
     SWEEP = "sweep"
+    """A person asked for a look at everything."""
+    SCHEDULED = "scheduled"
+    """A sweep by the clock, which proposes only where the schedule of a repository says that it is time."""
     CATCH_UP = "catch-up"
     """What a forge told nobody, since nobody listened: missed deliveries, heads that moved."""
     REGISTRY = "registry"
@@ -228,6 +231,8 @@ class SkipReason(StrEnum):
     """A form that Moorline reports and does not pin."""
     DECLINED = "declined"
     """A person closed the proposal that would pin it."""
+    SCHEDULED = "scheduled"
+    """Its day has not come: `schedule` in the configuration says when sweeps propose it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,14 @@
-"""What is remembered, as protocols: the inbox, the backlog, proposals, leases and the ledger."""
+"""What is remembered, as protocols: the inbox, the backlog, proposals, leases, the ledger, sweeps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Protocol
 
+from bot.cron import Cron
 from bot.errors import StoreError, TransientError
 from bot.model import (
     CheckRun,
@@ -34,6 +35,8 @@ class Priority(IntEnum):
     """People wait for it, and the forge for no longer than some minutes."""
     PUSH = 1
     SWEEP = 10
+    SCHEDULED = 11
+    """Behind what a person asked for, whose trigger it does not replace either."""
 
 
 def priority(trigger: Trigger) -> Priority:
@@ -43,6 +46,8 @@ def priority(trigger: Trigger) -> Priority:
             return Priority.MERGE_QUEUE
         case Trigger.SWEEP | Trigger.CATCH_UP | Trigger.REGISTRY:
             return Priority.SWEEP
+        case Trigger.SCHEDULED:
+            return Priority.SCHEDULED
         case _:
             return Priority.PUSH
 
@@ -504,3 +509,158 @@ class Audit(Protocol):
 
     def broken(self) -> int | None:
         """Return the number of the first entry whose hash is wrong or that is missing, or None."""
+
+
+# --- sweeps -------------------------------------------------------------------------------
+
+
+class PlaceState(StrEnum):
+    """What became of one branch of a sweep.  Closed: summaries show it."""
+
+    WAITING = "waiting"
+    POSTPONED = "postponed"
+    """It was tried, and is tried again later."""
+    UNCHANGED = "unchanged"
+    """Same commit, same rules, same digests: nothing was read."""
+    CHANGED = "changed"
+    """It was looked at, and there is nothing to propose."""
+    PROPOSED = "proposed"
+    """A proposal was made, or stands as it is."""
+    FAILED = "failed"
+    LEFT_OUT = "left-out"
+    CANCELLED = "cancelled"
+    """A person called it off."""
+
+
+class Look(StrEnum):
+    """What a run says of a branch before it ends."""
+
+    UNCHANGED = "unchanged"
+    CHANGED = "changed"
+    PROPOSES = "proposes"
+    LEFT_OUT = "left-out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """One look at every repository of a forge."""
+
+    id: str
+    forge: str
+    trigger: Trigger
+    """`SWEEP` if a person asked for it, `SCHEDULED` if the clock did."""
+    owners: tuple[str, ...]
+    """Whose repositories; all where nobody is named."""
+    globs: tuple[str, ...]
+    """Which of them, by `owner/name`; all where there is none."""
+    who: str
+    started: datetime
+    listed: datetime | None = None
+    """When the last of its repositories was wanted; None before."""
+
+    @property
+    def job(self) -> Job:
+        """The job that lists it."""
+        return Job(forge=self.forge, repository="", ref=f"{SWEEP_REF}{self.id}", trigger=self.trigger)
+
+
+SWEEP_REF = "sweep/"
+"""Begins the ref of the job, without a repository, that lists a sweep."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One branch of a sweep."""
+
+    repository: str
+    """Empty for the listing itself."""
+    ref: str
+    state: PlaceState
+    held: int = 0
+    """References that should be pinned and were held or refused."""
+    detail: str = ""
+    """Why it failed, waits or was left out."""
+    due: datetime | None = None
+    """When it is tried next, where it waits."""
+
+
+class Sweeps(Protocol):
+    """Sweeps, and what became of each branch that they want looked at."""
+
+    def begin(self, sweep: Sweep, now: datetime) -> None:
+        """Remember a sweep, and want it listed."""
+
+    def get(self, id: str) -> Sweep | None:  # noqa: A002 - the field's own word
+        """Return a sweep, or None."""
+
+    def last(self, who: str, limit: int) -> tuple[Sweep, ...]:
+        """Return the sweeps that somebody asked for, newest first."""
+
+    def add(self, id: str, jobs: Sequence[Job], left_out: Mapping[str, str], now: datetime) -> None:  # noqa: A002 - as above
+        """Want branches looked at and remember repositories that are left out, by why; each once.
+
+        What was added before is left alone, whatever became of it.
+        """
+
+    def listed(self, id: str, now: datetime) -> None:  # noqa: A002 - as above
+        """Remember that all of it is wanted."""
+
+    def places(self, id: str) -> tuple[Place, ...]:  # noqa: A002 - as above
+        """Return what became of everything, by name."""
+
+    def counts(self, id: str) -> Mapping[PlaceState, int]:  # noqa: A002 - as above
+        """Return how many places, the listing aside, are in each state."""
+
+    def pending(self, id: str, before: datetime) -> int:  # noqa: A002 - as above
+        """Return how many places run, or wait and are tried before a time; the listing is one of them."""
+
+    def note(
+        self, forge: str, repository: str, ref: str, look: Look, *, held: int = 0, detail: str = ""
+    ) -> None:
+        """Remember what a run found, for the sweeps that wait for that branch."""
+
+    def followed(self, forge: str) -> Mapping[str, tuple[str, ...]]:
+        """Return the globs of further branches of the repositories that have any, by repository."""
+
+    def requests(self, forge: str) -> tuple[tuple[str, str, int], ...]:
+        """Return repository, base and number of every request of ours that stands, as far as we know."""
+
+    def promised(self, forge: str, repository: str, base: str) -> frozenset[Pinned]:
+        """Return what proposals for a base pin that stand or are about to be published."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """When scheduled sweeps last might propose for a branch, and what waits for the next time."""
+
+    first: datetime | None = None
+    refresh: datetime | None = None
+    first_waits: bool = False
+    """Whether something is to be pinned for the first time, and its day has not come."""
+    refresh_waits: bool = False
+    schedule_first: tuple[str, ...] = ()
+    """The schedule as the last look found it, each as it was written."""
+    schedule_refresh: tuple[str, ...] = ()
+
+
+class Schedules(Protocol):
+    """What is done by the clock."""
+
+    def turn(self, forge: str, repository: str, ref: str) -> Turn:
+        """Return what is remembered of a branch."""
+
+    def take(self, forge: str, repository: str, ref: str, turn: Turn) -> None:
+        """Remember it."""
+
+    def last(self, name: str) -> datetime | None:
+        """Return when something was last done, or None."""
+
+    def done(self, name: str, at: datetime) -> None:
+        """Remember when something was done."""
+
+    def tick(self, name: str, cron: Cron, job: Job, sweep: Sweep | None, now: datetime) -> bool:
+        """Want a job, and remember its sweep, if its time has come by the database's clock; return whether.
+
+        Whoever asks first after a tick gets it, and nobody else.  Where nothing was done before, that
+        counts from now.
+        """

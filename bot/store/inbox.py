@@ -40,6 +40,7 @@ from bot.store.base import (
 )
 from bot.store.database import Database, clean
 from bot.store.retention import forget
+from bot.store.sweeps import postponed, settled
 from bot.store.tables import deliveries, runs, tallies, wanted
 from bot.store.wishes import is_row, job_in, key, new_id, want
 
@@ -150,6 +151,11 @@ class SqlInbox:
                 again = _again(row, retry, newer=newer)
                 connection.execute(wanted.update().where(is_row(row)).values(again))
             self._record(connection, row, run, ending, detail, now, newer=newer)
+            # Where something newer waits, its run is the one that a sweep wants to know about.
+            if retry is not None and ending is Ending.POSTPONED:
+                postponed(connection, row, detail)
+            elif retry is None and not newer:
+                settled(connection, row, ending, detail)
         return True
 
     def _record(
@@ -225,6 +231,7 @@ class SqlInbox:
             rows = connection.execute(forgotten).all()
             for row in rows:
                 self._record(connection, row, row.run, Ending.CANCELLED, "Called off before it began.", now)
+                settled(connection, row, Ending.CANCELLED, "called off before it began")
             marked = (
                 wanted.update()
                 .where(among, wanted.c.claim.is_not(None))

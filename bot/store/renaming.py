@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, select, update
+from sqlalchemy import ColumnElement, Connection, FromClause, and_, delete, exists, select, update
 
 from bot.store.base import ProposalState
 from bot.store.database import Database
@@ -14,10 +14,12 @@ from bot.store.tables import (
     decisions,
     declined,
     openings,
+    places,
     proposals,
     referenced,
     runs,
     scans,
+    turns,
 )
 from bot.store.wishes import doubt, rename
 
@@ -37,6 +39,7 @@ def carry(database: Database, connection: Connection, forge: str, old: str, new:
     for table in _MOVED:
         connection.execute(update(table).where(_of(table, forge, old)).values(repository=new))
     _carry_openings(connection, forge, old, new)
+    _carry_rest(connection, forge, old, new)
     _carry_scans(connection, forge, old, new)
     _carry_proposals(connection, forge, old, new, now)
     if new.startswith(AWAY):
@@ -49,6 +52,16 @@ def _carry_openings(connection: Connection, forge: str, old: str, new: str) -> N
     keys = select(openings.c.key).where(_of(openings, forge, new)).scalar_subquery()
     connection.execute(delete(openings).where(_of(openings, forge, old), openings.c.key.in_(keys)))
     connection.execute(update(openings).where(_of(openings, forge, old)).values(repository=new))
+
+
+def _carry_rest(connection: Connection, forge: str, old: str, new: str) -> None:
+    """Move turns, and places of sweeps: of each branch there is one."""
+    for table, keys in ((turns, ("ref",)), (places, ("sweep", "ref"))):
+        there = table.alias("there")
+        same = (there.c[name] == table.c[name] for name in keys)
+        taken = exists().where(_of(there, forge, new), *same)
+        connection.execute(delete(table).where(_of(table, forge, old), taken))
+        connection.execute(update(table).where(_of(table, forge, old)).values(repository=new))
 
 
 def _carry_scans(connection: Connection, forge: str, old: str, new: str) -> None:
@@ -77,5 +90,5 @@ def _carry_proposals(connection: Connection, forge: str, old: str, new: str, now
     connection.execute(update(proposals).where(_of(proposals, forge, old)).values(repository=new))
 
 
-def _of(table: Table, forge: str, repository: str) -> ColumnElement[bool]:
+def _of(table: FromClause, forge: str, repository: str) -> ColumnElement[bool]:
     return and_(table.c.forge == forge, table.c.repository == repository)

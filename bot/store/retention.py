@@ -18,11 +18,14 @@ from bot.store.tables import (
     decisions,
     deliveries,
     openings,
+    places,
     proposals,
     referenced,
     repositories,
     runs,
     scans,
+    sweeps,
+    turns,
 )
 
 _BATCH = 1000
@@ -42,7 +45,9 @@ def _old(before: datetime) -> Iterator[tuple[Table, ColumnElement[bool]]]:
     # That a repository had its first one is remembered.
     yield openings, and_(~openings.c.first, openings.c.opened < before)
     yield decisions, decisions.c.until < before
-    for table in (referenced, scans):
+    yield sweeps, sweeps.c.started < before
+    yield places, ~exists().where(sweeps.c.id == places.c.sweep)
+    for table in (referenced, scans, turns):
         lost = exists().where(
             repositories.c.forge == table.c.forge,
             repositories.c.name == table.c.repository,

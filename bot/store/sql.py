@@ -14,6 +14,8 @@ from bot.store.leases import SqlLeases
 from bot.store.ledger import SqlLedger
 from bot.store.proposals import SqlProposals
 from bot.store.repositories import SqlRepositories
+from bot.store.schedules import SqlSchedules
+from bot.store.sweeps import SqlSweeps
 
 
 class Store:
@@ -31,6 +33,8 @@ class Store:
         self.accounts = SqlAccounts(self._database)
         self.audit = SqlAudit(self._database)
         self.checks = SqlChecks(self._database)
+        self.sweeps = SqlSweeps(self._database)
+        self.schedules = SqlSchedules(self._database)
 
     def __repr__(self) -> str:
         return f"Store({self._database.dialect})"  # the URL may hold a password

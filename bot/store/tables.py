@@ -324,6 +324,56 @@ def _append_only(_table: Table, connection: Connection, **_: Any) -> None:
         connection.exec_driver_sql(statement)
 
 
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("forge", String(32), nullable=False),
+    Column("trigger", String(32), nullable=False),
+    Column("owners", Text, nullable=False),  # JSON
+    Column("globs", Text, nullable=False),  # JSON
+    Column("who", Text, nullable=False),
+    Column("started", Instant, nullable=False),
+    Column("listed", Instant),
+    Index("sweeps_by_time", "started"),
+)
+
+places = Table(
+    "sweep_places",
+    metadata,
+    Column("sweep", String(64), primary_key=True),
+    Column("repository", Text, primary_key=True),  # empty for the listing
+    Column("ref", Text, primary_key=True),
+    Column("forge", String(32), nullable=False),
+    Column("state", String(32), nullable=False),
+    Column("look", String(32), nullable=False),  # what the last run said of it before it ended
+    Column("held", Integer, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("places_by_branch", "forge", "repository", "ref"),
+)
+
+# When scheduled sweeps last might propose for a branch.
+turns = Table(
+    "schedule_turns",
+    metadata,
+    Column("forge", String(32), primary_key=True),
+    Column("repository", Text, primary_key=True),
+    Column("ref", Text, primary_key=True),
+    Column("first", Instant),
+    Column("refresh", Instant),
+    Column("first_waits", Boolean, nullable=False),
+    Column("refresh_waits", Boolean, nullable=False),
+    Column("schedules", Text, nullable=False),  # JSON
+)
+
+# When something of a name was last done by the clock.
+ticks = Table(
+    "schedule_ticks",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("at", Instant, nullable=False),
+)
+
 sightings = Table(
     "sightings",
     metadata,

@@ -63,6 +63,7 @@ def upgrade() -> None:
     _fate()
     _repositories()
     _people()
+    _sweeps()
     op.execute("UPDATE moorline_schema SET version = 2")
 
 
@@ -189,3 +190,46 @@ def _people() -> None:
     )
     for statement in _AUDIT[op.get_bind().dialect.name]:
         op.execute(sa.text(statement))
+
+
+def _sweeps() -> None:
+    op.create_table(
+        "sweeps",
+        sa.Column("id", sa.String(64), primary_key=True),
+        sa.Column("forge", sa.String(32), nullable=False),
+        sa.Column("trigger", sa.String(32), nullable=False),
+        sa.Column("owners", sa.Text, nullable=False),
+        sa.Column("globs", sa.Text, nullable=False),
+        sa.Column("who", sa.Text, nullable=False),
+        sa.Column("started", sa.BigInteger, nullable=False),
+        sa.Column("listed", sa.BigInteger),
+    )
+    op.create_index("sweeps_by_time", "sweeps", ["started"])
+    op.create_table(
+        "sweep_places",
+        sa.Column("sweep", sa.String(64), primary_key=True),
+        sa.Column("repository", sa.Text, primary_key=True),
+        sa.Column("ref", sa.Text, primary_key=True),
+        sa.Column("forge", sa.String(32), nullable=False),
+        sa.Column("state", sa.String(32), nullable=False),
+        sa.Column("look", sa.String(32), nullable=False),
+        sa.Column("held", sa.Integer, nullable=False),
+        sa.Column("detail", sa.Text, nullable=False),
+    )
+    op.create_index("places_by_branch", "sweep_places", ["forge", "repository", "ref"])
+    op.create_table(
+        "schedule_turns",
+        sa.Column("forge", sa.String(32), primary_key=True),
+        sa.Column("repository", sa.Text, primary_key=True),
+        sa.Column("ref", sa.Text, primary_key=True),
+        sa.Column("first", sa.BigInteger),
+        sa.Column("refresh", sa.BigInteger),
+        sa.Column("first_waits", sa.Boolean, nullable=False),
+        sa.Column("refresh_waits", sa.Boolean, nullable=False),
+        sa.Column("schedules", sa.Text, nullable=False),
+    )
+    op.create_table(
+        "schedule_ticks",
+        sa.Column("name", sa.String(200), primary_key=True),
+        sa.Column("at", sa.BigInteger, nullable=False),
+    )
