@@ -47,6 +47,10 @@ class TestMerged:
     def test_else_nobody_knows_what_changed(self, newer: Job) -> None:
         assert merged(PUSH, newer) == replace(PUSH, head="c", changed=None)
 
+    def test_one_push_that_two_hooks_tell_of_is_one(self) -> None:
+        assert merged(PUSH, PUSH) == PUSH
+        assert merged(PUSH, replace(PUSH, changed=("other",))).changed == ("Dockerfile", "other")
+
     def test_not_known_is_not_known_for_ever(self) -> None:
         unknown = replace(PUSH, changed=None)
         assert merged(unknown, NEXT).changed is None
