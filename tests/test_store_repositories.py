@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import databases
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bot.model import Decision, Edit, Job, Pinned, Proposal, Repository, Span, Trigger
 from bot.store.base import Delivery, Ending, ProposalState, Referenced, Scan
@@ -296,6 +300,38 @@ class TestNames:
         assert len(everything(store, "acme/new")) == 8
 
 
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(heard=st.lists(st.tuples(st.sampled_from("123"), st.sampled_from("abc")), min_size=1, max_size=12))
+def test_whatever_the_order_memory_follows_the_id(
+    sqlite: Store, heard: list[tuple[str, str]], counter: Iterator[int]
+) -> None:
+    forge = f"forge{next(counter)}"
+    names: dict[str, str] = {}
+    marks: Counter[str] = Counter()
+    for identity, name in heard:
+        sqlite.repositories.record(forge, replace(APP, id=identity, name=name), NOW)
+        names = {one: other for one, other in names.items() if one != identity and other != name}
+        names[identity] = name
+        sqlite.decisions.add(forge, name, replace(decision(), by=identity), NOW)
+        marks[identity] += 1
+        for one, held in names.items():
+            assert Counter(made.by for made in sqlite.decisions.of(forge, held, NOW)) == {one: marks[one]}
+        known = {one.repository.id: one.repository.name for one in sqlite.repositories.all(forge)}
+        assert known == names
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Iterator[Store]:
+    with Store(f"sqlite:///{tmp_path / 'names.db'}") as opened:
+        yield opened
+
+
+@pytest.fixture
+def counter() -> Iterator[int]:
+    """Numbers for forges, so that examples share a database and nothing in it."""
+    return count()
+
+
 class TestScans:
     def test_a_scan_replaces_the_one_before(self, store: Store) -> None:
         assert store.repositories.scan("github", "acme/app", "main") is None
@@ -363,6 +399,12 @@ class TestPeople:
         assert list(store.decisions.of("github", "acme/app", NOW)) == kept
         assert list(store.decisions.of("github", "acme/app", NOW + MINUTE)) == kept[1:]
         assert store.decisions.of("gitlab", "acme/app", NOW) == ()
+
+    def test_what_a_comment_says_at_length_is_cut(self, store: Store) -> None:
+        long = replace(decision(), what="w" * 99, digest="d" * 999, reference="r" * 9999)
+        store.decisions.add("github", "acme/app", long, NOW)
+        (kept,) = store.decisions.of("github", "acme/app", NOW)
+        assert (len(kept.what), len(kept.digest or ""), len(kept.reference)) == (32, 128, 2000)
 
     def test_accounts_are_known_by_id_and_login(self, store: Store) -> None:
         assert store.accounts.of("github") == frozenset()

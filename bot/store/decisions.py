@@ -11,6 +11,7 @@ from bot.store.database import Database, clean
 from bot.store.tables import accounts, decisions
 
 _LONGEST = 2000
+_WHAT, _DIGEST = 32, 128
 _MOST = 10_000
 
 
@@ -27,9 +28,9 @@ class SqlDecisions:
                     forge=forge,
                     repository=clean(repository),
                     by=_text(decision.by),
-                    what=decision.what,
+                    what=_text(decision.what)[:_WHAT],
                     reference=_text(decision.reference),
-                    digest=decision.digest,
+                    digest=None if decision.digest is None else _text(decision.digest)[:_DIGEST],
                     until=decision.until,
                     because=_text(decision.because),
                     made=now,
