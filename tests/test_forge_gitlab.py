@@ -5,8 +5,10 @@ The stand-in is held to a contract derived from clients' types: weaker evidence 
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +25,7 @@ from bot.errors import (
     SupersededError,
     TransientError,
 )
-from bot.forges import FORGES, forge_class, gitlab_blobs
+from bot.forges import FORGES, forge_class, gitlab_blobs, gitlab_listing
 from bot.forges.base import Change, Forge, Hosting, RequestState, Wish
 from bot.forges.gitlab import GitLabForge
 from bot.model import Edit, Span, UnreadReason
@@ -664,3 +666,76 @@ def test_a_push_rule_refuses_in_gitlabs_words(site: Site) -> None:
         site.forge.write(site.change())
     assert "JIRA-" in caught.value.problem
     assert not isinstance(caught.value, TransientError | SupersededError)
+
+
+# --- what is read ahead, and by several threads -------------------------------------------
+
+
+def test_only_what_is_asked_for_is_read_by_rest(site: Site) -> None:
+    site.lab.world.graphql_status = 404
+    site.forge.read("acme/web", site.main, [".moorline.yml"])
+    assert site.lab.count("GET", "*/raw") == 1
+
+
+def test_nothing_is_read_ahead_of_too_much(site: Site) -> None:
+    many: dict[str, Content] = {f"s{n}/Dockerfile": b"FROM node:%d\n" % n for n in range(301)}
+    at = site.lab.push(site.project, many)
+    site.asked()
+    assert site.forge.read("acme/web", at, [".moorline.yml"]) == {".moorline.yml": FILES[".moorline.yml"]}
+    assert site.asked().count("POST /api/graphql") == 1
+
+
+def test_reading_ahead_ends_where_it_is_much(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gitlab_blobs, "_MOST_AHEAD", 1000)
+    many: dict[str, Content] = {f"s{n}/Dockerfile": b"FROM node:%d\n" % n for n in range(250)}
+    at = site.lab.push(site.project, many)
+    site.asked()
+    site.forge.read("acme/web", at, [".moorline.yml"])
+    assert site.asked().count("POST /api/graphql") == 1
+    assert site.forge.snapshot("acme/web", at, claims).files["s249/Dockerfile"] == b"FROM node:249\n"
+
+
+def test_more_than_memory_should_hold(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gitlab_blobs, "_MOST_BYTES", 20)
+    with pytest.raises(ForgeError) as caught:
+        site.forge.snapshot("acme/web", site.main, claims)
+    assert "Leave some of them out" in caught.value.advice
+    site.lab.world.graphql_status = 404
+    with pytest.raises(ForgeError):
+        site.made().snapshot("acme/web", site.main, claims)
+
+
+def test_a_listing_without_end_is_too_much(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gitlab_listing, "_MOST_PAGES", 1)
+    at = site.lab.push(site.project, {f"d/{n}": b"x" for n in range(120)})
+    with pytest.raises(ForgeError) as caught:
+        site.forge.snapshot("acme/web", at, claims)
+    assert "more than 100 files" in caught.value.problem
+
+
+def test_several_threads_share_a_forge(site: Site) -> None:
+    pushed = [site.lab.push(site.project, {"Dockerfile": b"FROM a:%d\n" % n}) for n in range(8)]
+
+    def read(number: int) -> bytes:
+        return site.forge.snapshot("acme/web", pushed[number], claims).files["Dockerfile"]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(read, range(8))) == [b"FROM a:%d\n" % n for n in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("name", "email", "ours"), [("Else", None, True), ("Moorline", "x@y.example", False)]
+)
+def test_our_address_says_who_we_are(site: Site, name: str, email: str | None, *, ours: bool) -> None:
+    change = site.change()
+    commit = site.forge.write(change)
+    place = f"/projects/{site.project.id}/repository/commits/{commit}"
+    said = site.made()._api.get(place, {"stats": "false"})
+    assert isinstance(said, dict)
+    said |= {"author_name": name}
+    if email is not None:
+        said |= {"author_email": email}
+    body = json.dumps(said).encode()
+    reply = Reply(body=body, headers=(("Content-Type", "application/json"),))
+    site.lab.fail("GET", f"*/commits/{commit}", reply=reply)
+    assert site.forge.made(change, commit) is ours

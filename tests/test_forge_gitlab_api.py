@@ -9,19 +9,27 @@ import pickle
 import ssl
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from email.utils import formatdate
 from pathlib import Path
 
 import pytest
 from certificates import Authority
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted import Asked, Reply, Scripted, scripted
+from scripted import Asked, Reply, Script, Scripted, scripted
 
-from bot.errors import ConfigurationError, ForgeError, MissingError, MovedError, TransientError
+from bot.errors import (
+    ConfigurationError,
+    ForgeError,
+    MissingError,
+    MoorlineError,
+    MovedError,
+    TransientError,
+)
 from bot.forges import gitlab_session
-from bot.forges.base import Health
+from bot.forges.base import Change, Check, Conclusion, Health, Wish
 from bot.forges.gitlab import GitLabForge
 from bot.forges.gitlab_answers import moment, node, nodes, number, size, text
 from bot.forges.gitlab_api import (
@@ -625,6 +633,78 @@ def test_answers_of_any_shape_are_taken_apart(value: object) -> None:
     if not isinstance(value, dict):
         with pytest.raises(ForgeError):
             node(value)
+
+
+KEYS = (
+    "id", "iid", "name", "path", "path_with_namespace", "default_branch", "commit", "state", "sha", "author",
+    "message", "parent_ids", "mode", "username", "valid", "errors", "url", "request_data", "data", "project",
+    "source_branch", "target_branch", "push_access_levels", "branch_name_regex", "alert_status", "scopes",
+    "permissions", "project_access", "access_level", "created_at", "request_headers", "expires_at", "version",
+)  # fmt: skip
+VALUES = st.sampled_from(["opened", "a" * 40, "acme/web", "main", "moorline/pins", "100644", "(", "\0", "é"])
+ODD = st.recursive(
+    VALUES | st.none() | st.booleans() | st.integers(-1, 10**30) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=8),
+    max_leaves=25,
+)
+PROJECT = {"id": 7, "path_with_namespace": "acme/web", "default_branch": "main"}
+
+
+@pytest.fixture(scope="module")
+def odd_server() -> Iterator[Scripted]:
+    with scripted() as made:
+        yield made
+
+
+@settings(max_examples=40, deadline=None)
+@given(value=ODD, known=st.booleans())
+def test_answers_of_any_shape_raise_our_own_errors_alone(
+    odd_server: Scripted, value: object, *, known: bool
+) -> None:
+    reply = said(value)
+    odd_server.asked.clear()
+    odd_server.routes = Everything(reply)
+    if known:
+        odd_server.routes["GET /api/v4/projects/acme%2Fweb"] = said(PROJECT)
+        odd_server.routes["GET /api/v4/user"] = said({"id": 1, "username": "m"})
+    forge = GitLabForge(odd_server.url, TOKEN, pause=Pauses().append, hook_url="http://m.example/")
+    one, other = "a" * 40, "b" * 40
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    change = Change(
+        repository="acme/web", base="main", parent=one, branch="m/p", expected=other, message="m", edits=()
+    )
+    asks: list[Callable[[], object]] = [
+        forge.account,
+        lambda: forge.head("acme/web", ""),
+        lambda: forge.head("acme/web", "refs/pull/1/head"),
+        lambda: forge.read("acme/web", one, ["main"]),
+        lambda: forge.snapshot("acme/web", one, lambda _path, _head: True),
+        lambda: forge.merge_base("acme/web", one, other),
+        lambda: forge.standing("acme/web", "main", "moorline/pins"),
+        lambda: forge.made(change, one),
+        lambda: forge.delete("acme/web", "moorline/pins", one),
+        lambda: list(forge.repositories()),
+        lambda: forge.open("acme/web", "main", "moorline/pins", Wish(title="t", body="b", reviewers=("x",))),
+        lambda: forge.close("acme/web", 1, "c"),
+        lambda: forge.check("acme/web", one, Check(conclusion=Conclusion.FAILURE, title="t", summary="s")),
+        lambda: forge.advise("acme/web", one, [".gitlab-ci.yml", "main"]),
+        lambda: list(forge.missed(since)),
+        lambda: list(forge.examine()),
+    ]
+    for ask in asks:
+        with suppress(MoorlineError):
+            ask()
+
+
+class Everything(dict[str, Script]):
+    """Routes of which each leads to the same answer."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__()
+        self._reply = reply
+
+    def get(self, key: str, _default: object = None) -> Script:
+        return super().get(key, self._reply)
 
 
 def test_blob_ids_are_gits() -> None:

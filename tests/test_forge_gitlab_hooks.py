@@ -203,6 +203,17 @@ def test_a_list_of_events_without_end_ends(site: Site) -> None:
     assert site.lab.count("GET", "*/events") == 50
 
 
+def test_our_hooks_are_looked_for_now_and_then(site: Site) -> None:
+    site.lab.hook(site.project, URL, **EVENTS)
+    site.missed()
+    site.lab.requests.clear()
+    site.missed()
+    assert {one.template.rpartition("/")[2] for one in site.lab.requests} == {"events"}
+    site.now += timedelta(hours=1)
+    site.missed()
+    assert site.lab.count("GET", "*/hooks") > 0
+
+
 # --- the doctor ---------------------------------------------------------------------------
 
 
@@ -262,6 +273,14 @@ def test_no_project_at_all(site: Site) -> None:
     lonely = site.lab.user("lonely")
     [found] = site.seen("projects", site.made(token=site.lab.token(lonely)))
     assert found.health is Health.TROUBLE
+
+
+def test_a_role_that_is_not_told(site: Site) -> None:
+    row = {"id": 7, "path_with_namespace": "acme/shared", "visibility": "private", "default_branch": "main"}
+    row |= {"path": "shared", "web_url": "x", "http_url_to_repo": "x"}
+    site.lab.fail("GET", "/api/v4/projects", reply=rows(row))
+    [role] = [one for one in site.symptoms() if one.subject == "roles"]
+    assert (role.health, "1 projects" in role.text) == (Health.NOTE, True)
 
 
 def test_many_projects_are_named_up_to_ten(site: Site) -> None:
