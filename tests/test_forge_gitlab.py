@@ -16,6 +16,7 @@ import pytest
 from gitlab_git import EXECUTABLE, LINK, SUBMODULE, Content
 from gitlab_http import Reply
 from gitlab_standin import GitLab, Level, Project, User, gitlab
+from waiting import until
 
 from bot.errors import (
     ForgeError,
@@ -582,6 +583,24 @@ def test_a_write_that_did_not_happen_is_not_sent_again(site: Site) -> None:
         site.forge.write(site.change())
     assert site.branch is None
     assert site.lab.count("POST", "*/repository/commits") == 1
+
+
+def test_a_write_that_is_done_after_we_gave_up_is_known_as_ours(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.forges.gitlab_api._TIMEOUT", 0.3)
+    change, forge = site.change(), site.made()
+    waiting = site.lab.slow("POST", "*/repository/commits")
+    with pytest.raises(TransientError):
+        forge.write(change)
+    assert waiting.gate is not None
+    waiting.gate.set()
+    until(lambda: site.branch)
+    monkeypatch.undo()
+    assert site.forge.made(change, site.branch or "")
+    with pytest.raises(SupersededError):
+        site.forge.write(change)
+    assert site.lab.count("POST", "*/repository/commits") == 2
 
 
 def test_a_commit_of_ours_is_known_by_what_it_is(site: Site) -> None:

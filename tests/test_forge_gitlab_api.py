@@ -201,6 +201,13 @@ def test_a_rate_limit_is_told_and_not_slept_through(
     assert pauses == []
 
 
+def test_maintenance_names_its_time(server: Scripted, api: Api) -> None:
+    server.routes["GET /api/v4/x"] = Reply(status=503, headers=[("Retry-After", "120")])
+    with pytest.raises(TransientError) as caught:
+        api.get("/x")
+    assert caught.value.retry_after == 120.0
+
+
 def test_a_reset_is_read_by_the_servers_clock(server: Scripted) -> None:
     api = made(server, clock=lambda: 1_000_000.0)
     reset = [("RateLimit-Reset", "1000630"), ("Date", formatdate(1_000_600, usegmt=True))]

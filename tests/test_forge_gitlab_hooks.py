@@ -214,6 +214,15 @@ def test_our_hooks_are_looked_for_now_and_then(site: Site) -> None:
     assert site.lab.count("GET", "*/hooks") > 0
 
 
+def test_a_system_hook_serves_every_project(site: Site) -> None:
+    site.lab.hook(None, URL, token="s", signing_token=SIGNED, **EVENTS)
+    site.bot.admin = True
+    forge = site.made()
+    site.lab.requests.clear()
+    assert [one.health for one in site.seen("hook of", forge)] == [Health.OK]
+    assert site.lab.count("GET", "/api/v4/hooks") == 1
+
+
 # --- the doctor ---------------------------------------------------------------------------
 
 

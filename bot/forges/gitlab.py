@@ -86,7 +86,7 @@ class GitLabForge:
         self._refs: Kept[tuple[int, str], str] = Kept(10_000)
         self._new: Kept[tuple[int, str], bool] = Kept(1_000, seconds=_JUST_NOW, clock=clock)
         self._checks = Checks(self._api, self._refs, self._new)
-        self._hooks = Hooks(self._api, self._projects, hook_url, owners, clock)
+        self._hooks = Hooks(self._api, self._projects, hook_url, owners, clock, lambda: self._people.admin)
         self._doctor = Doctor(self._api, self._people, self._projects, self._hooks, hook_url)
 
     @property

@@ -211,11 +211,11 @@ _RENEW = "Rotate it, or make a new one, and set MOORLINE_GITLAB_TOKEN."
 
 
 def _is_covered(project: Project, owners: set[str]) -> bool:
-    return any(project.name == owner or project.name.startswith(f"{owner}/") for owner in owners)
+    return any(not owner or project.name == owner or project.name.startswith(f"{owner}/") for owner in owners)
 
 
 def _hook(hook: Hook) -> Iterator[Symptom]:
-    subject = f"hook of {visible(hook.owner, 200)}"
+    subject = f"hook of {visible(hook.owner, 200) or 'the server'}"
     yield _alert(subject, hook.said)
     wrong = [name for name, there in events_of(hook.said).items() if not there and name != "tag_push"]
     if wrong:

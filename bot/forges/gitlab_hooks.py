@@ -36,12 +36,12 @@ class Hook:
     place: str
     """Its path in the API: `/projects/1/hooks/2`."""
     owner: str
-    """The project or group that it is for, by full path."""
+    """The project or group that it is for, by full path; empty for a system hook, which is for all."""
     said: Node
 
 
 class Hooks:
-    """Finds the hooks that call `url`, in projects where we are Maintainer and in their groups."""
+    """Finds the hooks that call `url`: in projects where we are Maintainer, in their groups, and the system's."""
 
     def __init__(
         self,
@@ -50,7 +50,9 @@ class Hooks:
         url: str,
         owners: frozenset[str],
         clock: Callable[[], float],
+        admin: Callable[[], bool],
     ) -> None:
+        self._admin = admin
         self._api = api
         self._kept: Kept[str, list[Hook]] = Kept(1, seconds=_FRESH, clock=clock)
         self._projects = projects
@@ -69,6 +71,8 @@ class Hooks:
         """Yield hooks that call us as they are now, those of groups first."""
         if not self._url:
             return
+        if self._admin():
+            yield from self._in("/hooks", "")
         live = [one for one in self._projects.all() if not one.archived]
         groups = set(self._owners) | {above for one in live for above in _above(one.name)}
         covered: set[str] = set()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from bot.errors import ForgeError
 from bot.forges.base import Account
-from bot.forges.gitlab_answers import node, nodes, number, text
+from bot.forges.gitlab_answers import flag, node, nodes, number, text
 from bot.forges.gitlab_api import Api
 from bot.forges.gitlab_branches import Person
 from bot.forges.gitlab_kept import Kept
@@ -31,6 +31,7 @@ class People:
     def __init__(self, api: Api, clock: Callable[[], float]) -> None:
         self._api = api
         self._me: tuple[Account, Person] | None = None
+        self._admin = False
         self._known: Kept[str, int] = Kept(5_000, seconds=_FRESH, clock=clock)
 
     def account(self) -> Account:
@@ -46,6 +47,12 @@ class People:
         """Our account's number."""
         return int(self.account().id)
 
+    @property
+    def admin(self) -> bool:
+        """Whether we administer the server: system hooks are for administrators alone."""
+        self._ourselves()
+        return self._admin
+
     def _ourselves(self) -> tuple[Account, Person]:
         if self._me is None:
             said = node(self._api.get("/user"))
@@ -56,6 +63,7 @@ class People:
             person = Person(
                 name=text(said, "name"), addresses=frozenset(one.casefold() for one in told if one)
             )
+            self._admin = flag(said, "is_admin")
             self._me = Account(id=str(identity), login=login), person
         return self._me
 
