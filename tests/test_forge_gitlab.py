@@ -539,6 +539,12 @@ def test_base_and_default_are_never_written(site: Site, branch: str) -> None:
     assert not site.lab.writes()
 
 
+def test_a_change_is_made_on_a_commit_and_on_no_name(site: Site) -> None:
+    with pytest.raises(MissingError):
+        site.forge.write(site.change(parent="main"))
+    assert not site.lab.writes()
+
+
 def test_a_configuration_file_is_made(site: Site) -> None:
     text = b"mode: observe\n"
     edit = Edit(path=".gitlab/.moorline.yml", span=Span(0, 0), expected=b"", replacement=text)

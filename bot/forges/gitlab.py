@@ -183,6 +183,7 @@ class GitLabForge:
         `intend` hears of it as soon as GitLab has named it, which is just after the write.  Raises
         `GuardError`, `SupersededError`, and `UncertainError` where nobody knows and it is not there yet.
         """
+        _full(change.parent)
         project = self._projects.find(change.repository)
         made = self._branches.write(project, change)
         intend(made)
