@@ -24,6 +24,7 @@ class Publishing:
         self._memory = memory
         self._forges = forges
         self._clock = clock
+        self._introduced: set[str] = set()
 
     def publish(self, plan: str) -> None:
         """Carry out a plan; one act that fails does not keep the others from being done."""
@@ -47,6 +48,7 @@ class Publishing:
         if stored is None:
             raise ForgeError(f"The proposal {act.id} is not in the store any more.")
         forge = self._forge(stored.forge)
+        self._introduce(forge)
         with forge.publishing(stored.proposal.repository):
             if act.verb is Verb.CLOSE:
                 self._close(stored, forge)
@@ -58,6 +60,14 @@ class Publishing:
             return self._forges[name]
         raise ForgeError(f"The forge {name} is not configured any more.", advice="Set its variables again.")
 
+    def _introduce(self, forge: Forge) -> None:
+        """Let the receiver know who we are, before we do anything that it will hear of."""
+        if forge.hosting is None or forge.name in self._introduced:
+            return
+        account = forge.hosting.account()
+        self._memory.accounts.record(forge.name, account.id, account.login)
+        self._introduced.add(forge.name)
+
     def _report(self, id_: str) -> None:
         """Report a check on its commit, where the forge has such a thing."""
         stored = self._memory.checks.get(id_)
@@ -65,6 +75,7 @@ class Publishing:
             raise ForgeError(f"The check {id_} is not in the store any more.")
         forge = self._forge(stored.forge)
         if forge.hosting is not None:
+            self._introduce(forge)
             with forge.publishing(stored.repository):
                 forge.hosting.check(stored.repository, stored.commit, stored.check)
 

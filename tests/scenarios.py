@@ -1,0 +1,398 @@
+"""Scenarios against the real service: receiver, SQLite, worker and engine, in front of one forge.
+
+A test speaks as a person does: it makes a repository, pushes, closes, comments.  After each act the forge
+delivers what it has to tell and the service works until nothing is left to do, so that what a test sees
+then is what people would see.  At the end of each scenario nothing may have broken a forge's contract, and
+no secret may stand in a log line, a proposal, a comment or the database.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import structlog
+from commands import World
+from flask import Flask
+from github_standin import github
+from gitlab_standin import gitlab
+from scenario_places import (
+    Can,
+    Checked,
+    Content,
+    EnterprisePlace,
+    GitHubPlace,
+    GitLabPlace,
+    GitPlace,
+    Place,
+    Proposed,
+)
+from waiting import until
+
+from bot import logs
+from bot.demo.hosts import Environ, Hosts, Images, Repositories, StartResponse
+from bot.jobs.base import Pace
+from bot.jobs.worker import Worker
+from bot.service import Service
+from bot.service_settings import Settings
+from bot.settings import Lookups
+from bot.store.base import Ending, ProposalState, Run
+from bot.store.sql import Store
+from webhooks import create_app
+from webhooks.site import Site
+
+PLACES = ("git", "github", "github-enterprise", "gitlab")
+PACE = Pace(poll=0.02, beat=0.2, lease=1.0, reconcile=0.5, backoff=0.02)
+REGISTRY = "registry.example.net"
+_TOKEN = re.compile(r"\b(?:gh[a-z]_|github_pat_|glpat-|whsec_)[\w.-]{8,}|\beyJ[\w-]{8,}\.[\w-]{8,}")
+
+
+@dataclass(slots=True)
+class Registry(Images):
+    """Images under one registry's name, which can be down for a repository or altogether."""
+
+    down: set[str] = field(default_factory=set)
+    """Repositories that are answered 503; `*` for all."""
+    contents: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def answer(self, environ: Environ, start: StartResponse) -> list[bytes]:
+        name = environ["PATH_INFO"].removeprefix("/v2/").partition("/manifests/")[0]
+        if self.down & {name, "*"}:
+            start("503 Service Unavailable", [("Content-Length", "0")])
+            return []
+        return Images.answer(self, environ, start)
+
+    def move(self, name: str) -> str:
+        """Let a tag point to an image that was never there before; return its digest."""
+        repository, _, tag = name.rpartition(":")
+        return self.add(repository, tag, ("linux/amd64", f"linux/content{next(self.contents)}"))
+
+
+class Said(logging.Handler):
+    """Keeps every line that anything logs, as it is before secrets are taken out."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(f"{record.msg!r} {record.args!r}")
+        if record.exc_info is not None:
+            self.lines.append(logging.Formatter().formatException(record.exc_info))
+
+
+@dataclass(slots=True, kw_only=True)
+class Rig:
+    """The service in front of one place."""
+
+    place: Place
+    service: Service
+    worker: Worker
+    app: Flask
+    images: Registry
+    said: Said
+    redacted: io.StringIO
+    database: Path
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    @property
+    def store(self) -> Store:
+        return self.service.store
+
+    def receive(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
+        """Give the receiver a delivery and return its status."""
+        return self.app.test_client().post(path, data=body, headers=dict(headers)).status_code
+
+    def is_idle(self) -> bool:
+        """Return whether nothing is left to do within the next seconds."""
+        soon = datetime.now(UTC) + timedelta(seconds=5)
+        waits = self.store.backlog.waits(500)
+        return not self.worker.active and not any(one.running or one.due < soon for one in waits)
+
+    def tell(self) -> None:
+        """Deliver what there is to tell, and let the service work until nothing is left to do."""
+        for _ in range(10):
+            said = self.place.tell(self.receive)
+            assert all(200 <= status < 300 for status in said), said
+            until(self.is_idle, seconds=30)
+            if not said:
+                return
+        raise AssertionError("the service and the forge go on telling each other")
+
+    def leaks(self) -> list[str]:
+        """Return where a secret stands that must stand nowhere."""
+        secrets = [one for one in dict.fromkeys(self.place.secrets()) if len(one) >= 8]
+        stored = b"".join(
+            file.read_bytes() for file in sorted(self.database.parent.glob(f"{self.database.name}*"))
+        ).decode("latin-1")
+        places = {
+            "a log line": "\n".join(self.said.lines) + self.redacted.getvalue(),
+            "the database": stored,
+            "what people read": "\n".join(self.place.texts()),
+        }
+        found = []
+        for where, text in places.items():
+            found += [f"{where}: {one[:6]}..." for one in secrets if one in text]
+            found += [f"{where}: {match[0][:10]}..." for match in _TOKEN.finditer(text)]
+        return found
+
+
+@contextmanager
+def _standin(name: str, folder: Path) -> Iterator[Place]:
+    match name:
+        case "git":
+            yield GitPlace(root=folder)
+        case "github":
+            with github() as hub:
+                hub.world.hook_secret = "a secret of the App's hook"
+                yield GitHubPlace(hub)
+        case "github-enterprise":
+            with github(enterprise=True) as hub:
+                hub.world.hook_secret = "a secret of the App's hook"
+                yield EnterprisePlace(hub)
+        case _:
+            with gitlab() as lab:
+                yield GitLabPlace(lab)
+
+
+@contextmanager
+def rig(name: str, folder: Path) -> Iterator[Rig]:
+    """Run the service in front of a place."""
+    database, home = folder / "moorline.db", folder / "home"
+    home.mkdir()
+    images = Registry()
+    said, redacted = Said(), io.StringIO()
+    stop = threading.Event()
+    with ExitStack() as stack:
+        place = stack.enter_context(_standin(name, folder / "git"))
+        hosts = stack.enter_context(Hosts(images, Repositories()))
+        world = World(images=images, repositories=Repositories(), url=hosts.url)
+        settings = Settings.model_validate({"database_url": f"sqlite:///{database}", **place.settings()})
+        lookups = Lookups.from_environ({**world.settings(), **place.variables(), "HOME": str(home)})
+        stack.enter_context(_listening(settings, said, redacted))
+        service = stack.enter_context(Service(settings, lookups))
+        worker = Worker(service.store, service._work, PACE)
+        app = create_app(
+            inbox=service.store.inbox,
+            proposals=service.store.proposals,
+            backlog=service.store.backlog,
+            audit=service.store.audit,
+            site=Site.of(settings),
+            accounts=service.store.accounts.of,
+            stored=worker.wake,
+        )
+        thread = threading.Thread(target=worker.run, args=(stop,), kwargs={"drain": 5.0})
+        thread.start()
+        try:
+            yield Rig(
+                place=place,
+                service=service,
+                worker=worker,
+                app=app,
+                images=images,
+                said=said,
+                redacted=redacted,
+                database=database,
+            )
+        finally:
+            stop.set()
+            thread.join()
+
+
+@contextmanager
+def _listening(settings: Settings, said: Said, redacted: io.StringIO) -> Iterator[None]:
+    """Log as the service does, and beside it as nobody should; leave logging as it was."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    logs.configure(logs.LogFormat.JSON, secrets=settings.secrets(), stream=redacted)
+    root.addHandler(said)
+    try:
+        yield
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+        structlog.reset_defaults()
+
+
+# --- one scenario -------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Scene:
+    """One scenario: an owner of its own, whose repositories nobody else touches."""
+
+    rig: Rig
+    owner: str
+
+    def needs(self, *wanted: Can) -> None:
+        """Skip the scenario where the place cannot do what it needs."""
+        missing = [one.value for one in wanted if one not in self.rig.place.can]
+        if missing:
+            pytest.skip(f"{self.rig.place.forge}: no {', no '.join(missing)}")
+
+    def image(self, name: str = "tool", tag: str = "1") -> str:
+        """Return the name of an image of this scenario alone, made where it is not there yet."""
+        made = f"{REGISTRY}/{self.owner}/{name}:{tag}"
+        if (made.rpartition(":")[0], tag) not in self.rig.images.tags:
+            self.rig.images.move(made)
+        return made
+
+    def move(self, image: str) -> str:
+        """Let an image's tag point elsewhere; return the digest."""
+        return self.rig.images.move(image)
+
+    def pin(self, image: str) -> bytes:
+        """Return an image with the digest that it has now."""
+        repository, _, tag = image.rpartition(":")
+        return f"{image}@{self.rig.images.tags[repository, tag]}".encode()
+
+    def repository(
+        self,
+        files: Mapping[str, Content] | None,
+        name: str = "app",
+        *,
+        owner: str = "",
+        default: str = "main",
+    ) -> Repo:
+        """Make a repository that nobody was told of yet."""
+        full = f"{owner or self.owner}/{name}"
+        self.rig.place.create(full, files, default)
+        return Repo(self, full, default)
+
+    @property
+    def place(self) -> Place:
+        return self.rig.place
+
+    @property
+    def store(self) -> Store:
+        return self.rig.store
+
+
+@dataclass(slots=True)
+class Repo:
+    """A repository of a scenario, and what people do in it."""
+
+    scene: Scene
+    name: str
+    default: str = "main"
+
+    @property
+    def place(self) -> Place:
+        return self.scene.rig.place
+
+    @property
+    def identity(self) -> str:
+        return self.place.identity(self.name)
+
+    def push(
+        self,
+        files: Mapping[str, Content],
+        branch: str = "",
+        *,
+        start: str = "",
+        force: bool = False,
+        told: bool = True,
+    ) -> str:
+        """Push as a person, and unless nobody is told let the service answer; return the commit."""
+        commit = self.place.push(self.name, files, branch or self.default, start=start, force=force)
+        if told:
+            self.scene.rig.tell()
+        else:
+            self.place.forget()
+        return commit
+
+    def drop(self, branch: str) -> None:
+        """Remove a branch as a person."""
+        self.place.drop(self.name, branch)
+        self.scene.rig.tell()
+
+    def settle(self, proposal: Proposed, state: str, *, told: bool = True) -> None:
+        """Close, merge or reopen a request as a person; without requests, merge as git does."""
+        self.place.settle(self.name, proposal.number, state)
+        if told:
+            self.scene.rig.tell()
+        else:
+            self.place.forget()
+
+    def every(self) -> list[Proposed]:
+        """Return all proposals, oldest first."""
+        return self.place.proposals(self.name)
+
+    def open(self) -> list[Proposed]:
+        """Return the open proposals."""
+        return [one for one in self.every() if one.state == "open"]
+
+    @property
+    def proposal(self) -> Proposed:
+        """The only open proposal."""
+        found = self.open()
+        assert len(found) == 1, (found, self.details())
+        return found[0]
+
+    def proposed(self, path: str = "Dockerfile") -> bytes:
+        """Return a file as the only open proposal has it."""
+        data = self.place.read(self.name, path, self.proposal.branch)
+        assert data is not None
+        return data
+
+    def heads(self) -> dict[str, str]:
+        return self.place.heads(self.name)
+
+    def comments(self, proposal: Proposed) -> list[str]:
+        return self.place.comments(self.name, proposal.number)
+
+    def checks(self, commit: str) -> list[Checked]:
+        return self.place.checks(self.name, commit)
+
+    def runs(self) -> list[Run]:
+        """Return the runs of this repository that ended, oldest first."""
+        runs = self.scene.store.backlog.runs(1000)
+        return [one for one in reversed(runs) if one.job.repository == self.identity]
+
+    def last(self) -> Ending:
+        """Return how the last run ended."""
+        return self.runs()[-1].ending
+
+    def details(self) -> list[str]:
+        """Return how every run ended and what was said of it."""
+        return [f"{one.job.trigger} {one.job.ref}: {one.ending}: {one.detail}" for one in self.runs()]
+
+    def states(self) -> list[ProposalState]:
+        """Return the states of everything that the store remembers as proposed here, newest first."""
+        return [
+            one.state
+            for one in self.scene.store.proposals.recent(500)
+            if one.proposal.repository == self.identity
+        ]
+
+    def cost(self, act: Callable[[], object]) -> list[str]:
+        """Return the requests that an act made the bot send."""
+        before = len(self.place.asked())
+        act()
+        return self.place.asked()[before:]
+
+
+@contextmanager
+def scene(rig: Rig) -> Iterator[Scene]:
+    """Yield a scenario's own scene; what holds for every scenario is looked at in the end."""
+    made = Scene(rig, f"acme-{next(rig.numbers)}")
+    rig.place.forget()
+    yield made
+    assert rig.is_idle()
+    assert rig.place.violations() == []
+    assert rig.leaks() == []
+    assert not [line for line in rig.said.lines if "unexpected error" in line]
+
+
+def paced(**said: float) -> Pace:
+    """Return the pace of a worker under test."""
+    return replace(PACE, **said)  # type: ignore[arg-type]  # a test names the fields
