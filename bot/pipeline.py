@@ -73,6 +73,7 @@ from bot.reference import is_commit, parse_git, parse_image
 from bot.trust import CHECKS, policy
 from bot.trust.base import Check, Sources
 from bot.visible import visible
+from bot.yamltree import sparing
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -373,6 +374,7 @@ class Survey:
         )
 
 
+@sparing()
 def look(job: Job, ground: Ground, now: datetime) -> Survey:
     """Return what finders and selection say of a repository; no look-ups, no network but the forge's."""
     reading = ground.reading(job)
@@ -725,6 +727,7 @@ class Confirmed:
         return edits.apply(report.snapshot.files, self.edits)
 
 
+@sparing()
 def confirm(report: Report) -> Confirmed:
     """Return the edits of a report, each file's confirmed by finding again.
 

@@ -13,6 +13,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -32,6 +33,8 @@ Sequence: TypeAlias = SequenceNode
 MAX_DEPTH = 200
 """Levels of nesting; real files stay under 30.  The C loader recurses on the C stack."""
 SLOW_LIMIT = 256 * 1024
+SLOW_TOTAL = 512 * 1024
+"""Bytes that the slow loader, which takes some 12 seconds for a megabyte, tries within one `sparing`."""
 """Bytes up to which the slow loader has a try at what the fast one refuses."""
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -61,6 +64,10 @@ class Unparsable:
     line: int | None
     detail: str
     reason: UnreadReason = UnreadReason.UNPARSABLE
+
+
+_spent: ContextVar[list[int] | None] = ContextVar("spent", default=None)
+"""Bytes that the slow loader was tried for in this look; None where nobody counts."""
 
 
 class Tree:
@@ -163,6 +170,20 @@ def uncollected() -> Iterator[None]:
         gc.enable()
 
 
+@contextmanager
+def sparing() -> Iterator[None]:
+    """Return a context in which the slow loader is tried for `SLOW_TOTAL` bytes and no more.
+
+    A repository of broken files must not keep anybody for long: behind that, what the fast loader
+    refuses is refused.
+    """
+    token = _spent.set([0])
+    try:
+        yield
+    finally:
+        _spent.reset(token)
+
+
 @uncollected()
 def compose(source: Source) -> Tree | Unparsable:
     """Return the node graphs of all documents in a file, or why they cannot be had.
@@ -230,6 +251,11 @@ def _text(source: Source) -> Text | Unparsable:
 def _compose_slowly(source: Source, text: Text) -> Tree | None:
     if len(source.data) > SLOW_LIMIT or len(source.data) * _flow_depth(text.text) > _SLOW_WORK:
         return None
+    spent = _spent.get()
+    if spent is not None:
+        if spent[0] + len(source.data) > SLOW_TOTAL:
+            return None
+        spent[0] += len(source.data)
     from ruamel.yaml import YAML  # noqa: PLC0415 - a third of the start-up, for one file in a thousand
 
     try:

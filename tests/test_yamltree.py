@@ -489,3 +489,30 @@ def test_billion_laughs_stay_a_shared_graph() -> None:
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 40)]
     made = tree("\n".join(lines) + "\nimage: node:20\n")
     assert scalar(value_at(made, "image")) == "node:20"
+
+
+def test_many_broken_files_cost_no_more_than_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+    slowly = yamltree._compose_slowly
+
+    def counted(source: Source, text: Text) -> yamltree.Tree | None:
+        before = yamltree._spent.get()
+        spent = before[0] if before else 0
+        made = slowly(source, text)
+        after = yamltree._spent.get()
+        tried.append((after[0] if after else 0) - spent)
+        return made
+
+    monkeypatch.setattr(yamltree, "_compose_slowly", counted)
+    data = b"a: [\n" + b"# filler\n" * 2500
+    with yamltree.sparing():
+        for number in range(100):
+            found = compose(Source(f"{number}.yml", data))
+            assert isinstance(found, Unparsable)
+            assert found.line is not None
+    assert sum(tried) <= yamltree.SLOW_TOTAL
+    assert tried.count(0) > 60
+    # The next look is another one.
+    with yamltree.sparing():
+        compose(Source("again.yml", data))
+    assert tried[-1] == len(data)
