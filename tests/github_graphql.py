@@ -225,6 +225,11 @@ class _Run:
             "pullRequest": lambda _info, number: self._pull_field(one, number),
             "pullRequests": lambda _info, **page: self._pulls(one, page),
             "label": lambda _info, name: self._label(one, name),
+            "rulesets": lambda _info, **_page: {
+                "totalCount": len(
+                    {rule.get("ruleset_id") for rules in one.rules.values() for rule in rules}
+                )
+            },
         }
         self._known[one.id] = made
         return made

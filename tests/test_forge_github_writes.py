@@ -78,7 +78,6 @@ def test_writes_a_commit_and_then_the_branch(place: Place, forge: GitHubForge) -
 
 def test_a_proposal_costs_few_requests(place: Place, forge: GitHubForge) -> None:
     forge.head(REPOSITORY, "main")
-    forge.standing(REPOSITORY, "main", BRANCH)  # rules are remembered for a while
     place.github.push(REPOSITORY, {"README.md": b"y"})
     commit = place.github.head(REPOSITORY)
     assert commit is not None
@@ -480,7 +479,24 @@ def test_rules_are_asked_before_anything_is_pushed(
     assert forge.standing(REPOSITORY, "main", BRANCH).obstacles == ()
 
 
+def test_where_there_are_no_rules_none_are_asked_for(place: Place, forge: GitHubForge) -> None:
+    forge.standing(REPOSITORY, "main", BRANCH)
+    assert place.github.count("GET", "*/rules/*") == 0
+
+
+def test_a_server_that_counts_no_rulesets_is_asked_for_rules(place: Place, forge: GitHubForge) -> None:
+    body = {"errors": [{"message": "Field 'rulesets' doesn't exist on type 'Repository'"}]}
+    forge.head(REPOSITORY, "")
+    place.github.fail("POST", "/graphql", status=200, body=json.dumps(body).encode())
+    place.github.forget()
+    for branch_name in (BRANCH, "moorline/other"):
+        assert forge.standing(REPOSITORY, "main", branch_name).base == place.github.head(REPOSITORY)
+    assert place.github.count("POST", "/graphql") == 3
+    assert place.github.count("GET", "*/rules/*") == 2
+
+
 def test_rules_are_asked_once_an_hour(place: Place, forge: GitHubForge) -> None:
+    place.github[REPOSITORY].rules["*"] = [rule("required_signatures")]
     for _ in range(3):
         forge.standing(REPOSITORY, "main", BRANCH)
     assert place.github.count("GET", "*/rules/*") == 1

@@ -175,8 +175,9 @@ class GitHubForge:
     def standing(self, repository: str, base: str, branch: str) -> Standing:
         """Return where a base and a branch of ours are, and which rules forbid to write it."""
         with self._at(repository) as client:
-            found = self._look(client, repository).standing(base, branch)
-            rules = self._rules.of(client, repository, branch) if found.base is not None else ()
+            found, ruled = self._look(client, repository).standing(base, branch)
+            ruled = ruled and found.base is not None
+            rules = self._rules.of(client, repository, branch) if ruled else ()
             against = obstacles(
                 rules, branch, exists=found.branch is not None, client=client, repository=repository
             )

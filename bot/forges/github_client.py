@@ -89,6 +89,8 @@ class Manners:
     pause: Callable[[float], None] = time.sleep
     graphql_again: float = 0.0
     """When GraphQL may be tried again."""
+    rulesets: bool = True
+    """Whether GraphQL can say how many rulesets a repository has."""
     skew: float = 0.0
     """Seconds by which our clock is ahead of the server's, as of its last answer."""
 
@@ -116,6 +118,15 @@ class Client:
     def graphql_served(self) -> bool:
         """Whether GraphQL is worth trying."""
         return self._manners.graphql
+
+    @property
+    def rulesets_told(self) -> bool:
+        """Whether GraphQL is worth asking for rulesets, which a server of before them does not know."""
+        return self._manners.rulesets
+
+    @rulesets_told.setter
+    def rulesets_told(self, told: bool) -> None:
+        self._manners.rulesets = told
 
     def get(self, path: str, *, accept: str = JSON, **parameters: str | int) -> Answer:
         """Return a good answer to a read; raises as `judged` does."""

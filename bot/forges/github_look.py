@@ -11,7 +11,13 @@ from typing import Any
 
 from bot.errors import ForgeError, MissingError, MovedError
 from bot.forges.base import Request, RequestState, Standing
-from bot.forges.github_client import Client, NoGraphQLError, RefusedError, repository_path
+from bot.forges.github_client import (
+    Client,
+    NoGraphQLError,
+    QueryError,
+    RefusedError,
+    repository_path,
+)
 from bot.forges.github_transport import clean
 from bot.model import Repository
 from bot.reference import is_commit
@@ -118,42 +124,37 @@ class Look:
         sha = found.get("sha") if isinstance(found, dict) else None
         return sha if isinstance(sha, str) and is_commit(sha) else None
 
-    def standing(self, base: str, branch: str) -> Standing:
-        """Return where a base and a branch of ours are, and the newest request of ours between them."""
-        fields = (
-            "base: ref(qualifiedName: $base) { target { oid } }"
-            " branch: ref(qualifiedName: $branch) { target { oid } }"
-            f" pullRequests(headRefName: $from, baseRefName: $to, first: {_LATEST},"
-            f" orderBy: {{field: CREATED_AT, direction: DESC}}) {{ nodes {{ {_REQUEST} }} }}"
-        )
-        place = self._asked(
-            "$base: String!, $branch: String!, $from: String!, $to: String!",
-            {"base": f"refs/heads/{base}", "branch": f"refs/heads/{branch}", "from": branch, "to": base},
-            fields,
-        )
+    def standing(self, base: str, branch: str) -> tuple[Standing, bool]:
+        """Return where a base and a branch of ours are, the newest request of ours between them, and whether
+        there can be rules at all: most repositories have none, and need not be asked for them.
+        """
+        try:
+            place = self._asked(*_standing(base, branch, rulesets=self._client.rulesets_told))
+        except QueryError as error:
+            if "rulesets" not in error.message or not self._client.rulesets_told:
+                raise
+            self._client.rulesets_told = False
+            place = self._asked(*_standing(base, branch, rulesets=False))
         if place is None:
-            self._by_rest()
-            return Standing(
-                base=self.branch(base), branch=self.branch(branch), request=self.request_of(base, branch)
-            )
+            require_writable(self._by_rest())
+            request = self.request_of(base, branch)
+            return Standing(base=self.branch(base), branch=self.branch(branch), request=request), True
         _writable(place.get("isArchived") is True, place.get("isDisabled") is True, self._repository)
         requests = place.get("pullRequests")
         nodes = requests.get("nodes") if isinstance(requests, dict) else None
         found = [
-            one for one in nodes or () if isinstance(one, dict) and self._is_ours(one.get("author") or {})
+            _queried(one)
+            for one in (nodes if isinstance(nodes, list) else ())
+            if isinstance(one, dict) and self._is_ours(one.get("author") or {})
         ]
-        return Standing(
-            base=_oid(place.get("base")),
-            branch=_oid(place.get("branch")),
-            request=next(
-                (
-                    made
-                    for one in found
-                    if not (made := _queried(one)).fork and (made.branch, made.base) == (branch, base)
-                ),
-                None,
-            ),
+        request = next(
+            (one for one in found if not one.fork and (one.branch, one.base) == (branch, base)), None
         )
+        rulesets = place.get("rulesets")
+        ruled = not isinstance(rulesets, dict) or rulesets.get("totalCount") != 0
+        return Standing(
+            base=_oid(place.get("base")), branch=_oid(place.get("branch")), request=request
+        ), ruled
 
     def request_of(self, base: str, branch: str, state: str = "all") -> Request | None:
         """Return the newest request of our own between two branches, by REST."""
@@ -248,6 +249,24 @@ class Look:
             )
             raise MissingError(f"{what}.")
         return commit
+
+
+def _standing(base: str, branch: str, *, rulesets: bool) -> tuple[str, dict[str, str], str]:
+    """Return types, variables and fields of the one query before a write."""
+    fields = (
+        "base: ref(qualifiedName: $base) { target { oid } }"
+        " branch: ref(qualifiedName: $branch) { target { oid } }"
+        f" pullRequests(headRefName: $from, baseRefName: $to, first: {_LATEST},"
+        f" orderBy: {{field: CREATED_AT, direction: DESC}}) {{ nodes {{ {_REQUEST} }} }}"
+        f"{' rulesets(first: 1) { totalCount }' if rulesets else ''}"
+    )
+    variables = {
+        "base": f"refs/heads/{base}",
+        "branch": f"refs/heads/{branch}",
+        "from": branch,
+        "to": base,
+    }
+    return "$base: String!, $branch: String!, $from: String!, $to: String!", variables, fields
 
 
 def require_writable(repository: Repository) -> None:
