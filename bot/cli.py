@@ -338,6 +338,30 @@ def worker(*, settings: Path | None) -> int:
     return service.work(settings)
 
 
+@app.command(
+    short_help="Look at everything the service needs, and say what to do.",
+    epilog=_examples(
+        "moorline doctor                        settings, database, receiver, registries, forges",
+        "moorline doctor --forge github         of the forges this one alone",
+        "moorline doctor -f json                for programs",
+    ),
+)
+@_serving
+@click.option("--forge", type=click.Choice(("git", "github", "gitlab")), help="Of the forges this one alone.")
+@click.option(
+    "--format", "-f", "format_", type=click.Choice(("table", "json")), default="table", show_default=True
+)
+def doctor(*, settings: Path | None, forge: str | None, format_: str) -> int:
+    """Look at settings, database, receiver, registries and forges, and say what to do. Changes nothing.
+
+    Exit codes: 0 nothing is wrong, 1 something is, 2 the settings are, 3 something could not be looked
+    at.
+    """
+    from bot.doctor import command
+
+    return command.examine(settings, forge=forge, as_json=format_ == "json")
+
+
 @app.group(
     cls=_Commands,
     short_help="List, retry or call off what waits.",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bot.forges.git import GitForge
     from bot.refs.smart import GitHosts
     from bot.registries.egress import GuardedPool
+    from bot.registries.examining import Looked
     from bot.service_settings import Settings
     from bot.store.base import WritableLedger
 
@@ -144,6 +145,15 @@ class Network:
         return self._pool.extended(
             Allowed.parse(address) for address in addresses if address.startswith(("http://", "https://"))
         )
+
+    def registries(self) -> Iterator[Looked]:
+        """Yield what each mirror and each login leads to answers now."""
+        from bot.registries.docker_config import docker_logins
+        from bot.registries.examining import examine, targets
+
+        logins = docker_logins(self.lookups.docker_config, os.environ)
+        found = targets(self.lookups.registry_mirrors, logins, self._pool.rules.allowed)
+        return examine(found, pool=self._pool, realms=self.lookups.registry_realms)
 
     def __enter__(self) -> Self:
         return self

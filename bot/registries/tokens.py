@@ -184,7 +184,9 @@ class Authorizer:
         configured = self._realms.get(endpoint.origin, frozenset())
         seen = may_see_credentials(realm, endpoint.origin, configured)
         secret = self._secret(endpoint) if seen else None
-        query = {"service": way.service, "scope": f"repository:{endpoint.repository}:pull"}
+        # Without a repository it is the base of the API that is to be opened.
+        scope = f"repository:{endpoint.repository}:pull" if endpoint.repository else ""
+        query = {name: value for name, value in (("service", way.service), ("scope", scope)) if value}
         headers = {"Accept": "application/json"}
         if secret is not None and secret.identity_token:
             method, url = "POST", way.realm
@@ -193,8 +195,7 @@ class Authorizer:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         else:
             separator = "&" if urlsplit(way.realm).query else "?"
-            asked = {name: value for name, value in query.items() if value}
-            method, url, body = "GET", f"{way.realm}{separator}{urlencode(asked)}", None
+            method, url, body = "GET", f"{way.realm}{separator}{urlencode(query)}", None
             if secret is not None:
                 headers["Authorization"] = _basic(secret)
         answer = self._wire.ask(
@@ -219,7 +220,7 @@ class Authorizer:
             raise from_status(
                 401,
                 endpoint.host,
-                what=f"image {endpoint.repository}",
+                what=f"image {endpoint.repository}" if endpoint.repository else "its API",
                 hub=False,
                 known=secret is not None,
                 retry_after=None,
