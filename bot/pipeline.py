@@ -901,6 +901,8 @@ class Ours:
     """What we put on the branch, or meant to."""
     these: Container[str] = ()
     """Those of them that carry out this very proposal."""
+    drafts: Callable[[], Iterable[Proposal]] = tuple
+    """Earlier proposals of which no commit is known: one may have been written just before a crash."""
     settled: Callable[[int], bool] = lambda _number: False
     """Whether what became of a request of ours was reckoned with before."""
 
@@ -926,20 +928,12 @@ def publish(
             return _fate(proposal, request)
         request = None
     there = standing.branch
-    change = Change(
-        repository=proposal.repository,
-        base=proposal.base,
-        parent=proposal.commit,
-        branch=proposal.branch,
-        expected=there,
-        message=proposal.message,
-        edits=proposal.edits,
-    )
+    change = _change(proposal, there)
     # First of all: what was written before a crash is ours, and must be known as such ever after.
     if there is not None and (there in ours.these or forge.made(change, there)):
         commit, action = there, "unchanged"
     else:
-        if there is not None and there not in ours.commits:
+        if there is not None and not _is_ours(there, ours, forge):
             return Published(
                 branch=proposal.branch,
                 commit=there,
@@ -961,6 +955,25 @@ def publish(
     if wish is None or forge.hosting is None:
         return made
     return _request(proposal, forge.hosting, made, request, wish)
+
+
+def _change(proposal: Proposal, expected: str | None) -> Change:
+    return Change(
+        repository=proposal.repository,
+        base=proposal.base,
+        parent=proposal.commit,
+        branch=proposal.branch,
+        expected=expected,
+        message=proposal.message,
+        edits=proposal.edits,
+    )
+
+
+def _is_ours(commit: str, ours: Ours, forge: Forge) -> bool:
+    """Return whether a branch's head is a commit of ours, remembered or told by what is in it."""
+    if commit in ours.commits:
+        return True
+    return any(forge.made(_change(draft, None), commit) for draft in ours.drafts())
 
 
 def _fate(proposal: Proposal, request: Request) -> Published:
@@ -1017,7 +1030,7 @@ def withdraw(proposal: Proposal, forge: Forge, ours: Ours, comment: str) -> Publ
         made = _fate(proposal, request)
     else:
         made = Published(branch=proposal.branch, commit=standing.branch or "", action="closed")
-    mine = standing.branch is not None and standing.branch in ours.commits
+    mine = standing.branch is not None and _is_ours(standing.branch, ours, forge)
     if request is not None and request.state is RequestState.OPEN and (mine or standing.branch is None):
         if forge.hosting is not None:
             forge.hosting.close(proposal.repository, request.number, comment)

@@ -40,6 +40,7 @@ class Project:
     branches: dict[str, str] = field(default_factory=dict)
     commits: dict[str, Mapping[str, bytes]] = field(default_factory=dict)
     parents: dict[str, str] = field(default_factory=dict)
+    made: dict[str, tuple[str, str]] = field(default_factory=dict)
     requests: dict[int, Request] = field(default_factory=dict)
     comments: list[tuple[int, str]] = field(default_factory=list)
     checks: dict[str, Check] = field(default_factory=dict)
@@ -57,6 +58,8 @@ class Hosted:
     moved: dict[str, str] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
     writing: str = ""
+    tells_late: bool = False
+    """Whether a commit is named only after it was made, as on GitLab."""
     fail: Callable[[str], None] = lambda _what: None
     """Called with the name of each write that was done; may raise, as an answer that got lost."""
 
@@ -197,18 +200,22 @@ class Hosted:
         text = repr((change.parent, change.message, sorted(files.items()), len(project.commits)))
         commit = hashlib.sha1(text.encode()).hexdigest()  # git's own length
         project.parents[commit] = change.parent
-        intend(commit)
+        if not self.tells_late:
+            intend(commit)
         project.commits[commit] = files
         project.branches[change.branch] = commit
         for number, one in project.requests.items():
             if one.branch == change.branch and one.state is RequestState.OPEN:
                 project.requests[number] = replace(one, head=commit)
+        project.made[commit] = (change.parent, change.message)
         self.fail("write")
+        if self.tells_late:
+            intend(commit)
         return commit
 
     def made(self, change: Change, commit: str) -> bool:
-        del change, commit
-        return False
+        project = self.projects[change.repository]
+        return self.tells_late and project.made.get(commit) == (change.parent, change.message)
 
     def delete(self, repository: str, branch: str, expected: str) -> None:
         project = self._written(repository, "delete")

@@ -480,9 +480,13 @@ def test_the_first_proposals_of_an_owner_are_paced(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", ["write", "open", "check"])
 @pytest.mark.parametrize("later", [False, True])
-def test_an_answer_that_got_lost_makes_no_second_request(world: World, what: str, *, later: bool) -> None:
+@pytest.mark.parametrize("tells_late", [False, True])
+def test_an_answer_that_got_lost_makes_no_second_request(
+    world: World, what: str, *, later: bool, tells_late: bool
+) -> None:
     """Killed right after the forge did it; with `later`, the base moved before the next start."""
     world.forge.create(NAME, FLOATING)
+    world.forge.tells_late = tells_late
 
     def killed(done: str) -> None:
         if done == what:

@@ -8,7 +8,7 @@ from datetime import datetime
 from bot import pipeline
 from bot.errors import ForgeError, GuardError, MissingError, MoorlineError, SupersededError, TransientError
 from bot.forges.base import Forge, Wish
-from bot.model import Published
+from bot.model import Proposal, Published
 from bot.proposals.notes import NOTHING_LEFT
 from bot.runs.acts import Act, Verb, decode
 from bot.runs.memory import Memory
@@ -113,7 +113,12 @@ class Publishing:
             known = memory.by_number(stored.forge, made.repository, number)
             return known is not None and known.state in _SETTLED
 
+        def drafts() -> list[Proposal]:
+            found = memory.drafts(stored.forge, made.repository, made.branch)
+            return [one.proposal for one in found if one.id != stored.id]
+
         return pipeline.Ours(
+            drafts=drafts,
             commits=memory.commits(stored.forge, made.repository, made.branch),
             these=frozenset(stored.commits),
             settled=settled,

@@ -301,6 +301,12 @@ class Proposals(Protocol):
     def standing(self, forge: str, repository: str, base: str | None = None) -> tuple[StoredProposal, ...]:
         """Return the published proposals of a repository, for one base or for all, by group."""
 
+    def drafts(self, forge: str, repository: str, branch: str) -> tuple[StoredProposal, ...]:
+        """Return the last proposals for a branch of which no commit is known, newest first.
+
+        One of them may have been written by a process that died before it could say so.
+        """
+
     def declined(self, forge: str, repository: str, base: str) -> frozenset[Pinned]:
         """Return what people declined to have pinned."""
 

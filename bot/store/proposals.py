@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, exists, func, select
 
 from bot.errors import StoreError
 from bot.model import Edit, Looks, Pinned, Proposal, Span
@@ -18,6 +18,7 @@ from bot.store.database import Database, clean
 from bot.store.tables import commits, declined, openings, proposals
 
 _MOST_STANDING = 1000
+_DRAFTS = 5
 
 
 class SqlProposals:
@@ -201,6 +202,22 @@ class SqlProposals:
         if base is not None:
             query = query.where(proposals.c.base == base)
         query = query.order_by(proposals.c.base, proposals.c.group).limit(_MOST_STANDING)
+        with self._database.read() as connection:
+            return tuple(_stored(connection, row) for row in connection.execute(query).all())
+
+    def drafts(self, forge: str, repository: str, branch: str) -> tuple[StoredProposal, ...]:
+        query = (
+            select(proposals)
+            .where(
+                proposals.c.forge == forge,
+                proposals.c.repository == repository,
+                proposals.c.branch == branch,
+                proposals.c.state.in_((ProposalState.OPEN.value, ProposalState.SUPERSEDED.value)),
+                ~exists().where(commits.c.proposal == proposals.c.id),
+            )
+            .order_by(proposals.c.made.desc(), proposals.c.id)
+            .limit(_DRAFTS)
+        )
         with self._database.read() as connection:
             return tuple(_stored(connection, row) for row in connection.execute(query).all())
 
