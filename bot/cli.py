@@ -428,7 +428,7 @@ def jobs_cancel(repository: str, ref: str | None, *, settings: Path | None) -> i
     short_help="Show or verify who did what, and on which evidence.",
     epilog=_examples(
         "moorline audit --since 100             what came after entry 100",
-        "moorline audit -f jsonl > audit.jsonl  for programs",
+        "moorline audit -f jsonl | jq .what     for programs",
         "moorline audit --verify                whether every entry is as it was written",
     ),
 )
