@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Protocol
 
 from bot.model import Annotation, CheckRun, Conclusion, Edit, Level, Repository, Snapshot
@@ -143,6 +143,78 @@ class Account:
     login: str
 
 
+class Role(IntEnum):
+    """What a person may do in a repository.  More is more."""
+
+    NONE = 0
+    READ = 1
+    WRITE = 2
+    MAINTAIN = 3
+    ADMIN = 4
+
+
+class Reaction(StrEnum):
+    """What a comment gets at once, or when it was dealt with."""
+
+    SEEN = "seen"
+    DONE = "done"
+    CONFUSED = "confused"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comment:
+    """What somebody said, read by its id: what a delivery tells of it is not believed."""
+
+    ref: str
+    """`comment/issue/9`, `comment/review/9` or `comment/note/9`."""
+    number: int
+    """The request that it was said on; 0 where it was said elsewhere."""
+    author: Account
+    bot: bool
+    text: str
+    edited: bool
+    created: datetime
+    url: str
+    path: str = ""
+    line: int = 0
+    """Where a comment on a line stands, in the new file; else nothing and 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """One remark of a review on lines of the new file, first and last, 1-based."""
+
+    path: str
+    first: int
+    last: int
+    body: str
+    """Markdown, harmless already, without the suggestion."""
+    suggestion: str | None = None
+    """The lines to stand there instead, without a final newline; None for none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """What is said on a request in one go."""
+
+    commit: str
+    """The head that it is about."""
+    body: str
+    """Markdown."""
+    remarks: tuple[Remark, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedFile:
+    """A file of a request, and the hunks of its diff as lines of the new file, first and last, 1-based."""
+
+    path: str
+    hunks: tuple[tuple[int, int], ...]
+    old_path: str = ""
+    """Its name before, where it was renamed."""
+
+
 def unheard(_commit: str) -> None:
     """Nobody wants to know."""
 
@@ -199,6 +271,35 @@ class Forge(Protocol):
         """Remove a branch that is still at `expected`; raises `SupersededError` where it is not."""
 
 
+class Talk(Protocol):
+    """A conversation on requests."""
+
+    def said(self, repository: str, ref: str, number: int) -> Comment:
+        """Return a comment by its ref; raises `MissingError` where it is gone."""
+
+    def role(self, repository: str, login: str) -> Role:
+        """Return what an account may do there now, by the forge's own word."""
+
+    def react(self, repository: str, comment: Comment, reaction: Reaction) -> None:
+        """Show that a comment was seen, or what became of it; a reaction that is there is left."""
+
+    def answer(self, repository: str, comment: Comment, body: str) -> None:
+        """Answer where it was asked: in the same thread, else as a comment that names the asker."""
+
+    def sticky(self, repository: str, number: int, topic: str, body: str) -> None:
+        """Make our one comment of a topic on a request say this; an empty body takes it away."""
+
+    def changed(self, repository: str, number: int) -> tuple[ChangedFile, ...]:
+        """Return the files of a request with the hunks of their diffs, as far as the forge tells of them."""
+
+    def review(self, repository: str, number: int, review: Review) -> tuple[Remark, ...]:
+        """Say a review in one go in place of our last one, and return the remarks that found no place.
+
+        What the last one said and this one says again stays; what it does not say any more is resolved
+        or hidden.  A review without remarks only does that.
+        """
+
+
 class Hosting(Protocol):
     """What GitHub and GitLab have beyond git."""
 
@@ -210,6 +311,9 @@ class Hosting(Protocol):
 
     def repositories(self, owner: str = "") -> Iterator[Repository]:
         """Yield every repository that we may see, with heads, in as few questions as can be."""
+
+    def branches(self, repository: str) -> Iterator[tuple[str, str]]:
+        """Yield the name and commit of every branch; raises `MissingError` or `MovedError`."""
 
     def verified(self, repository: str, commit: str) -> str:
         """Return why the forge does not show a commit that we wrote as verified; empty where it does."""
