@@ -230,6 +230,21 @@ def compare(call: Call) -> Reply:
     )
 
 
+def merge_base(call: Call) -> Reply:
+    """Return the common ancestor of two refs."""
+    refs = [value for key, value in call.query if key == "refs[]"]
+    if len(refs) != 2:
+        raise Refusal(400, "Provide exactly 2 refs here: the stand-in compares no more")
+    found = [call.project.repository.resolve(one) for one in refs]
+    if None in found:
+        raise Refusal(400, f"Could not find ref: {refs[found.index(None)]}")
+    one, other = (str(each) for each in found)
+    base = call.project.repository.merge_base(one, other)
+    if base is None:
+        raise missing("Merge Base")
+    return answer(shapes.commit(call.world, call.project, base))
+
+
 def statuses(call: Call) -> Reply:
     """List the statuses of a commit: the newest of each name and ref, or all."""
     oid = _commit(call, call.parts["sha"])
@@ -349,6 +364,7 @@ ROUTES = (
     Route("POST", f"{P}/repository/commits", create_commit, _DEVELOP),
     Route("GET", f"{P}/repository/commits/{{sha}}", commit, _READ),
     Route("GET", f"{P}/repository/compare", compare, _READ),
+    Route("GET", f"{P}/repository/merge_base", merge_base, _READ),
     Route("GET", f"{P}/repository/commits/{{sha}}/statuses", statuses, _READ),
     Route("POST", f"{P}/statuses/{{sha}}", set_status, _DEVELOP),
     Route("GET", f"{P}/protected_branches", protected_branches, _READ),

@@ -457,6 +457,16 @@ def test_compare(site: Site) -> None:
     assert site.ask("GET", "repository/compare?from=gone&to=side").status_code == 404
 
 
+def test_merge_base(site: Site) -> None:
+    old = site.lab.head(site.project)
+    side = site.lab.push(site.project, {"Dockerfile": b"FROM nginx:2\n"}, "side")
+    site.lab.push(site.project, {"new": b"n"})
+    assert site.ask("GET", "repository/merge_base?refs[]=main&refs[]=side").json()["id"] == old
+    assert site.ask("GET", f"repository/merge_base?refs[]={side}&refs[]=side").json()["id"] == side
+    assert site.ask("GET", "repository/merge_base?refs[]=gone&refs[]=side").status_code == 400
+    assert site.ask("GET", "repository/merge_base?refs[]=side").status_code == 400
+
+
 def test_statuses(site: Site) -> None:
     head = site.lab.head(site.project)
     body = {"state": "pending", "name": "moorline", "ref": "main", "description": "looking"}
