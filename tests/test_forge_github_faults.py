@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import gzip
 import io
@@ -14,12 +15,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from github_forging import BRANCH, NEW, OLD, REPOSITORY, Place, both, claims
+from github_access import key_pair
+from github_forging import BRANCH, NEW, OLD, REPOSITORY, Place, both, claims, pin
 from github_standin import github
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scripted import Asked, Reply, scripted
 
 from bot.errors import ConfigurationError, ForgeError, MissingError, MoorlineError, TransientError
-from bot.forges.base import Health, Missed, Symptom, Wish
+from bot.forges.base import Change, Conclusion, Health, Missed, Symptom, Wish
+from bot.forges.base import Check as Report
 from bot.forges.github import GitHubForge
 from bot.forges.github_address import address
 from bot.forges.github_client import Client, Manners, judged
@@ -335,43 +340,165 @@ def test_names_that_no_file_may_have_are_reported(place: Place, forge: GitHubFor
     assert [(one.path, one.detail) for one in made.unread] == [(path, "a name that no file may have")]
 
 
-ODD = [
-    b"",
-    b"null",
-    b"[]",
-    b"7",
-    b'"x"',
-    b"{}",
-    b'{"data":7}',
-    b'{"data":{}}',
-    b"[" * 100_000,
-    b'{"errors":7}',
+FIELDS = [
+    "sha",
+    "tree",
+    "path",
+    "mode",
+    "type",
+    "size",
+    "truncated",
+    "id",
+    "node_id",
+    "full_name",
+    "name",
+    "default_branch",
+    "owner",
+    "login",
+    "nameWithOwner",
+    "defaultBranchRef",
+    "target",
+    "oid",
+    "base",
+    "branch",
+    "ref",
+    "object",
+    "pullRequests",
+    "nodes",
+    "number",
+    "url",
+    "html_url",
+    "state",
+    "isCrossRepository",
+    "headRefName",
+    "baseRefName",
+    "headRefOid",
+    "title",
+    "body",
+    "author",
+    "head",
+    "user",
+    "repo",
+    "merged_at",
+    "rulesets",
+    "totalCount",
+    "errors",
+    "message",
+    "data",
+    "b0",
+    "b1",
+    "text",
+    "isBinary",
+    "isTruncated",
+    "verification",
+    "verified",
+    "check_runs",
+    "app",
+    "output",
+    "guid",
+    "delivered_at",
+    "event",
+    "status_code",
+    "status",
+    "permissions",
+    "events",
+    "account",
+    "resources",
+    "core",
+    "remaining",
+    "limit",
+    "slug",
+    "assignees",
+    "merge_base_commit",
+    "repositories",
+    "suspended_at",
+    "ruleset_id",
+    "parameters",
 ]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.just("a" * 40) | st.just(REPOSITORY),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=6),
+    max_leaves=20,
+)
 
 
-@pytest.mark.parametrize("body", ODD)
-def test_strange_answers_are_errors_of_ours(place: Place, forge: GitHubForge, body: bytes) -> None:
-    commit = place.published(forge)
-    place.github.fail("*", "*", status=200, times=None, body=body)
-    place.github.world.clock.advance(4000)
-    for one in (forge, place.forge()):
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_strange_answers_are_errors_of_ours(data: st.DataObject) -> None:
+    """Whatever a server says, nothing is raised but what callers know."""
+
+    def send(_self: Transport, _verb: str, path: str, *_: Any, **__: Any) -> Answer:
+        if path.endswith("access_tokens"):
+            return Answer(status=201, headers={}, body=b'{"token":"ghs_x"}')
+        if path.endswith("/installation"):
+            body: Any = {"id": 1, "account": {"login": "acme"}, "permissions": {"contents": "write"}}
+            return Answer(status=200, headers={}, body=json.dumps(body).encode())
+        said = data.draw(JSON)
+        if "graphql" in path and data.draw(st.booleans()):
+            said = {"data": {"repository": said, "nodes": said}}
+        return Answer(
+            status=data.draw(st.sampled_from([200, 200, 200, 301, 403, 404, 422])),
+            headers=data.draw(st.sampled_from([{}, {"location": "/repositories/1"}, {"date": "x"}])),
+            body=json.dumps(said).encode(),
+        )
+
+    private, _ = key_pair()
+    forge = GitHubForge("http://127.0.0.1:1", "1", private, prefetch=claims, pause=lambda _seconds: None)
+    commit = "a" * 40
+    edits = (pin("Dockerfile"),)
+    change = Change(
+        repository=REPOSITORY, base="main", parent=commit, branch="x", expected=None, message="m", edits=edits
+    )
+    wish = Wish(title="t", body="b", labels=("l",), reviewers=("a",), assignees=("a",))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Transport, "send", send)
         for ask in (
-            lambda one=one: one.head(REPOSITORY, ""),
-            lambda one=one: one.head(REPOSITORY, "refs/pull/7/head"),
-            lambda one=one: one.repository(REPOSITORY),
-            lambda one=one: one.standing(REPOSITORY, "main", BRANCH),
-            lambda one=one: one.request(REPOSITORY, 1),
-            lambda one=one: one.merge_base(REPOSITORY, commit, commit),
-            lambda one=one: one.snapshot(REPOSITORY, "c" * 40, claims),
-            lambda one=one: list(one.repositories()),
-            lambda one=one: list(one.missed(datetime.now(UTC))),
-            lambda one=one: list(one.examine()),
-            lambda one=one: one.account(),
+            lambda: forge.head(REPOSITORY, ""),
+            lambda: forge.head(REPOSITORY, "refs/pull/7/head"),
+            lambda: forge.repository(REPOSITORY),
+            lambda: forge.standing(REPOSITORY, "main", BRANCH),
+            lambda: forge.request(REPOSITORY, 1),
+            lambda: forge.verified(REPOSITORY, commit),
+            lambda: forge.merge_base(REPOSITORY, commit, commit),
+            lambda: forge.snapshot(REPOSITORY, commit, claims),
+            lambda: list(forge.repositories()),
+            lambda: list(forge.missed(datetime.now(UTC))),
+            lambda: list(forge.examine()),
+            forge.account,
+            lambda: _published(forge, lambda: forge.write(change)),
+            lambda: _published(forge, lambda: forge.open(REPOSITORY, "main", BRANCH, wish)),
+            lambda: _published(forge, lambda: forge.close(REPOSITORY, 1, "x")),
+            lambda: _published(
+                forge,
+                lambda: forge.check(
+                    REPOSITORY, commit, Report(conclusion=Conclusion.SUCCESS, title="t", summary="s")
+                ),
+            ),
         ):
-            try:
+            with contextlib.suppress(MoorlineError):
                 ask()
-            except MoorlineError:
-                continue
+
+
+def _published(forge: GitHubForge, act: Callable[[], object]) -> None:
+    with forge.publishing(REPOSITORY):
+        act()
+
+
+@pytest.mark.parametrize("name", ["a/../../b", "../../issues", ".", "a//b", "\ud800", "a\r\nb", "x?y#z"])
+def test_names_lead_nowhere_else(place: Place, forge: GitHubForge, name: str) -> None:
+    place.github.switches.graphql = 404
+    with pytest.raises(ForgeError):
+        forge.head(REPOSITORY, name)
+    with contextlib.suppress(ForgeError):
+        assert forge.standing(REPOSITORY, "main", name).branch is None
+    with forge.publishing(REPOSITORY), pytest.raises(ForgeError):
+        forge.delete(REPOSITORY, name, "a" * 40)
+    allowed = {"/app", "/graphql", "/repos/acme/app", "/repos/acme/app/pulls", "/repos/acme/app/installation"}
+    for one in place.github.requests:
+        known = one.path in allowed or one.path.startswith(
+            ("/repos/acme/app/git/ref/heads/", "/repos/acme/app/rules/branches/")
+        )
+        assert known or one.path.endswith("access_tokens"), one.path
 
 
 # --- one server, and nothing leaves it ------------------------------------------------------

@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from bot.errors import ForgeError, MissingError, MovedError
 from bot.forges.base import (
@@ -67,7 +66,7 @@ class GitHubForge:
 
     `url` is that of the server; nothing that a payload or an answer says changes it.  `prefetch` says by
     path alone what is going to be asked for at a commit.  `owners` are the only accounts that are served,
-    unless there are none.
+    unless there are none.  `hook_url` is where webhooks should call us.
     """
 
     name = "github"
@@ -83,9 +82,11 @@ class GitHubForge:
         clock: Callable[[], float] = time.time,
         owners: frozenset[str] = frozenset(),
         pause: Callable[[float], None] = time.sleep,
+        hook_url: str = "",
     ) -> None:
         place = address(url)
         self.host = place.host
+        self._hook_url = hook_url
         self._clock = clock
         self._manners = Manners(clock=clock, pause=pause)
         self._app = App(Transport(place, ca_bundle=ca_bundle), app_id, private_key, self._manners, owners)
@@ -278,7 +279,7 @@ class GitHubForge:
 
     def examine(self) -> Iterator[Symptom]:
         """Yield what a doctor would look at: key, clock, permissions, events, hook, installations, limits."""
-        return examine(self._app, self._manners)
+        return examine(self._app, self._manners, self._hook_url)
 
     def _ourselves(self) -> tuple[int, str]:
         """Return the App's id and slug."""
@@ -293,8 +294,10 @@ class GitHubForge:
             self._us = number, slug
         return number, slug
 
-    def _is_ours(self, author: Mapping[str, Any]) -> bool:
+    def _is_ours(self, author: object) -> bool:
         """Tell whether an author is our bot: REST writes `slug[bot]`, GraphQL the slug alone."""
+        if not isinstance(author, dict):
+            return False
         _, slug = self._ourselves()
         login = author.get("login")
         is_bot = "Bot" in (author.get("type"), author.get("__typename"))

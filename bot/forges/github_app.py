@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from github.Auth import AppAuth
 
 from bot.errors import ConfigurationError, ForgeError, MissingError
@@ -103,7 +104,7 @@ class Signed:
     def _sign(self) -> str:
         try:
             return self._auth.create_jwt()
-        except (ValueError, TypeError, jwt.PyJWTError):
+        except (ValueError, TypeError, UnsupportedAlgorithm, jwt.PyJWTError):
             raise ConfigurationError(
                 "is no private key",
                 key="MOORLINE_GITHUB_PRIVATE_KEY",

@@ -103,15 +103,23 @@ def _latest(client: Client, repository: str, commit: str, app: int) -> tuple[int
     path = repository_path(repository, "commits", commit, "check-runs")
     said = client.get(path, check_name=NAME, filter="latest", app_id=app, per_page=10).json()
     found = said.get("check_runs") if isinstance(said, dict) else None
-    for one in found or ():
-        if (
-            isinstance(one, dict)
-            and isinstance(one.get("id"), int)
-            and (one.get("app") or {}).get("id") == app
-        ):
-            count = (one.get("output") or {}).get("annotations_count")
-            return one["id"], count if isinstance(count, int) else 0
+    for one in found if isinstance(found, list) else ():
+        run, owner, output = _parts(one)
+        if isinstance(run, int) and owner == app:
+            return run, output if isinstance(output, int) else 0
     return None
+
+
+def _parts(one: object) -> tuple[object, object, object]:
+    """Return a run's id, its App's id and its number of annotations."""
+    if not isinstance(one, dict):
+        return None, None, None
+    owner, output = one.get("app"), one.get("output")
+    return (
+        one.get("id"),
+        owner.get("id") if isinstance(owner, dict) else None,
+        output.get("annotations_count") if isinstance(output, dict) else None,
+    )
 
 
 def _body(check: Check, annotations: Sequence[Annotation], left: int) -> dict[str, Any]:

@@ -209,7 +209,8 @@ class Client:
         found = judged(answer, self._manners, self.transport).json()
         if not isinstance(found, dict):
             raise AmbiguousError("GitHub's answer to a query is none.")
-        errors = [one for one in found.get("errors") or () if isinstance(one, dict)]
+        said = found.get("errors")
+        errors = [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
         data = found.get("data")
         if errors:
             _judge_errors(errors, answer, self._manners)
@@ -230,11 +231,19 @@ class Client:
 
 
 def repository_path(repository: str, *rest: str) -> str:
-    """Return the path of something of a repository, each part escaped but for its slashes."""
-    owner, slash, name = repository.partition("/")
-    if not slash or not owner or not name or "/" in name or {owner, name} & {".", ".."}:
-        raise MissingError(f"{clean(repository)!a} is no repository on GitHub: its name is `owner/name`.")
-    return "/".join(("/repos", quote(owner, safe=""), quote(name, safe=""), *(quote(one) for one in rest)))
+    """Return the path of something of a repository, each part escaped but for its slashes.
+
+    Raises `MissingError` for what can be no name, such as one that would lead to another place.
+    """
+    parts = [*repository.split("/"), *(part for one in rest for part in one.split("/"))]
+    try:
+        escaped = [quote(part, safe="") for part in parts]
+    except UnicodeEncodeError:
+        escaped = []
+    if repository.count("/") != 1 or not escaped or {"", ".", ".."} & set(parts):
+        shown = clean("/".join((repository, *rest)))
+        raise MissingError(f"{shown!a} is no name on GitHub: a repository's is `owner/name`.")
+    return "/".join(("/repos", *escaped))
 
 
 def judged(answer: Answer, manners: Manners, transport: Transport) -> Answer:

@@ -68,7 +68,7 @@ class Look:
     """Looks at one repository with one client."""
 
     def __init__(
-        self, client: Client, repository: str, seen: Seen, is_ours: Callable[[Mapping[str, Any]], bool]
+        self, client: Client, repository: str, seen: Seen, is_ours: Callable[[object], bool]
     ) -> None:
         """`is_ours` tells whether an author is our own account."""
         self._client = client
@@ -145,7 +145,7 @@ class Look:
         found = [
             _queried(one)
             for one in (nodes if isinstance(nodes, list) else ())
-            if isinstance(one, dict) and self._is_ours(one.get("author") or {})
+            if isinstance(one, dict) and self._is_ours(one.get("author"))
         ]
         request = next(
             (one for one in found if not one.fork and (one.branch, one.base) == (branch, base)), None
@@ -183,7 +183,7 @@ class Look:
         """Return a request of REST's JSON; raises `ForgeError` where it is none."""
         try:
             return _rest_request(said, self._is_ours)
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):  # another shape than any request has
             raise ForgeError("GitHub's answer is no pull request.") from None
 
     def _proposed(self, number: int) -> str:
@@ -216,6 +216,8 @@ class Look:
         return place
 
     def _note(self, name: str, place: Mapping[str, Any]) -> None:
+        if name.count("/") != 1:
+            raise ForgeError("GitHub's answer is no repository.")
         if name.lower() != self._repository.lower():
             raise MovedError(f"{clean(self._repository)} is {clean(name)} by now.", name=name)
         default = place.get("defaultBranchRef")
@@ -325,7 +327,7 @@ def _queried(one: Mapping[str, Any]) -> Request:
         raise ForgeError("GitHub's answer is no pull request.") from None
 
 
-def _rest_request(said: Any, is_ours: Callable[[Mapping[str, Any]], bool]) -> Request:
+def _rest_request(said: Any, is_ours: Callable[[object], bool]) -> Request:
     merged = bool(said.get("merged_at")) or said.get("merged") is True
     head, base = said["head"], said["base"]
     from_, into = head.get("repo"), base.get("repo")
@@ -339,7 +341,7 @@ def _rest_request(said: Any, is_ours: Callable[[Mapping[str, Any]], bool]) -> Re
         head=str(head["sha"]),
         title=str(said["title"]),
         body=str(said.get("body") or ""),
-        ours=is_ours(said.get("user") or {}),
+        ours=is_ours(said.get("user")),
         # A fork that was deleted leaves nothing behind that could be asked.
         fork=not isinstance(from_, dict) or not isinstance(into, dict) or from_.get("id") != into.get("id"),
     )

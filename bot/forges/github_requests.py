@@ -27,7 +27,7 @@ class Requests:
     repository: str
     client: Client
     look: Look
-    is_ours: Callable[[Mapping[str, Any]], bool]
+    is_ours: Callable[[object], bool]
 
     def open(self, base: str, branch: str, wish: Wish, *, looked: bool) -> Opened:
         """Return the open request from branch to base; see `Hosting.open`.
@@ -173,11 +173,7 @@ class Requests:
         """Return whether we said this very thing before."""
         path = self._path("issues", number, "comments")
         for one in self.client.pages(path, most=_MOST_COMMENTS):
-            if (
-                isinstance(one, dict)
-                and self.is_ours(one.get("user") or {})
-                and _same(one.get("body"), comment)
-            ):
+            if isinstance(one, dict) and self.is_ours(one.get("user")) and _same(one.get("body"), comment):
                 return True
         return False
 

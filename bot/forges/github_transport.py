@@ -241,6 +241,8 @@ class Transport:
                 f"The certificate of {self.address.host} is not accepted: {clean(str(error))}.",
                 advice="Name your own authority's certificates in MOORLINE_CA_BUNDLE.",
             ) from None
+        except UnicodeError:
+            raise ForgeError("A name holds characters that no name on GitHub has.") from None
         except (HTTPError, OSError):
             raise AmbiguousError(f"The connection to {self.address.host} was cut or timed out.") from None
         if connection.answer is None:
@@ -267,7 +269,7 @@ class Transport:
 def _pool(base: str, ca_bundle: str | None) -> urllib3.PoolManager:
     parts = urlsplit(base)
     host = parts.hostname or ""
-    settings: dict[str, Any] = {"maxsize": 8, "block": False}
+    settings: dict[str, Any] = {"maxsize": 32, "block": False}
     if parts.scheme == "https":
         settings["ssl_context"] = _certificates(ca_bundle)
     proxies = getproxies()

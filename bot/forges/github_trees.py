@@ -7,7 +7,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from bot.errors import ForgeError
@@ -22,7 +21,7 @@ _MOST_ENTRIES = 1_000_000
 _MOST_ASKED = 500
 """Trees that are asked for where one answer could not hold them all."""
 _MAX_DEPTH = 200
-_KEPT = 150_000
+_KEPT = 100_000
 """Entries of all trees that are remembered."""
 
 
@@ -52,7 +51,6 @@ class Listing:
     read_ahead: bool = False
     """Whether what is going to be asked for was brought along already."""
 
-    @cached_property
     def _children(self) -> Mapping[str, list[tuple[str, Entry]]]:
         made: dict[str, list[tuple[str, Entry]]] = {}
         for entries in (self.files, self.folders):
@@ -73,10 +71,15 @@ class Listing:
             path: Entry(mode, blob_id(data, self.oid), len(data))
             for path, (mode, data) in zip(paths, written.values(), strict=True)
         }
-        return self._tree("", blobs)
+        return self._tree("", blobs, self._children())
 
-    def _tree(self, folder: str, changed: Mapping[tuple[str, ...], Entry]) -> str:
-        entries = dict(self._children.get(folder, ()))
+    def _tree(
+        self,
+        folder: str,
+        changed: Mapping[tuple[str, ...], Entry],
+        children: Mapping[str, list[tuple[str, Entry]]],
+    ) -> str:
+        entries = dict(children.get(folder, ()))
         below: dict[str, dict[tuple[str, ...], Entry]] = {}
         for (name, *rest), entry in changed.items():
             if rest:
@@ -85,7 +88,7 @@ class Listing:
                 entries[name] = entry
         for name, inner in below.items():
             path = f"{folder}/{name}" if folder else name
-            entries[name] = Entry(FOLDER, self._tree(path, inner), 0)
+            entries[name] = Entry(FOLDER, self._tree(path, inner, children), 0)
         return _hash("tree", _packed(entries), self.oid)
 
 
