@@ -293,6 +293,7 @@ def forges(settings: Settings, lookups: Lookups, network: Network) -> dict[str, 
             settings.github_key(),
             ca_bundle=lookups.ca_bundle,
             prefetch=finders.claims,
+            hook_url=_hook_url(settings, "github"),
             owners=owners,
         )
     if settings.gitlab_token.get_secret_value():
@@ -301,10 +302,15 @@ def forges(settings: Settings, lookups: Lookups, network: Network) -> dict[str, 
             settings.gitlab_token.get_secret_value(),
             ca_bundle=lookups.ca_bundle,
             prefetch=finders.claims,
-            hook_url=f"{settings.public_url.rstrip('/')}/webhooks/gitlab" if settings.public_url else "",
+            hook_url=_hook_url(settings, "gitlab"),
             owners=owners,
         )
     return made
+
+
+def _hook_url(settings: Settings, forge: str) -> str:
+    """Return where a forge's webhooks should call us, or nothing where that is not set."""
+    return f"{settings.public_url}/webhooks/{forge}" if settings.public_url else ""
 
 
 def job_ground(job: Job, lookups: Lookups) -> Ground:

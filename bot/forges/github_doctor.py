@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from bot.errors import ConfigurationError, ForgeError, MissingError, MoorlineError
 from bot.forges.base import Health, Symptom
@@ -39,8 +40,11 @@ _FEW = 0.1
 """The part of a limit that is few to have left."""
 
 
-def examine(app: App, manners: Manners) -> Iterator[Symptom]:
-    """Yield what was found; never raises what is trouble of GitHub's or of the settings."""
+def examine(app: App, manners: Manners, hook_url: str = "") -> Iterator[Symptom]:
+    """Yield what was found; never raises what is trouble of GitHub's or of the settings.
+
+    `hook_url` is where the App's webhook should call us, as far as that is known.
+    """
     try:
         said = app.client.get("/app").json()
     except ConfigurationError as error:
@@ -60,7 +64,7 @@ def examine(app: App, manners: Manners) -> Iterator[Symptom]:
     yield from _clock(manners)
     yield from _permissions("permission", found.get("permissions"), "")
     yield from _events(found.get("events"))
-    yield from _guarded("hook", lambda: _hook(app))
+    yield from _guarded("hook", lambda: _hook(app, hook_url))
     yield from _guarded("deliveries", lambda: _deliveries(app, manners))
     yield from _guarded("installations", lambda: _installations(app))
 
@@ -126,13 +130,19 @@ def _events(subscribed: object) -> Iterator[Symptom]:
         yield _ok("events", "The App subscribes to all events that are needed.")
 
 
-def _hook(app: App) -> Iterator[Symptom]:
+def _hook(app: App, expected: str) -> Iterator[Symptom]:
     said = app.client.get("/app/hook/config").json()
     url = said.get("url") if isinstance(said, dict) else None
     if not isinstance(url, str) or not url:
         yield _trouble("hook", "The App has no webhook.", "Set its URL to `PUBLIC_URL/webhooks/github`.")
         return
     shown = clean(url.partition("?")[0])
+    if expected and _plain(url) != _plain(expected):
+        yield _trouble(
+            "hook address",
+            f"The webhook calls {shown}, and not {clean(expected)}.",
+            "Correct the webhook's URL in the App's settings, or MOORLINE_PUBLIC_URL.",
+        )
     if not url.startswith("https://"):
         yield Symptom(
             health=Health.NOTE, subject="hook", text=f"The webhook {shown} is not https.", advice="Use https."
@@ -150,6 +160,17 @@ def _hook(app: App) -> Iterator[Symptom]:
         yield _trouble(
             "hook secret", "The webhook has no secret.", "Set one, and MOORLINE_GITHUB_WEBHOOK_SECRET."
         )
+
+
+def _plain(url: str) -> str:
+    """Return an address in one spelling, its query left out; empty for what is none."""
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+    except ValueError:
+        return ""
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    return f"{parts.scheme}://{parts.hostname}:{port or usual}{parts.path.rstrip('/')}"
 
 
 def _deliveries(app: App, manners: Manners) -> Iterator[Symptom]:

@@ -96,8 +96,12 @@ class Hooks:
         except (MissingError, RefusedError, OversizedError):
             return  # no such group, no licence for group hooks, or not for our role
         for row in rows:
-            if number(row, "id") and _plain(text(row, "url")) == self._url:
+            if number(row, "id") and self._is_ours(_plain(text(row, "url"))):
                 yield Hook(place=f"{place}/{number(row, 'id')}", owner=owner, said=row)
+
+    def _is_ours(self, url: str) -> bool:
+        """Return whether an address is the hooks' common one, or that of a hook which names itself below it."""
+        return url == self._url or (url.startswith(f"{self._url}/") and "/" not in url[len(self._url) + 1 :])
 
     def missed(self, since: datetime) -> Iterator[Missed]:
         """Yield what our hooks could not deliver since then, oldest first, each once.
