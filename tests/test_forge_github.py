@@ -184,6 +184,27 @@ def test_only_listed_owners_are_served(place: Place) -> None:
     assert not place.github.requests
 
 
+@pytest.mark.parametrize("graphql", [200, 404])
+def test_lists_branches(place: Place, forge: GitHubForge, graphql: int) -> None:
+    place.github.switches.graphql = graphql
+    commit = head(place)
+    meant = {f"work/{number}" for number in range(130)} | {"main"}
+    for name in meant:
+        place.github.move(REPOSITORY, name, commit)
+    place.github.move(REPOSITORY, "refs/tags/v1", commit)
+    forge.head(REPOSITORY, "")
+    place.github.forget()
+    assert dict(forge.branches(REPOSITORY)) == dict.fromkeys(meant, commit)
+    assert len(place.github.requests) == 2
+    place.github.repository("acme/empty", None)
+    assert list(forge.branches("acme/empty")) == []
+    place.github.rename(REPOSITORY, "renamed")
+    with pytest.raises(MovedError):
+        list(forge.branches(REPOSITORY))
+    with pytest.raises(MissingError):
+        list(forge.branches("acme/none"))
+
+
 # --- files ----------------------------------------------------------------------------------
 
 

@@ -152,6 +152,11 @@ class GitHubForge:
         """Yield every repository that we may see, with heads."""
         return repositories(self._app, self._seen, owner)
 
+    def branches(self, repository: str) -> Iterator[tuple[str, str]]:
+        """Yield the name and commit of every branch; raises `MissingError` or `MovedError`."""
+        with self._at(repository) as client:
+            yield from self._look(client, repository).branches()
+
     def request(self, repository: str, number: int) -> Request:
         """Return a pull request; raises `MissingError`."""
         with self._at(repository) as client:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ _REQUEST = (
 _LATEST = 20
 """Requests of one branch among which the newest of ours is looked for."""
 _MOST_KEPT = 5_000
+_MOST_PAGES = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +124,41 @@ class Look:
         )
         sha = found.get("sha") if isinstance(found, dict) else None
         return sha if isinstance(sha, str) and is_commit(sha) else None
+
+    def branches(self) -> Iterator[tuple[str, str]]:
+        """Yield the name and commit of every branch, a hundred by each request."""
+        fields = (
+            'refs(refPrefix: "refs/heads/", first: 100, after: $after)'
+            " { nodes { name target { oid } } pageInfo { hasNextPage endCursor } }"
+        )
+        after: str | None = None
+        for _ in range(_MOST_PAGES):
+            place = self._asked("$after: String", {"after": after}, fields)
+            if place is None:
+                yield from self._branches_by_rest()
+                return
+            page = place.get("refs")
+            found = page if isinstance(page, dict) else {}
+            nodes = found.get("nodes")
+            for one in nodes if isinstance(nodes, list) else ():
+                commit = _oid(one)
+                if commit is not None and isinstance(one.get("name"), str):
+                    yield one["name"], commit
+            more = found.get("pageInfo")
+            after = (
+                more.get("endCursor") if isinstance(more, dict) and more.get("hasNextPage") is True else None
+            )
+            if not isinstance(after, str):
+                return
+
+    def _branches_by_rest(self) -> Iterator[tuple[str, str]]:
+        for one in self._client.pages(repository_path(self._repository, "branches"), most=_MOST_PAGES):
+            if not isinstance(one, dict) or not isinstance(one.get("name"), str):
+                continue
+            commit = one.get("commit")
+            sha = commit.get("sha") if isinstance(commit, dict) else None
+            if isinstance(sha, str) and is_commit(sha):
+                yield one["name"], sha
 
     def standing(self, base: str, branch: str) -> tuple[Standing, bool]:
         """Return where a base and a branch of ours are, the newest request of ours between them, and whether
