@@ -56,6 +56,8 @@ class Job:
     """The paths that were added, changed or removed since `before`; None where that is not known."""
     number: int = 0
     """The pull or merge request that it is about, or 0."""
+    identity: str = ""
+    """The forge's own number of the repository, as a hint: a name may have passed to another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

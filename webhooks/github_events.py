@@ -74,7 +74,7 @@ def read(headers: Mapping[str, str], body: bytes, context: Context) -> Wanted | 
     served = tuple(job for job in found if not job.repository or context.owners.serves(FORGE, job.repository))
     if not served:
         return Irrelevant(reason=Reason.NOT_SERVED, event=name)
-    return Wanted(jobs=served, event=name)
+    return Wanted(jobs=hints.identified(served, event.get("repository"), "full_name"), event=name)
 
 
 def _is_own(account: Any, context: Context) -> bool:

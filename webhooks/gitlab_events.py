@@ -68,7 +68,8 @@ def read(headers: Mapping[str, str], body: bytes, context: Context) -> Wanted | 
     served = tuple(job for job in found if not job.repository or context.owners.serves(FORGE, job.repository))
     if not served:
         return Irrelevant(reason=Reason.NOT_SERVED, event=kind)
-    return Wanted(jobs=served, event=_event_name(kind, event))
+    jobs = hints.identified(served, event.get("project"), "path_with_namespace")
+    return Wanted(jobs=jobs, event=_event_name(kind, event))
 
 
 def _event_name(kind: str, event: Event) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from bot.model import Job, Trigger
@@ -93,6 +94,15 @@ def identity(value: Any, what: str) -> int:
     if type(value) is not int or not 0 < value < _LARGEST_ID:
         raise EventError(f"{what} is no id.")
     return value
+
+
+def identified(jobs: tuple[Job, ...], told: Any, name: str) -> tuple[Job, ...]:
+    """Return jobs with the id of the repository that an event tells of, where they are about that one."""
+    if not isinstance(told, dict) or type(told.get("id")) is not int or not 0 < told["id"] < _LARGEST_ID:
+        return jobs
+    return tuple(
+        replace(job, identity=str(told["id"])) if job.repository == told.get(name) else job for job in jobs
+    )
 
 
 def changed_paths(commits: Any, *, most_files: int) -> tuple[str, ...] | None:

@@ -39,6 +39,7 @@ def encode_job(job: Job) -> dict[str, Any]:
         "before": job.before,
         "changed": None if job.changed is None else list(job.changed),
         "number": job.number,
+        "identity": job.identity,
     }
 
 
@@ -54,6 +55,7 @@ def decode_job(value: Mapping[str, Any]) -> Job:
         before=value["before"],
         changed=None if changed is None else tuple(changed),
         number=value["number"],
+        identity=value["identity"],
     )
 
 

@@ -29,6 +29,7 @@ def merged(waiting: Job, newer: Job) -> Job:
         head=waiting.head if calm else newer.head if urgent else newer.head or waiting.head,
         changed=_changed(waiting, newer),
         number=newer.number or waiting.number,
+        identity=newer.identity or waiting.identity,
     )
     return bounded(both)
 

@@ -16,7 +16,7 @@ from bot.store.coalescing import bounded, merged
 from bot.store.database import Database, clean
 from bot.store.tables import wanted
 
-_COMMIT = 64
+_COMMIT = _IDENTITY = 64
 _GREATEST = 2**31 - 1
 _TRIES = 20
 
@@ -99,6 +99,7 @@ def _kept(job: Job) -> Job:
             head=clean(job.head) if len(job.head) <= _COMMIT else "",
             before=clean(job.before) if len(job.before) <= _COMMIT else "",
             number=job.number if 0 < job.number <= _GREATEST else 0,
+            identity=clean(job.identity)[:_IDENTITY],
         )
     )
 
@@ -117,6 +118,7 @@ def _columns(job: Job) -> dict[str, Any]:
         "before": job.before,
         "changed": None if job.changed is None else json.dumps(job.changed),
         "number": job.number,
+        "identity": job.identity,
         "priority": int(priority(job.trigger)),
     }
 
@@ -142,6 +144,7 @@ def job_in(row: Row[Any]) -> Job:
         before=row.before,
         changed=None if row.changed is None else tuple(json.loads(row.changed)),
         number=row.number,
+        identity=row.identity,
     )
 
 

@@ -51,6 +51,7 @@ def upgrade() -> None:
     op.add_column("wanted", sa.Column("before", sa.String(64), nullable=False, server_default=""))
     op.add_column("wanted", sa.Column("changed", sa.Text))
     op.add_column("wanted", sa.Column("number", sa.Integer, nullable=False, server_default="0"))
+    op.add_column("wanted", sa.Column("identity", sa.String(64), nullable=False, server_default=""))
     op.add_column("wanted", sa.Column("cancelled", sa.Boolean, nullable=False, server_default=sa.false()))
     op.add_column("runs", sa.Column("head", sa.String(64), nullable=False, server_default=""))
     op.add_column("runs", sa.Column("number", sa.Integer, nullable=False, server_default="0"))
