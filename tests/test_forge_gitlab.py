@@ -147,6 +147,15 @@ def test_one_question_finds_a_head_once_the_project_is_known(site: Site) -> None
     assert len(site.lab.requests) == 1
 
 
+def test_every_branch_is_listed(site: Site) -> None:
+    for number in range(120):
+        site.lab.push(site.project, {"x": b"%d" % number}, f"release/{number}", start="main")
+    found = dict(site.forge.branches("acme/web"))
+    assert len(found) == 121
+    assert found["main"] == site.main
+    assert found["release/7"] == site.lab.head(site.project, "release/7")
+
+
 def test_another_default_branch_is_noticed_at_once(site: Site) -> None:
     site.forge.head("acme/web", "")
     site.lab.push(site.project, {"x": b"x"}, "trunk")

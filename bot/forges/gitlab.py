@@ -215,6 +215,10 @@ class GitLabForge:
         """Yield every project that we are a member of, with heads: two questions for a hundred."""
         return self._projects.repositories(owner)
 
+    def branches(self, repository: str) -> Iterator[tuple[str, str]]:
+        """Yield the name and commit of every branch, a hundred by each question."""
+        yield from self._branches.every(self._projects.find(repository).id)
+
     def verified(self, repository: str, commit: str) -> str:
         """Return empty: GitLab signs commits of its API where its administrator wants that, not where we do."""
         del repository, commit

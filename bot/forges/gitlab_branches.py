@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from bot.errors import ForgeError, GuardError, MissingError, SupersededError, TransientError
@@ -71,6 +71,13 @@ class Branches:
                 if name not in found and (asked := self.one(project, name)) is not None:
                     found[name] = asked
         return found
+
+    def every(self, project: int) -> Iterator[tuple[str, str]]:
+        """Yield name and commit of every branch."""
+        for row in self._api.pages(f"/projects/{project}/repository/branches", {}):
+            name, head = text(row, "name"), commit(row, "commit", "id")
+            if name and head is not None:
+                yield name, head
 
     def head(self, project: int, name: str) -> str | None:
         """Return a branch's commit, or None where it does not exist."""
