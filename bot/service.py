@@ -116,7 +116,7 @@ class Service:
 
             def services(job: Job, *, trusted: bool = True) -> Services:
                 base = ground(job, lookups)
-                swept = job.trigger is Trigger.SWEEP
+                swept = job.trigger in (Trigger.SWEEP, Trigger.SCHEDULED)
                 ledger = self.store.ledger(wiring.scope(base, trusted=trusted))
                 return network.services(base, ledger=ledger, trusted=trusted, swept=swept)
 

@@ -58,6 +58,8 @@ class Hosted:
     moved: dict[str, str] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
     writing: str = ""
+    lost: list[Missed] = field(default_factory=list)
+    """Deliveries that did not reach us."""
     tells_late: bool = False
     """Whether a commit is named only after it was made, as on GitLab."""
     fail: Callable[[str], None] = lambda _what: None
@@ -246,8 +248,11 @@ class Hosted:
     def repositories(self, owner: str = "") -> Iterator[Repository]:
         self.asked["repositories"] += 1
         for name, project in sorted(self.projects.items()):
-            if not owner or name.startswith(f"{owner}/"):
+            if not owner or name.casefold().startswith(f"{owner.casefold()}/"):
                 yield self._told(name, project)
+
+    def branches(self, repository: str) -> Iterator[tuple[str, str]]:
+        yield from self._project(repository, "branches").branches.items()
 
     def verified(self, repository: str, commit: str) -> str:
         del repository, commit
@@ -299,8 +304,8 @@ class Hosted:
         return ""
 
     def missed(self, since: datetime) -> Iterator[Missed]:
-        del since
-        return iter(())
+        self.asked["missed"] += 1
+        yield from (one for one in self.lost if one.delivered >= since)
 
     def examine(self) -> Iterator[Symptom]:
         return iter(())

@@ -230,7 +230,7 @@ def test_which_repositories_follow_further_branches(store: Store) -> None:
     assert store.sweeps.followed("github") == {"acme/app": ("release/*",)}
 
 
-def test_what_proposals_promise(store: Store) -> None:
+def test_what_stands_and_what_is_still_to_be_published(store: Store) -> None:
     from test_store import proposal
 
     pins = [Pinned(path="Dockerfile", where="FROM", reference=name) for name in ("node:22", "redis:7", "x:1")]
@@ -242,7 +242,7 @@ def test_what_proposals_promise(store: Store) -> None:
     ]
     store.proposals.mark(ids[1], ProposalState.PUBLISHED, NOW, number=4)
     store.proposals.mark(ids[2], ProposalState.CLOSED, NOW, number=5)
-    assert store.sweeps.promised("github", "acme/app", "main") == frozenset(pins[:2])
+    assert [one.id for one in store.proposals.unpublished("github", "acme/app", "main")] == ids[:1]
     assert store.sweeps.requests("github") == (("acme/app", "main", 4),)
 
 

@@ -28,6 +28,8 @@ from bot.store.base import (
     Referenced,
     Repositories,
     Scan,
+    Schedules,
+    Sweeps,
     WritableLedger,
 )
 
@@ -63,6 +65,14 @@ class Memory(Protocol):
     @property
     def audit(self) -> Audit:
         """Return the audit log."""
+
+    @property
+    def sweeps(self) -> Sweeps:
+        """Return the sweeps, and what became of each branch."""
+
+    @property
+    def schedules(self) -> Schedules:
+        """Return what is done by the clock."""
 
     def ledger(self, scope: str) -> WritableLedger:
         """Return the ledger of one scope."""

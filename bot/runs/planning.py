@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from bot import pipeline
 from bot.allowed_owners import AllowedOwners
@@ -33,7 +33,8 @@ from bot.runs import acts, guarding
 from bot.runs.acts import Act, Verb
 from bot.runs.memory import Memory, matters, remember, rules, scan, shown
 from bot.runs.owners import Owners, holds_policy
-from bot.store.base import ProposalState, Scan, StoredProposal
+from bot.runs.turns import SWEPT, Turns
+from bot.store.base import Known, Look, ProposalState, Scan, StoredProposal
 
 
 class Errands(Protocol):
@@ -94,6 +95,7 @@ class Planning:
         self._served = served
         self._errands = errands
         self._clock = clock
+        self._turns = Turns(memory)
 
     def plan(self, job: Job) -> str | None:
         """Return what is to be published as `acts.encode` writes it, or None where there is nothing."""
@@ -136,10 +138,10 @@ class Planning:
             there = self._repository(job, forge, hosting)
         except MissingError:
             self._memory.repositories.gone(forge.name, job.repository, self._clock())
-            return []
+            return self._left_out(job, "gone")
         job = replace(job, repository=there.name)
         if there.archived or not there.default_branch or (there.fork and not self._served.forks):
-            return []
+            return self._left_out(job, "archived, empty or a fork")
         return self._look(job, forge, there)
 
     # --- before anything is asked ---------------------------------------------------------
@@ -148,7 +150,7 @@ class Planning:
         """Return whether a push cannot matter, by what is remembered alone: it costs no request."""
         repositories = self._memory.repositories
         known = repositories.get(job.forge, job.repository)
-        if known is None or known.gone or job.trigger is not Trigger.PUSH or not job.ref or not job.head:
+        if not _is_known(known, job) or job.trigger is not Trigger.PUSH or not job.ref or not job.head:
             return False
         default = known.repository.default_branch
         scanned = repositories.scan(job.forge, job.repository, default)
@@ -164,7 +166,7 @@ class Planning:
     def _repository(self, job: Job, forge: Forge, hosting: Hosting) -> Repository:
         """Return what is known of a repository; asked for where it is new or was told to have changed."""
         known = self._memory.repositories.get(forge.name, job.repository)
-        if known is not None and not known.gone and job.trigger is not Trigger.INSTALLED:
+        if _is_known(known, job) and job.trigger is not Trigger.INSTALLED:
             return known.repository
         there = hosting.repository(job.repository)
         return self._memory.repositories.record(forge.name, there, self._clock()).repository
@@ -239,28 +241,56 @@ class Planning:
             place = self._place(job, forge, there)
         except MissingError:
             return self._gone(job, forge)
-        if self._unchanged(place):
+        if self._unchanged(place, now):
+            self._turns.passed(job, place.base, now)
+            self._note(job, Look.UNCHANGED)
             return []
         reading = place.services.reading(job)
         config = pipeline.configuration(reading, place.services)
-        if config.mode is Mode.PAUSED or place.base.startswith(branch_name("", config)):
+        if config.mode is Mode.PAUSED:
+            return self._left_out(job, "paused by its configuration")
+        if place.base.startswith(branch_name("", config)):
             return []  # a branch of ours is no base: what we propose is not proposed to
         if there is not None and not config.follows(place.base, place.default):
-            return []
+            return self._left_out(job, "not a branch that its configuration names")
         report = pipeline.inspect(job, place.services, now)
         remember(report, self._memory.ledger(place.services.scope), now)
+        report, turn = self._turns.today(job, place.base, report, config, now)
         made = self._proposals(place, report, config, now)
         # Last, and only when everything before went well: what is remembered as scanned is not looked at again.
+        scanned = scan(report, config, place.ruled)
         if pipeline.passing(report) is None:
-            scanned = scan(report, config, place.ruled)
             self._memory.repositories.scanned(forge.name, job.repository, place.base, scanned)
+            self._turns.take(job, place.base, turn)
+            self._drop(job, place.base, made, now)
+        proposes = any(act.verb is Verb.PUBLISH for act in made)
+        self._note(job, Look.PROPOSES if proposes else Look.CHANGED, held=scanned.held)
         return made
+
+    def _drop(self, job: Job, base: str, made: Sequence[Act], now: datetime) -> None:
+        """Forget what was to be published before, and is not any more."""
+        planned = {act.id for act in made}
+        for one in self._memory.proposals.unpublished(job.forge, job.repository, base):
+            if one.id not in planned:
+                self._memory.proposals.mark(one.id, ProposalState.SUPERSEDED, now)
+
+    def _note(self, job: Job, look: Look, *, held: int = 0, detail: str = "") -> None:
+        """Tell the sweeps that wait for a branch what became of it."""
+        self._memory.sweeps.note(job.forge, job.repository, job.ref, look, held=held, detail=detail)
+
+    def _left_out(self, job: Job, why: str) -> list[Act]:
+        self._note(job, Look.LEFT_OUT, detail=why)
+        return []
 
     def _place(self, job: Job, forge: Forge, there: Repository | None) -> _Place:
         base, commit = job.ref, job.head
         # What a push names is read without asking where the branch is: before anything is written that
         # is looked up anyway, and a head that is old by then ends the run as superseded.
         told = there is not None and base != "" and is_commit(commit) and commit.strip("0") != ""
+        if told and job.trigger in SWEPT:
+            # What was listed may be older than a push that came since: believed where nothing seems to have moved.
+            last = self._memory.repositories.scan(forge.name, job.repository, base)
+            told = last is not None and last.head == commit
         if not told:
             base, commit = forge.head(job.repository, job.ref)
         reading = pipeline.AtCommit(forge, job.repository, commit)
@@ -279,21 +309,25 @@ class Planning:
             ruled=rules(services),
         )
 
-    def _unchanged(self, place: _Place) -> bool:
+    def _unchanged(self, place: _Place, now: datetime) -> bool:
         """Return whether a sweep would find what the last scan found: same commit, rules and digests."""
         job = place.job
-        if job.trigger not in (Trigger.SWEEP, Trigger.CATCH_UP):
+        if job.trigger not in SWEPT:
             return False
         last = self._memory.repositories.scan(job.forge, job.repository, place.base)
         if last is None or last.held or (last.head, last.rules) != (place.commit, place.ruled):
+            return False
+        if self._memory.proposals.unpublished(job.forge, job.repository, place.base):
+            return False  # planned then, and not written since
+        if self._turns.calls(job, place.base, now):
             return False
         return job.trigger is Trigger.CATCH_UP or _stands(last, place.services)
 
     def _gone(self, job: Job, forge: Forge) -> list[Act]:
         """Return what is left to do for a branch that is not there any more."""
-        if job.trigger is not Trigger.PUSH or not job.ref:
+        if job.trigger not in (Trigger.PUSH, *SWEPT) or not job.ref:
             raise MissingError(f"{job.repository} has no branch {job.ref or 'at all'}.")
-        if job.head:
+        if job.head and job.trigger is Trigger.PUSH:
             raise SupersededError(f"{job.ref} is not at {job.head} any more.")
         standing = self._memory.proposals.standing(forge.name, job.repository, job.ref)
         return [Act(Verb.CLOSE, one.id) for one in standing]
@@ -370,6 +404,16 @@ class Planning:
             if there.digest == made.digest:
                 return current.id
         return self._memory.proposals.store(place.forge.name, made, diff, now)
+
+
+def _is_known(known: Known | None, job: Job) -> TypeGuard[Known]:
+    """Return whether what is remembered under a name is of the repository that a job is about.
+
+    What had no branch is asked for again: what is told of it by now is its first push.
+    """
+    if known is None or known.gone or not known.repository.default_branch:
+        return False
+    return not job.identity or not known.repository.id or job.identity == known.repository.id
 
 
 _QUEUED = re.compile(r"gh-readonly-queue/(.+)/pr-[0-9]+-[0-9a-f]{40,64}")

@@ -307,6 +307,9 @@ class Proposals(Protocol):
         One of them may have been written by a process that died before it could say so.
         """
 
+    def unpublished(self, forge: str, repository: str, base: str) -> tuple[StoredProposal, ...]:
+        """Return the open proposals for a base: publishing them failed, or is still to be done."""
+
     def declined(self, forge: str, repository: str, base: str) -> frozenset[Pinned]:
         """Return what people declined to have pinned."""
 
@@ -630,9 +633,6 @@ class Sweeps(Protocol):
 
     def requests(self, forge: str) -> tuple[tuple[str, str, int], ...]:
         """Return repository, base and number of every request of ours that stands, as far as we know."""
-
-    def promised(self, forge: str, repository: str, base: str) -> frozenset[Pinned]:
-        """Return what proposals for a base pin that stand or are about to be published."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

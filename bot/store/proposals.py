@@ -194,10 +194,18 @@ class SqlProposals:
             return None if row is None else _stored(connection, row)
 
     def standing(self, forge: str, repository: str, base: str | None = None) -> tuple[StoredProposal, ...]:
+        return self._in(ProposalState.PUBLISHED, forge, repository, base)
+
+    def unpublished(self, forge: str, repository: str, base: str) -> tuple[StoredProposal, ...]:
+        return self._in(ProposalState.OPEN, forge, repository, base)
+
+    def _in(
+        self, state: ProposalState, forge: str, repository: str, base: str | None
+    ) -> tuple[StoredProposal, ...]:
         query = select(proposals).where(
             proposals.c.forge == forge,
             proposals.c.repository == repository,
-            proposals.c.state == ProposalState.PUBLISHED.value,
+            proposals.c.state == state.value,
         )
         if base is not None:
             query = query.where(proposals.c.base == base)

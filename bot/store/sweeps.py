@@ -9,10 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Table, and_, case, func, or_, select, update
 
-from bot.model import Job, Pinned, Trigger
+from bot.model import Job, Trigger
 from bot.store.base import Ending, Look, Place, PlaceState, ProposalState, Sweep
 from bot.store.database import Database, clean
-from bot.store.proposals import decode_pins
 from bot.store.tables import places, proposals, scans, sweeps, wanted
 from bot.store.wishes import key, want
 
@@ -132,18 +131,6 @@ class SqlSweeps:
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(proposals.c.repository, proposals.c.number))
             return tuple((row.repository, row.base, row.number) for row in rows)
-
-    def promised(self, forge: str, repository: str, base: str) -> frozenset[Pinned]:
-        query = select(proposals.c.pins).where(
-            proposals.c.forge == forge,
-            proposals.c.repository == repository,
-            proposals.c.base == base,
-            proposals.c.state.in_((ProposalState.OPEN.value, ProposalState.PUBLISHED.value)),
-        )
-        with self._database.read() as connection:
-            return frozenset(
-                pin for pins in connection.execute(query).scalars().all() for pin in decode_pins(pins)
-            )
 
 
 # --- within the transactions of others ----------------------------------------------------
