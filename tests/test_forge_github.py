@@ -33,8 +33,10 @@ FILES = {
 
 
 @pytest.fixture
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    with github(enterprise=getattr(request, "param", False), folder=tmp_path) as standin:
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    on_disk = "tmp_path" in request.fixturenames
+    folder = request.getfixturevalue("tmp_path") if on_disk else None
+    with github(enterprise=getattr(request, "param", False), folder=folder) as standin:
         standin.repository(REPOSITORY, FILES)
         standin.install("acme")
         yield Place(standin)
@@ -188,10 +190,9 @@ def test_only_listed_owners_are_served(place: Place) -> None:
 def test_lists_branches(place: Place, forge: GitHubForge, graphql: int) -> None:
     place.github.switches.graphql = graphql
     commit = head(place)
-    meant = {f"work/{number}" for number in range(130)} | {"main"}
-    for name in meant:
-        place.github.move(REPOSITORY, name, commit)
-    place.github.move(REPOSITORY, "refs/tags/v1", commit)
+    meant = {f"work/{number}" for number in range(105)} | {"main"}
+    for name in ("tags/v1", *(f"heads/{name}" for name in meant)):
+        place.github[REPOSITORY].git.set_ref(f"refs/{name}", commit)
     forge.head(REPOSITORY, "")
     place.github.forget()
     assert dict(forge.branches(REPOSITORY)) == dict.fromkeys(meant, commit)

@@ -12,9 +12,11 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from github_access import key_pair
 from github_forging import BRANCH, NEW, OLD, REPOSITORY, Place, both, claims, pin
 from github_standin import github
@@ -27,7 +29,9 @@ from bot.forges.base import Change, Conclusion, Health, Missed, Symptom, Wish
 from bot.forges.base import Check as Report
 from bot.forges.github import GitHubForge
 from bot.forges.github_address import address
+from bot.forges.github_app import READS, WRITES
 from bot.forges.github_client import Client, Manners, judged
+from bot.forges.github_doctor import EVENTS, NEEDED
 from bot.forges.github_transport import AmbiguousError, Answer, Transport, clean
 
 
@@ -422,7 +426,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_strange_answers_are_errors_of_ours(data: st.DataObject) -> None:
     """Whatever a server says, nothing is raised but what callers know."""
@@ -622,7 +626,7 @@ def test_a_proxy_is_used_and_this_machine_needs_none(monkeypatch: pytest.MonkeyP
             transport_to("https://github.example")
 
 
-def test_certificates_that_are_none(tmp_path: Any) -> None:
+def test_certificates_that_are_none(tmp_path: Path) -> None:
     empty = tmp_path / "ca.pem"
     empty.write_text("no certificate")
     for bundle in (str(empty), str(tmp_path / "none.pem")):
@@ -800,6 +804,13 @@ def test_a_wrong_app_or_key(place: Place) -> None:
     assert found(place.forge(private_key="x"))["key"].health is Health.TROUBLE
 
 
+def test_the_doctor_knows_the_manifest() -> None:
+    manifest = yaml.safe_load((Path(__file__).parent.parent / "app.yml").read_text())
+    assert {name: level for name, (level, _) in NEEDED.items()} == manifest["default_permissions"]
+    assert set(EVENTS) == set(manifest["default_events"])
+    assert READS.keys() | WRITES.keys() <= NEEDED.keys()
+
+
 def test_what_is_missing_is_said_with_what_it_costs(place: Place, forge: GitHubForge) -> None:
     world = place.github.world
     [installation] = world.installations.values()
@@ -882,6 +893,11 @@ def test_missed_deliveries_come_oldest_first(place: Place, forge: GitHubForge) -
         assert not any("signature" in name.lower() for name in one.headers)
         assert json.loads(one.body)["repository"]["full_name"] == REPOSITORY
         assert one.delivered.tzinfo is not None
+
+
+def test_an_app_without_a_webhook_misses_nothing(place: Place, forge: GitHubForge) -> None:
+    place.github.fail("GET", "/app/hook/deliveries", status=404, body=b'{"message":"Not Found"}')
+    assert missed(place, forge) == []
 
 
 def test_nothing_missed_costs_one_request(place: Place, forge: GitHubForge) -> None:

@@ -50,7 +50,6 @@ class Installation:
     id: int
     account: str
     permissions: Mapping[str, str]
-    events: tuple[str, ...] = ()
     suspended: bool = False
 
     def granted(self, wanted: Mapping[str, str]) -> dict[str, str]:
@@ -317,7 +316,7 @@ def moment(text: object) -> float:
 def _installation(found: object) -> Installation | None:
     if not isinstance(found, dict) or not isinstance(found.get("id"), int):
         return None
-    account, permissions, events = found.get("account"), found.get("permissions"), found.get("events")
+    account, permissions = found.get("account"), found.get("permissions")
     login = account.get("login") or account.get("slug") if isinstance(account, dict) else None
     if not isinstance(login, str):
         return None
@@ -325,7 +324,6 @@ def _installation(found: object) -> Installation | None:
         id=found["id"],
         account=login,
         permissions=_texts(permissions.items() if isinstance(permissions, dict) else ()),
-        events=tuple(one for one in events if isinstance(one, str)) if isinstance(events, list) else (),
         suspended=found.get("suspended_at") is not None,
     )
 

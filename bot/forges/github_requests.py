@@ -17,7 +17,8 @@ _LONGEST_BODY = 65_536
 _CUT_OFF = "\n\n*(cut: GitHub takes no longer text)*"
 _MOST_COMMENTS = 10
 """Pages of comments that are looked through for one of ours."""
-_MOST_NAMES = 15
+_MOST_NAMES = 100
+_MOST_ASSIGNEES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +148,8 @@ class Requests:
         self.client.ask_again("POST", self._path("pulls", number, "requested_reviewers"), body)
 
     def _assignees(self, number: int, assignees: Sequence[str]) -> list[str]:
-        wanted = list(dict.fromkeys(assignees))[:_MOST_NAMES]
+        named = list(dict.fromkeys(assignees))
+        wanted = named[:_MOST_ASSIGNEES]
         if not wanted:
             return []
         path = self._path("issues", number)
@@ -166,7 +168,7 @@ class Requests:
                     continue
         # Whom GitHub does not let be assigned it leaves out in silence.
         known = {one.lower() for one in there}
-        notes += [f"{clean(one)!a} cannot be assigned here." for one in wanted if one.lower() not in known]
+        notes += [f"{clean(one)!a} cannot be assigned here." for one in named if one.lower() not in known]
         return notes
 
     def _said(self, number: int, comment: str) -> bool:

@@ -25,7 +25,6 @@ from bot.model import Edit
 from bot.reference import is_commit
 from bot.source import splice
 
-_NOWHERE = "0" * 40
 _MAX_MESSAGE = 60_000
 _EXECUTABLE, _FILE = 0o100755, 0o100644
 _MOST_KEPT = 2_000
@@ -191,10 +190,11 @@ class Writing:
         known = self.seen.get(self.repository)
         if known is None or not known.node or not self.client.graphql_served:
             return False
+        nowhere = "0" * len(before or after or "")
         update = {
             "name": f"refs/heads/{branch}",
-            "beforeOid": before or _NOWHERE,
-            "afterOid": after or _NOWHERE,
+            "beforeOid": before or nowhere,
+            "afterOid": after or nowhere,
             "force": True,
         }
         try:
