@@ -603,6 +603,18 @@ class Annotation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Button:
+    """Something that a check offers to be done."""
+
+    id: str
+    """At most 20 characters."""
+    label: str
+    """At most 20 characters."""
+    description: str
+    """At most 40 characters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckRun:
     """What we say about one commit: a check run, or a commit status where a forge has only that."""
 
@@ -613,6 +625,56 @@ class CheckRun:
     annotations: tuple[Annotation, ...] = ()
     url: str = ""
     """Where to read more; empty for nowhere."""
+    buttons: tuple[Button, ...] = ()
+    """At most three."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedFile:
+    """A file of a request, and the hunks of its diff as lines of the new file, first and last, 1-based."""
+
+    path: str
+    hunks: tuple[tuple[int, int], ...]
+    old_path: str = ""
+    """Its name before, where it was renamed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """One remark of a review on lines of the new file, first and last, 1-based; lines end at LF."""
+
+    path: str
+    first: int
+    last: int
+    body: str
+    """Markdown, harmless already, without the suggestion."""
+    suggestion: str | None = None
+    """The lines to stand there instead, without a final newline; None for none.
+
+    Between them is a LF, whatever the file has: forges keep its own line endings.
+    """
+    topic: str = ""
+    """What it is about: of two that say the same of the same thing only one is said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """What is said on a request in one go."""
+
+    commit: str
+    """The head that it is about."""
+    body: str
+    """Markdown."""
+    remarks: tuple[Remark, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spoken:
+    """A remark that stands on a request."""
+
+    remark: Remark
+    place: str
+    """Where the forge keeps it, by ids of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,19 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Protocol
 
-from bot.model import Annotation, CheckRun, Conclusion, Edit, Level, Repository, Snapshot
+from bot.model import (
+    Annotation,
+    ChangedFile,
+    CheckRun,
+    Conclusion,
+    Edit,
+    Level,
+    Remark,
+    Repository,
+    Review,
+    Snapshot,
+    Spoken,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +114,7 @@ class Opened:
 
 
 Check = CheckRun
-__all__ = ["Annotation", "Check", "Conclusion", "Level"]
+__all__ = ["Annotation", "ChangedFile", "Check", "Conclusion", "Level", "Remark", "Review", "Spoken"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,37 +194,13 @@ class Comment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remark:
-    """One remark of a review on lines of the new file, first and last, 1-based."""
+class Said:
+    """What became of a review."""
 
-    path: str
-    first: int
-    last: int
-    body: str
-    """Markdown, harmless already, without the suggestion."""
-    suggestion: str | None = None
-    """The lines to stand there instead, without a final newline; None for none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Review:
-    """What is said on a request in one go."""
-
-    commit: str
-    """The head that it is about."""
-    body: str
-    """Markdown."""
-    remarks: tuple[Remark, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangedFile:
-    """A file of a request, and the hunks of its diff as lines of the new file, first and last, 1-based."""
-
-    path: str
-    hunks: tuple[tuple[int, int], ...]
-    old_path: str = ""
-    """Its name before, where it was renamed."""
+    spoken: tuple[Spoken, ...]
+    """Everything of ours that stands on the request now."""
+    unplaced: tuple[Remark, ...] = ()
+    """What the forge had no place for."""
 
 
 def unheard(_commit: str) -> None:
@@ -292,11 +280,20 @@ class Talk(Protocol):
     def changed(self, repository: str, number: int) -> tuple[ChangedFile, ...]:
         """Return the files of a request with the hunks of their diffs, as far as the forge tells of them."""
 
-    def review(self, repository: str, number: int, review: Review) -> tuple[Remark, ...]:
-        """Say a review in one go in place of our last one, and return the remarks that found no place.
+    def review(
+        self,
+        repository: str,
+        number: int,
+        review: Review,
+        before: tuple[Spoken, ...] = (),
+        *,
+        uncertain: bool = False,
+    ) -> Said:
+        """Say a review in one go in place of what we said `before`.
 
-        What the last one said and this one says again stays; what it does not say any more is resolved
-        or hidden.  A review without remarks only does that.
+        What we said before and this one says again, by its topic, stays; what it does not say any more is
+        resolved or hidden.  A review without remarks only does that.  With `uncertain` this very review may
+        have been said already, before somebody stopped us: then what stands there is looked for first.
         """
 
 

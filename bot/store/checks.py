@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from sqlalchemy import select
 
-from bot.model import Annotation, CheckRun, Conclusion, Level
+from bot.model import Annotation, Button, CheckRun, Conclusion, Level
 from bot.store.base import StoredCheck
 from bot.store.database import Database, clean
 from bot.store.tables import checks
@@ -55,5 +55,6 @@ class SqlChecks:
                     Annotation(**{**one, "level": Level(one["level"])}) for one in said["annotations"]
                 ),
                 url=said["url"],
+                buttons=tuple(Button(**one) for one in said.get("buttons", ())),
             ),
         )
