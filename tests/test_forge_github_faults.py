@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from certificates import Authority
 from github_access import key_pair
 from github_forging import BRANCH, NEW, OLD, REPOSITORY, Place, both, claims, pin
 from github_standin import github
@@ -939,3 +940,16 @@ def test_many_missed_deliveries_come_in_pages(place: Place, forge: GitHubForge) 
     lost(place, 101)
     assert len(missed(place, forge)) == 101
     assert place.github.count("GET", "/app/hook/deliveries") == 2 + 1  # failures, and what arrived
+
+
+def test_certificates_of_the_bundle_are_trusted(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    with github(enterprise=True, context=authority.context("127.0.0.1")) as standin:
+        standin.repository(REPOSITORY, {"Dockerfile": OLD})
+        standin.install("acme")
+        place = Place(standin)
+        assert place.forge(ca_bundle=str(authority.bundle)).head(REPOSITORY, "")[0] == "main"
+        assert place.forge(url=standin.world.web, ca_bundle=str(authority.bundle)).head(REPOSITORY, "")
+        with pytest.raises(ForgeError, match="MOORLINE_CA_BUNDLE"):
+            place.forge().head(REPOSITORY, "")
+    assert place.paused == []
