@@ -115,7 +115,10 @@ class Place(ABC):
     def push(
         self, name: str, files: Mapping[str, Content], branch: str, *, start: str = "", force: bool = False
     ) -> str:
-        """Push one commit as a person and return it; a new branch starts at `start`, else at the default."""
+        """Push one commit as a person and return it.
+
+        A new or forced branch starts at `start`, a branch or commit, else at the default branch.
+        """
 
     @abstractmethod
     def drop(self, name: str, branch: str) -> None:
@@ -183,6 +186,10 @@ class Place(ABC):
         """Fork a repository as a stranger and push there; return the fork's name and the commit."""
         raise NotImplementedError
 
+    def announce(self, name: str) -> None:
+        """Have it told that a repository is new to the bot."""
+        raise NotImplementedError
+
     def rename(self, old: str, new: str) -> None:
         """Give a repository another name, or another owner."""
         raise NotImplementedError
@@ -197,6 +204,14 @@ class Place(ABC):
 
     def forbid(self, name: str) -> None:
         """Forbid the bot's branches by a rule or a protection."""
+        raise NotImplementedError
+
+    def fork_here(self, name: str, made: str) -> None:
+        """Fork a repository under another name of a served owner."""
+        raise NotImplementedError
+
+    def queue(self, name: str, branch: str) -> tuple[Mapping[str, str], bytes]:
+        """Return what a merge queue tells of a branch that it is about to merge."""
         raise NotImplementedError
 
     def refuse_graphql(self, status: int) -> None:
@@ -245,8 +260,9 @@ class GitPlace(Place):
         self, name: str, files: Mapping[str, Content], branch: str, *, start: str = "", force: bool = False
     ) -> str:
         one = self.repositories[name]
-        head = None if force else one.head(branch)
-        parent = head or one.head(start or "main")
+        parent = None if force else one.head(branch)
+        if parent is None and one.branches():
+            parent = one.resolve(start or "HEAD")
         person = Person(name="Ann", email="ann@example.com")
         commit = one.commit_on(parent, dict(files), "a change", author=person, when=next(self.clock))
         one.set_head(branch, commit)
@@ -372,7 +388,7 @@ class GitHubPlace(Place):
     def push(
         self, name: str, files: Mapping[str, Content], branch: str, *, start: str = "", force: bool = False
     ) -> str:
-        onto = self.hub.head(name, start) if start else None
+        onto = self.heads(name).get(start, start) if start else None
         content = {path: self._kept(name, path, one, branch) for path, one in files.items()}
         return self.hub.push(name, content, branch=branch, by="ann", onto=onto, force=force)
 
@@ -485,6 +501,14 @@ class GitHubPlace(Place):
         content = {path: _content(one) for path, one in files.items()}
         return source, self.hub.push(source, content, branch=branch)
 
+    def announce(self, name: str) -> None:
+        one = self.hub[name]
+        installation = self.hub.world.installation_of(one)
+        with self.hub.lock:
+            self.hub._happened(
+                "installation_repositories", "added", installation=installation, sender=one.owner, added=[one]
+            )
+
     def rename(self, old: str, new: str) -> None:
         owner, _, name = new.partition("/")
         if owner != old.partition("/")[0]:
@@ -514,6 +538,27 @@ class GitHubPlace(Place):
             "parameters": {"operator": "starts_with", "pattern": "feature/"},
         }
         self.hub[name].rules["*"] = [rule]
+
+    def fork_here(self, name: str, made: str) -> None:
+        owner, _, short = made.partition("/")
+        self._welcome(owner)
+        self.hub.fork(name, owner, name=short)
+        self.forget()
+
+    def queue(self, name: str, branch: str) -> tuple[Mapping[str, str], bytes]:
+        head, base = self.heads(name)[branch], self.heads(name)["main"]
+        ref = f"gh-readonly-queue/main/pr-1-{base}"
+        self.hub.move(name, ref, head)
+        self.forget()
+        return self.hub.payload(
+            "merge_group",
+            "checks_requested",
+            repository=name,
+            sender="ann",
+            head_sha=head,
+            head_ref=f"refs/heads/{ref}",
+            base_sha=base,
+        )
 
     def refuse_graphql(self, status: int) -> None:
         self.hub.switches.graphql = status
@@ -598,9 +643,10 @@ class GitLabPlace(Place):
     def push(
         self, name: str, files: Mapping[str, Content], branch: str, *, start: str = "", force: bool = False
     ) -> str:
-        return self.lab.push(
-            self.project(name), files, branch, user=self.people["ann"], start=start, force=force
-        )
+        project = self.project(name)
+        if force:
+            project.protections.pop(branch, None)  # nobody forces a protected branch
+        return self.lab.push(project, files, branch, user=self.people["ann"], start=start, force=force)
 
     def drop(self, name: str, branch: str) -> None:
         self.lab.delete_branch(self.project(name), branch, self.people["ann"])
@@ -711,6 +757,9 @@ class GitLabPlace(Place):
             world.happen("merge_request", project, ann, merge_request=made, action="open")
         return made.iid
 
+    def announce(self, name: str) -> None:
+        self.lab.world.happen("project_create", self.project(name), self.people["ann"])
+
     def rename(self, old: str, new: str) -> None:
         self._welcome(new.partition("/")[0])
         self.lab.rename(self.project(old), new, self.people["ann"])
@@ -724,6 +773,11 @@ class GitLabPlace(Place):
 
     def forbid(self, name: str) -> None:
         self.lab.protect(self.project(name), "moorline/*", push=Level.MAINTAINER)
+
+    def fork_here(self, name: str, made: str) -> None:
+        self._welcome(made.partition("/")[0])
+        self.lab.fork(self.project(name), made)
+        self.forget()
 
     def refuse_graphql(self, status: int) -> None:
         self.lab.world.graphql_status = status

@@ -8,8 +8,10 @@ no secret may stand in a log line, a proposal, a comment or the database.
 
 from __future__ import annotations
 
+import base64
 import io
 import itertools
+import json
 import logging
 import re
 import threading
@@ -56,10 +58,21 @@ REGISTRY = "registry.example.net"
 _TOKEN = re.compile(r"\b(?:gh[a-z]_|github_pat_|glpat-|whsec_)[\w.-]{8,}|\beyJ[\w-]{8,}\.[\w-]{8,}")
 
 
+PASSWORD = "a password of the registry"
+TRUSTED = "acme-trusted"
+"""The only owner for whom the registry's login may be used."""
+_LOGIN = base64.b64encode(f"puller:{PASSWORD}".encode()).decode()
+
+
 @dataclass(slots=True)
 class Registry(Images):
-    """Images under one registry's name, which can be down for a repository or altogether."""
+    """Images under one registry's name, which can be down for a repository or altogether.
 
+    What stands below `private` is for whoever has a login.
+    """
+
+    logins: list[str] = field(default_factory=list)
+    """Repositories that were asked for with a login."""
     down: set[str] = field(default_factory=set)
     """Repositories that are answered 503; `*` for all."""
     contents: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -68,6 +81,13 @@ class Registry(Images):
         name = environ["PATH_INFO"].removeprefix("/v2/").partition("/manifests/")[0]
         if self.down & {name, "*"}:
             start("503 Service Unavailable", [("Content-Length", "0")])
+            return []
+        if "HTTP_AUTHORIZATION" in environ:
+            self.logins.append(name)
+        if "/private/" in name and environ.get("HTTP_AUTHORIZATION") != f"Basic {_LOGIN}":
+            start(
+                "401 Unauthorized", [("WWW-Authenticate", 'Basic realm="registry"'), ("Content-Length", "0")]
+            )
             return []
         return Images.answer(self, environ, start)
 
@@ -130,7 +150,8 @@ class Rig:
 
     def leaks(self) -> list[str]:
         """Return where a secret stands that must stand nowhere."""
-        secrets = [one for one in dict.fromkeys(self.place.secrets()) if len(one) >= 8]
+        hidden = [*self.place.secrets(), PASSWORD, _LOGIN]
+        secrets = [one for one in dict.fromkeys(hidden) if len(one) >= 8]
         stored = b"".join(
             file.read_bytes() for file in sorted(self.database.parent.glob(f"{self.database.name}*"))
         ).decode("latin-1")
@@ -168,7 +189,7 @@ def _standin(name: str, folder: Path) -> Iterator[Place]:
 def rig(name: str, folder: Path) -> Iterator[Rig]:
     """Run the service in front of a place."""
     database, home = folder / "moorline.db", folder / "home"
-    home.mkdir()
+    (home / ".docker").mkdir(parents=True)
     images = Registry()
     said, redacted = Said(), io.StringIO()
     stop = threading.Event()
@@ -177,7 +198,11 @@ def rig(name: str, folder: Path) -> Iterator[Rig]:
         hosts = stack.enter_context(Hosts(images, Repositories()))
         world = World(images=images, repositories=Repositories(), url=hosts.url)
         settings = Settings.model_validate({"database_url": f"sqlite:///{database}", **place.settings()})
+        login = {"auths": {hosts.url: {"auth": _LOGIN}}}
+        (home / ".docker" / "config.json").write_text(json.dumps(login))
         lookups = Lookups.from_environ({**world.settings(), **place.variables(), "HOME": str(home)})
+        owners = (f"{lookups.github_host}/{TRUSTED}", f"{lookups.gitlab_host}/{TRUSTED}")
+        lookups = replace(lookups, credential_owners={"*": owners})
         stack.enter_context(_listening(settings, said, redacted))
         service = stack.enter_context(Service(settings, lookups))
         worker = Worker(service.store, service._work, PACE)
@@ -239,9 +264,9 @@ class Scene:
         if missing:
             pytest.skip(f"{self.rig.place.forge}: no {', no '.join(missing)}")
 
-    def image(self, name: str = "tool", tag: str = "1") -> str:
+    def image(self, name: str = "tool", tag: str = "1", *, where: str = "") -> str:
         """Return the name of an image of this scenario alone, made where it is not there yet."""
-        made = f"{REGISTRY}/{self.owner}/{name}:{tag}"
+        made = f"{REGISTRY}/{where or self.owner}/{name}:{tag}"
         if (made.rpartition(":")[0], tag) not in self.rig.images.tags:
             self.rig.images.move(made)
         return made
@@ -322,6 +347,11 @@ class Repo:
             self.scene.rig.tell()
         else:
             self.place.forget()
+
+    def install(self) -> None:
+        """Let the forge tell that this repository is new to us."""
+        self.place.announce(self.name)
+        self.scene.rig.tell()
 
     def every(self) -> list[Proposed]:
         """Return all proposals, oldest first."""
