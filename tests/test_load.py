@@ -1,0 +1,47 @@
+"""A burst of deliveries, told twice and out of order: nothing is lost, and the newest heads are proposed.
+
+How fast that goes is measured by `make bench ARGS=--load`; here it only has to be right.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import burst
+from scenario_places import GitHubPlace
+from scenarios import REGISTRY, rig
+from waiting import until
+
+from bot.store.base import Ending
+
+REPOSITORIES, PUSHES = 20, 10
+
+
+def test_two_hundred_deliveries_from_eight_clients(tmp_path: Path) -> None:
+    with rig("github", tmp_path) as made:
+        assert isinstance(made.place, GitHubPlace)
+        hub, store = made.place.hub, made.store
+        hub.validates = False  # each request is held to its contract elsewhere; these are many
+        names = [f"{REGISTRY}/team/image{number}:1" for number in range(7)]
+        pins = {name: made.images.move(name) for name in names}
+        told = burst.pushed(hub, pins, REPOSITORIES, PUSHES)
+        distinct = {one.headers["X-GitHub-Delivery"] for one in told}
+        assert len(told) > len(distinct) == REPOSITORIES * PUSHES
+
+        answers, _ = burst.send(told, lambda one: made.receive("/webhooks/github", one.headers, one.body))
+        assert Counter(one.status for one in answers) == {
+            202: len(distinct),
+            200: len(told) - len(distinct),
+        }
+        until(made.is_idle, seconds=60)
+
+        known = {one.repository.name for one in store.repositories.all("github")}
+        assert len(known) == REPOSITORIES
+        scans = store.repositories.scans("github")
+        scanned = {name: head for (name, ref), (head, _) in scans.items() if ref == "main"}
+        assert burst.wrong(burst.standing(hub, pins), scanned) == []
+        endings = Counter(run.ending for run in store.backlog.runs(1000))
+        assert not set(endings) - {Ending.PUBLISHED, Ending.NOTHING, Ending.SUPERSEDED}, endings
+        # Coalesced: pushes of one burst that wait together are one run.
+        assert endings.total() < len(distinct)
