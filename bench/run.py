@@ -3,6 +3,7 @@
     make bench                         the table
     make bench ARGS=--large            with a tree of some 85,000 files
     make bench ARGS=--costs            what the service asks of GitHub and GitLab, request by request
+    make bench ARGS=--load             2,000 deliveries to the service, on SQLite and on Postgres
     RENOVATE=/path/to/renovate make bench
 
 Runs of two commands alternate, and the ratio is taken pair by pair, so that a machine whose speed
@@ -223,9 +224,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--large", action="store_true")
     parser.add_argument("--costs", action="store_true")
+    parser.add_argument("--load", action="store_true")
     options = parser.parse_args()
-    if options.costs:
-        sys.exit(subprocess.run([sys.executable, str(HERE / "costs.py")], check=False).returncode)
+    for name in ("costs", "load"):
+        if getattr(options, name):
+            sys.exit(subprocess.run([sys.executable, str(HERE / f"{name}.py")], check=False).returncode)
     renovate = os.environ.get("RENOVATE") or shutil.which("renovate")
     print("median wall (range), cpu and largest process; runs alternate")
     if not renovate:

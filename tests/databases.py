@@ -28,8 +28,11 @@ BINARIES = _binaries()
 BACKENDS = ("sqlite", "postgres")
 
 
-def url(backend: str, folder: Path) -> str:
-    """Return the URL of an empty database; Postgres has one for all, emptied now."""
+def url(backend: str, folder: Path, *, durable: bool = False) -> str:
+    """Return the URL of an empty database; Postgres has one for all, emptied now.
+
+    `durable` has it write through to the disk as operators do: for measuring.
+    """
     if backend == "sqlite":
         return f"sqlite:///{folder / 'moorline.db'}"
     if BINARIES is None:
@@ -37,7 +40,7 @@ def url(backend: str, folder: Path) -> str:
         if REQUIRED:
             pytest.fail(reason)
         pytest.skip(reason)
-    server = _cluster()
+    server = _cluster(durable=durable)
     engine = sqlalchemy.create_engine(server, isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:
@@ -54,7 +57,7 @@ def url(backend: str, folder: Path) -> str:
 
 
 @functools.cache
-def _cluster() -> str:
+def _cluster(*, durable: bool) -> str:
     assert BINARIES is not None
     folder = Path(tempfile.mkdtemp(prefix="moorline-pg-"))
     # The server refuses to run as root.
@@ -70,7 +73,9 @@ def _cluster() -> str:
         subprocess.run(command, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL, timeout=60)
 
     run(str(BINARIES / "initdb"), "-D", str(data), "-A", "trust", "-U", "moorline", "--no-sync")
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
+    if not durable:
+        options += " -c fsync=off"
     run(str(BINARIES / "pg_ctl"), "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
 
     def stop() -> None:
