@@ -16,14 +16,20 @@ import structlog
 
 from bot import logs, wiring
 from bot.errors import ConfigurationError
+from bot.forges.base import Missed
 from bot.jobs.base import Pace, Work
 from bot.model import Job, Trigger
 from bot.pipeline import Ground, Services
 from bot.runs import Runs, Served
+from bot.runs.errands import ForgeErrands
+from bot.runs.timetable import Timetable
 from bot.service_settings import Settings
 from bot.settings import Lookups, unknown, variables
+from bot.store.base import Delivery
 from bot.store.sql import Store
 from webhooks import create_app
+from webhooks.deliveries import READERS, Contexts, deliver
+from webhooks.events import EventError
 from webhooks.server import serve as serve_http
 from webhooks.site import Site
 
@@ -122,7 +128,12 @@ class Service:
 
             self.forges = wiring.forges(settings, lookups, network)
             served = Served(owners=settings.owners, forks=settings.forks)
-            self._work = wrap(Runs(self.store, self.forges, services, served=served))
+            self._contexts = Contexts(
+                self.store.accounts.of, owners=settings.owners, app=settings.github_app_id
+            )
+            addresses = {"git": settings.git_repositories}
+            errands = ForgeErrands(self.store, served, self._read, addresses=addresses)
+            self._work = wrap(Runs(self.store, self.forges, services, served=served, errands=errands))
             self._stack = opening.pop_all()
 
     def __enter__(self) -> Self:
@@ -136,7 +147,23 @@ class Service:
         from bot.jobs.worker import Worker
 
         pace = Pace(concurrency=self.settings.concurrency, retention=self.settings.retention_days * 86400)
-        return Worker(self.store, self._work, pace)
+        return Worker(self.store, self._work, pace, chores=self._timetable())
+
+    def _timetable(self) -> Timetable:
+        forges = {name: forge.hosting is not None for name, forge in self.forges.items()}
+        settings = self.settings
+        return Timetable(self.store, forges, sweep=settings.sweeps, catch_up=settings.catches_up)
+
+    def _read(self, forge: str, one: Missed) -> Delivery | None:
+        """Return what a delivery wants that did not reach us; the forge itself says that it sent it."""
+        if forge not in READERS:
+            return None
+        try:
+            found = deliver(forge, one.headers, one.body, self._contexts(forge))
+        except EventError as error:
+            _log.warning("cannot read what was not delivered", forge=forge, problem=str(error))
+            return None
+        return found if isinstance(found, Delivery) else None
 
     def receive(
         self,

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from bot import cron
 from bot.allowed_owners import AllowedOwners
 from bot.errors import ConfigurationError
 from bot.logs import LogFormat
@@ -29,6 +30,8 @@ _APP = re.compile(r"[0-9]{1,18}|Iv[A-Za-z0-9.]{4,60}")
 _HOOK = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _OWNER = re.compile(r"(?:(?:github|gitlab):)?[A-Za-z0-9_.][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.][A-Za-z0-9_.-]*)*")
 _SEVERAL = "or a JSON list of such, or a JSON object that says which hook has which"
+_SCHEDULE_EXPECTED = "a cron expression of five fields in UTC, daily, weekly, monthly or off"
+_OFF = "off"
 _LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
 
 
@@ -79,6 +82,8 @@ class Settings(BaseSettings):
     concurrency: int = Field(default=4, ge=1, le=64, description="a number from 1 to 64")
     drain_seconds: float = Field(default=20.0, ge=0, le=3600, description="seconds, from 0 to 3600")
     retention_days: float = Field(default=30.0, ge=1, le=3650, description="days, from 1 to 3650")
+    sweep_schedule: str = Field(default="23 4 * * *", description=_SCHEDULE_EXPECTED)
+    catch_up_schedule: str = Field(default="19 * * * *", description=_SCHEDULE_EXPECTED)
     log_format: LogFormat = Field(default=LogFormat.AUTO, description="auto, console or json")
     pages: bool | None = Field(default=None, description="true or false")
 
@@ -233,6 +238,24 @@ class Settings(BaseSettings):
             raise ValueError
         return value
 
+    @field_validator("sweep_schedule", "catch_up_schedule")
+    @classmethod
+    def _check_schedule(cls, value: str) -> str:
+        text = value.strip()
+        if text != _OFF:
+            cron.parse(text)
+        return text
+
+    @property
+    def sweeps(self) -> cron.Cron | None:
+        """When everything is swept; None for never."""
+        return _schedule(self.sweep_schedule)
+
+    @property
+    def catches_up(self) -> cron.Cron | None:
+        """When it is asked what nobody told us, beside every start; None for never, and not at a start either."""
+        return _schedule(self.catch_up_schedule)
+
     @property
     def owners(self) -> AllowedOwners:
         """Whose repositories on GitHub and GitLab are looked after."""
@@ -285,6 +308,10 @@ class Settings(BaseSettings):
             return self.pages
         public = urlsplit(self.public_url).hostname
         return _is_loopback(self.host) and (not public or _is_loopback(public))
+
+
+def _schedule(text: str) -> cron.Cron | None:
+    return None if text == _OFF else cron.parse(text)
 
 
 def _json(text: str) -> Any:

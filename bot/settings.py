@@ -19,6 +19,7 @@ PREFIX = "MOORLINE_"
 KNOWN = frozenset(
     {
         "MOORLINE_ALLOWED_OWNERS",
+        "MOORLINE_CATCH_UP_SCHEDULE",
         "MOORLINE_CA_BUNDLE",
         "MOORLINE_CONCURRENCY",
         "MOORLINE_CREDENTIAL_OWNERS",
@@ -49,6 +50,7 @@ KNOWN = frozenset(
         "MOORLINE_REGISTRY_MIRRORS",
         "MOORLINE_REGISTRY_REALMS",
         "MOORLINE_RETENTION_DAYS",
+        "MOORLINE_SWEEP_SCHEDULE",
     }
 )
 """Every variable that means something: a file that sets another one is wrong, not ignored."""

@@ -136,7 +136,7 @@ def test_a_limit_is_waited_for(world: Installation) -> None:
     def limited(_since: object) -> Iterator[Missed]:
         raise TransientError("Too many requests.", retry_after=600)
 
-    world.forge.missed = limited  # type: ignore[method-assign]  # a forge that limits
+    world.forge.missed = limited  # type: ignore[method-assign, assignment]  # a forge that limits
     world.catch_up()
     [waiting] = world.store.backlog.waits(5)
     assert (waiting.job.ref, waiting.due) == ("catch-up", world.now + timedelta(seconds=600))

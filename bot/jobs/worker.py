@@ -27,6 +27,7 @@ from bot.store.base import Audit, Backlog, Claim, Ending, Leases
 
 _RETENTION_INTERVAL = 3600.0
 _AUDIT_INTERVAL = 5.0
+_CHORES_INTERVAL = 5.0
 _log = structlog.get_logger(__name__)
 
 
@@ -49,6 +50,10 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def _none() -> None:
+    """There are no chores."""
+
+
 class Worker:
     """Works through the backlog of a store until told to stop."""
 
@@ -60,7 +65,9 @@ class Worker:
         *,
         clock: Callable[[], datetime] = _now,
         version: str = WORKFLOW_VERSION,
+        chores: Callable[[], None] = _none,
     ) -> None:
+        """`chores` is called every few seconds, and asks nobody but the store: it wants what is due."""
         self.name = f"{socket.gethostname()[:64]}-{os.getpid()}-{secrets.token_hex(4)}"
         """Unique for every start: a name used twice makes two processes run the same thing."""
         self._pace = pace or Pace()
@@ -69,6 +76,7 @@ class Worker:
         self._audit = store.audit
         self._clock = clock
         self._version = version
+        self._chores = chores
         self._steps = Steps(work, store.backlog, self._pace, clock)
         self._queue = DbosQueue(store.url, self._steps, self.name, self._pace, version=version)
         self._wake = threading.Event()
@@ -114,7 +122,7 @@ class Worker:
         return drained
 
     def _loop(self, stop: threading.Event) -> None:
-        reconciled = forgotten = told = -float("inf")
+        reconciled = forgotten = told = done = -float("inf")
         while not stop.is_set():
             now = time.monotonic()
             try:
@@ -127,6 +135,9 @@ class Worker:
                 if now - told >= _AUDIT_INTERVAL:
                     self._tell()
                     told = now
+                if now - done >= _CHORES_INTERVAL:
+                    self._chores()
+                    done = now
                 self.dispatch()
                 self._ticked = time.monotonic()
             except MoorlineError as error:
