@@ -294,6 +294,25 @@ def test_what_graphql_says_is_held_to_the_tree(place: Place, forge: GitHubForge,
     assert place.github.count("GET", "*/git/blobs/*") == 1
 
 
+def test_a_server_that_answers_no_query_is_asked_by_rest(place: Place, forge: GitHubForge) -> None:
+    place.github.push(REPOSITORY, {f"d{number}/Dockerfile": b"FROM a:%d\n" % number for number in range(60)})
+    _, commit = forge.head(REPOSITORY, "")
+    place.github.fail("POST", "/graphql", times=None)
+    place.github.forget()
+    assert len(forge.snapshot(REPOSITORY, commit, claims).files) == 61
+    assert place.github.count("POST", "/graphql") == 8
+
+
+def test_a_query_that_is_refused_is_not_halved(place: Place, forge: GitHubForge) -> None:
+    place.github.push(REPOSITORY, {f"d{number}/Dockerfile": b"FROM a:%d\n" % number for number in range(9)})
+    _, commit = forge.head(REPOSITORY, "")
+    body = b'{"errors":[{"type":"FORBIDDEN","message":"No."}]}'
+    place.github.fail("POST", "/graphql", times=None, status=200, body=body)
+    place.github.forget()
+    assert len(forge.snapshot(REPOSITORY, commit, claims).files) == 10
+    assert place.github.count("POST", "/graphql") == 1
+
+
 def test_what_rest_says_is_held_to_the_tree(place: Place, forge: GitHubForge) -> None:
     _, commit = forge.head(REPOSITORY, "")
     place.github.switches.graphql = 404
@@ -798,6 +817,18 @@ def test_a_wrong_clock(place: Place) -> None:
     assert "seconds off" in wrong["key"].advice
     with pytest.raises(ForgeError, match=r"clock here is 7[12]\d\d seconds off"):
         place.forge(clock=lambda: now() - 7200).head(REPOSITORY, "")
+
+
+def test_another_app_s_id_takes_nothing_for_gone(place: Place) -> None:
+    with pytest.raises(ForgeError, match="no such App") as caught:
+        place.forge(app_id="1").head(REPOSITORY, "")
+    assert not isinstance(caught.value, MissingError)
+
+
+def test_a_proxy_s_page_takes_nothing_for_gone(place: Place, forge: GitHubForge) -> None:
+    place.github.fail("GET", "*", status=404, times=None, body=b"<html>Nothing here</html>")
+    with pytest.raises(TransientError):
+        forge.head(REPOSITORY, "")
 
 
 def test_a_wrong_app_or_key(place: Place) -> None:

@@ -55,7 +55,8 @@ class Installation:
     def granted(self, wanted: Mapping[str, str]) -> dict[str, str]:
         """Return the wanted permissions as far as they were granted, so that a token is not refused."""
         levels = {name: min(level, self._held(name), key=_LEVELS.index) for name, level in wanted.items()}
-        return {name: level for name, level in levels.items() if level}
+        # Never nothing: to ask for no permission in particular is to ask for all of them.
+        return {"metadata": "read", **{name: level for name, level in levels.items() if level}}
 
     def _held(self, name: str) -> str:
         held = self.permissions.get(name, "")

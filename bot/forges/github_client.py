@@ -265,11 +265,23 @@ def judged(answer: Answer, manners: Manners, transport: Transport) -> Answer:
     if status >= 500 or status == 408:
         raise AmbiguousError(f"GitHub answered with status {status}.")
     if status in (404, 410):
-        raise MissingError(
-            "GitHub knows no such thing, or shows it to nobody like us.",
-            advice="Check the name, and whether the App is installed there.",
-        )
+        raise _missing(answer)
     raise _refusal(answer, manners)
+
+
+def _missing(answer: Answer) -> ForgeError:
+    said = answer.message
+    if not said:
+        # GitHub says what it does not find.  A proxy's page is no reason to take a repository for gone.
+        return AmbiguousError(f"The answer with status {answer.status} is none of GitHub's.")
+    if "integration not found" in said.lower():
+        return ForgeError(
+            "GitHub knows no such App.", advice="Check MOORLINE_GITHUB_APP_ID and MOORLINE_GITHUB_URL."
+        )
+    return MissingError(
+        "GitHub knows no such thing, or shows it to nobody like us.",
+        advice="Check the name, and whether the App is installed there.",
+    )
 
 
 def limited(answer: Answer, manners: Manners) -> float | None:

@@ -22,6 +22,8 @@ from bot.model import Snapshot, Unread, UnreadReason
 _BATCH = 80
 """Files of one query."""
 _BATCH_BYTES = 3_000_000
+_MOST_FAILED = 8
+"""Queries that may fail before what is left is asked for by REST: enough to find one file among eighty."""
 _CUT = 512_000
 """Bytes at which GraphQL cuts a file's text."""
 _MAX_LINK = 4096
@@ -172,6 +174,7 @@ class _Fetch:
     def __init__(self, client: Client, repository: str) -> None:
         self._client = client
         self._repository = repository
+        self._failed = 0
 
     def all(self, wanted: Mapping[str, int], needed: set[str]) -> Iterable[tuple[str, bytes]]:
         """Yield ids and contents; what is not needed is left out where it does not come with the rest."""
@@ -190,7 +193,7 @@ class _Fetch:
 
     def _several(self, oids: Sequence[str]) -> dict[str, bytes | None]:
         """Return contents by one query, by its halves where it is too much; None for what it cannot say."""
-        if not self._client.graphql_served:
+        if not self._client.graphql_served or self._failed >= _MOST_FAILED:
             return dict.fromkeys(oids)
         fields = " ".join(
             f'b{number}: object(oid: "{oid}") {{ ... on Blob {{ oid isBinary isTruncated text }} }}'
@@ -202,8 +205,9 @@ class _Fetch:
             data = self._client.query(text, {"owner": owner, "name": name}, patient=False)
         except NoGraphQLError:
             return dict.fromkeys(oids)
-        except (AmbiguousError, QueryError):
-            if len(oids) == 1:
+        except (AmbiguousError, QueryError) as error:
+            self._failed += 1
+            if len(oids) == 1 or not _too_much(error) or self._failed >= _MOST_FAILED:
                 return dict.fromkeys(oids)
             middle = len(oids) // 2
             return {**self._several(oids[:middle]), **self._several(oids[middle:])}
@@ -221,6 +225,13 @@ class _Fetch:
         if blob_id(data, oid) != oid:
             raise ForgeError(f"GitHub's answer is not the file {oid}: nothing is built on it.")
         return data
+
+
+def _too_much(error: AmbiguousError | QueryError) -> bool:
+    """Tell whether a query may have failed for its size."""
+    if isinstance(error, AmbiguousError):
+        return True
+    return any("LIMIT" in kind for kind in error.kinds) or "complex" in error.message.lower()
 
 
 def _batches(wanted: Mapping[str, int]) -> Iterable[list[str]]:
