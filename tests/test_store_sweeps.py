@@ -248,7 +248,7 @@ def test_what_stands_and_what_is_still_to_be_published(store: Store) -> None:
 
 # --- the clock ----------------------------------------------------------------------------
 
-HOURLY = cron.parse("0 * * * *")
+YEARLY = cron.parse("0 0 1 1 *")
 
 
 def put_back(store: Store, name: str, **ago: float) -> None:
@@ -262,11 +262,11 @@ def put_back(store: Store, name: str, **ago: float) -> None:
 
 def test_a_tick_is_taken_once_whatever_was_missed(store: Store) -> None:
     job = Job(forge="github", repository="", ref="catch-up", trigger=Trigger.CATCH_UP)
-    assert not store.schedules.tick("one", HOURLY, job, None, NOW), "counting begins"
-    assert not store.schedules.tick("one", HOURLY, job, None, NOW)
-    put_back(store, "one", days=3)
-    assert store.schedules.tick("one", HOURLY, job, None, NOW)
-    assert not store.schedules.tick("one", HOURLY, job, None, NOW)
+    assert not store.schedules.tick("one", YEARLY, job, None, NOW), "counting begins"
+    assert not store.schedules.tick("one", YEARLY, job, None, NOW)
+    put_back(store, "one", days=400)
+    assert store.schedules.tick("one", YEARLY, job, None, NOW)
+    assert not store.schedules.tick("one", YEARLY, job, None, NOW)
     assert store.inbox.waiting() == 1
     last = store.schedules.last("one")
     assert last is not None
@@ -276,13 +276,13 @@ def test_a_tick_is_taken_once_whatever_was_missed(store: Store) -> None:
 def test_of_many_workers_one_takes_a_tick(store: Store) -> None:
     begin = threading.Barrier(6)
     taken: list[bool] = []
-    store.schedules.tick("sweep", HOURLY, SWEEP.job, SWEEP, NOW)
-    put_back(store, "sweep", hours=2)
+    store.schedules.tick("sweep", YEARLY, SWEEP.job, SWEEP, NOW)
+    put_back(store, "sweep", days=400)
 
     def ask(number: int) -> None:
         mine = replace(SWEEP, id=f"s{number}")
         begin.wait()
-        taken.append(store.schedules.tick("sweep", HOURLY, mine.job, mine, NOW))
+        taken.append(store.schedules.tick("sweep", YEARLY, mine.job, mine, NOW))
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(6)]
     for one in threads:
