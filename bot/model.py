@@ -514,6 +514,8 @@ class Report:
     """What the repository's configuration says in vain, one sentence each."""
     asked: tuple[str, ...] = ()
     """Paths and globs that were asked for beside the files that finders claim, there or not."""
+    stood: int = 0
+    """How many references floated before the change that is reported on; 0 where there is none."""
 
 
 # --- what is written ----------------------------------------------------------------------

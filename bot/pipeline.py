@@ -36,6 +36,7 @@ from bot.model import (
     Built,
     Candidate,
     Cause,
+    ChangedFile,
     Decision,
     Edit,
     Evidence,
@@ -54,6 +55,7 @@ from bot.model import (
     Reference,
     Report,
     Resolution,
+    Review,
     Ruling,
     SkipReason,
     Snapshot,
@@ -285,15 +287,21 @@ def _came_in(head: Survey, base: Survey, reading: Reading) -> Survey:
         alike = policy.environments(old, head.config) == policy.environments(new, head.config)
         return alike and new not in before and gone(old)
 
+    came = introduced.findings(head.selected, base.selected, renamed=renamed)
     return replace(
         head,
-        selected=introduced.findings(head.selected, base.selected, renamed=renamed),
+        selected=came,
+        stood=_floating(head.selected) - _floating(came),
         unread=introduced.unread(
             head.unread,
             {(one.path, one.reason) for one in base.unread},
             lambda path: before.get(path) == after.get(path),
         ),
     )
+
+
+def _floating(findings: Iterable[Finding]) -> int:
+    return sum(one.skip is None and one.state is State.FLOATING for one in findings)
 
 
 def judge(
@@ -357,6 +365,8 @@ class Survey:
     unread: tuple[Unread, ...]
     asked: tuple[str, ...] = ()
     """Paths and globs that were asked for beside what finders claim."""
+    stood: int = 0
+    """How many of the references that float did not come in."""
 
     def report(self, verdicts: tuple[Verdict, ...], now: datetime) -> Report:
         """Return the report of this survey with its verdicts."""
@@ -371,6 +381,7 @@ class Survey:
             found=self.found,
             notes=self.config.overruled,
             asked=self.asked,
+            stood=self.stood,
         )
 
 
@@ -1043,6 +1054,38 @@ def withdraw(proposal: Proposal, forge: Forge, ours: Ours, comment: str) -> Publ
                 made, action="left-alone", detail="the branch holds a commit that Moorline did not make"
             )
     return made
+
+
+# --- review ----------------------------------------------------------------------------
+
+
+def review(
+    report: Report,
+    judged: Report,
+    changed: Callable[[Collection[str]], Iterable[ChangedFile]],
+    standing: proposals.Standing,
+) -> Review:
+    """Return what is said on a request about a report of what it brings in.
+
+    `judged` is the same as the guard takes it, and `changed` tells of files which of their lines a remark
+    may stand on; it is not asked where there is nothing to say.
+    """
+    pins = [
+        proposals.Pin(one, candidates.edits(one.candidate))
+        for one in confirm(report).written
+        if one.candidate is not None
+    ]
+    settled = {one.verdict.finding.location for one in pins}
+    troubles = [
+        one
+        for one in judged.verdicts
+        if one.outcome in (Outcome.HOLD, Outcome.REFUSE)
+        and one.finding.location not in settled
+        and not _passing(one)  # another look may end otherwise: the check alone says it
+    ]
+    paths = {one.verdict.finding.location.path for one in pins}
+    paths |= {one.finding.location.path for one in troubles}
+    return proposals.review(report, pins, troubles, changed(paths) if paths else (), standing)
 
 
 # --- guard --------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ prose each character that could begin one is defused.  Either stays on one line.
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 from bot.visible import visible
 
@@ -37,6 +38,11 @@ def prose(text: str) -> Markdown:
     line = _SIGIL.sub(rf"\1{WORD_JOINER}", visible(text))
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return Markdown(re.sub(r"([\\`*_\[\]|~])", r"\\\1", line).replace("://", f":{WORD_JOINER}//"))
+
+
+def address(url: str) -> Markdown:
+    """Return an address that a forge gave, with whatever could end a link percent-encoded."""
+    return Markdown(quote(url[:1000], safe=":/?=&%#-._~", errors="replace"))
 
 
 def link(shown: Markdown, url: str) -> Markdown:

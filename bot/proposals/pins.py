@@ -243,11 +243,12 @@ def _section(path: str, verdicts: Sequence[Verdict]) -> Section:
     return Section(
         path=path,
         why=" ".join(reasons),
-        rows=tuple(_row(verdict, verdict.candidate) for verdict in verdicts if verdict.candidate),
+        rows=tuple(row_of(verdict, verdict.candidate) for verdict in verdicts if verdict.candidate),
     )
 
 
-def _row(verdict: Verdict, candidate: Candidate) -> Row:
+def row_of(verdict: Verdict, candidate: Candidate) -> Row:
+    """Return what is shown of a reference that is pinned."""
     finding = verdict.finding
     resolution = candidate.resolution
     platforms: tuple[str, ...] = ()

@@ -55,6 +55,7 @@ def _environment() -> Environment:
         code=markdown.code,
         prose=markdown.prose,
         link=markdown.link,
+        address=markdown.address,
         plural=lambda count, one, many: Markdown(f"{count} {one if count == 1 else many}"),
         day=lambda moment: Markdown(f"{moment:%Y-%m-%d %H:%M} UTC"),
         short=lambda digest: markdown.code(_short(digest)),
