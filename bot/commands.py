@@ -1,0 +1,372 @@
+"""What people say to Moorline in a comment: the grammar, and who may say what.  Pure.
+
+A command stands alone on a line that begins with the bot's name: `@moorline ignore node:22 because ...`.
+What Markdown shows as code, as a quote or not at all is no command.  Where it is doubtful whether a line is
+one, it is none: nobody is surprised by what was not done.
+
+A new command is a verb, a row of `FORMS`, and a row of the table of effects in `bot.runs`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from difflib import get_close_matches
+from enum import Enum, StrEnum
+from typing import TypeAlias
+
+from bot.forges.base import Role
+from bot.spoken import spoken
+from bot.visible import visible
+
+MOST = 10
+"""Commands of one comment that are looked at."""
+LONGEST_TEXT = 64 * 1024
+"""Characters of one comment that are looked at."""
+LONGEST_LINE = 2_000
+LONGEST_REASON = 500
+"""Characters of a reason: what `because` of the configuration takes."""
+LONGEST_NAME = 300
+MOST_NAMES = 20
+FARTHEST = timedelta(days=366 * 5)
+"""How far ahead a date may lie."""
+MOST_DAYS = 365
+
+
+class Verb(StrEnum):
+    """What can be asked for.  Closed: answers and the audit log show it."""
+
+    HELP = "help"
+    STATUS = "status"
+    EXPLAIN = "explain"
+    PIN = "pin"
+    RECHECK = "recheck"
+    REBASE = "rebase"
+    RECREATE = "recreate"
+    IGNORE = "ignore"
+    UNPIN = "unpin"
+    ALLOW = "allow"
+    SNOOZE = "snooze"
+    PAUSE = "pause"
+    RESUME = "resume"
+    CLOSE = "close"
+    OVERRIDE = "override"
+
+
+class Subject(Enum):
+    """What a command is about."""
+
+    NONE = "nothing"
+    MAYBE = "one image, or none"
+    ONE = "one image"
+    SEVERAL = "images, or `all`"
+    DAYS = "a number of days, such as `7d`"
+
+
+class Until(Enum):
+    NO = "no"
+    MAY = "may"
+    MUST = "must"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How one command is written, and who may say it."""
+
+    usage: str
+    example: str
+    says: str
+    """What happens, in one line."""
+    least: Role
+    """The least role in the repository that may say it; asked of the forge when it is carried out."""
+    subject: Subject = Subject.NONE
+    until: Until = Until.NO
+    because: bool = False
+    """Whether a reason is asked for."""
+
+
+FORMS: Mapping[Verb, Form] = {
+    Verb.HELP: Form(usage="help", example="help", says="shows this table", least=Role.READ),
+    Verb.STATUS: Form(
+        usage="status",
+        example="status",
+        says="tells what is open, held, ignored or paused, and when sweeps look next",
+        least=Role.READ,
+    ),
+    Verb.EXPLAIN: Form(
+        usage="explain [IMAGE]",
+        example="explain node:22",
+        says="tells what the last look found, and why",
+        least=Role.READ,
+        subject=Subject.MAYBE,
+    ),
+    Verb.PIN: Form(
+        usage="pin [all | IMAGE ...]",
+        example="pin node:22 redis:7",
+        says="takes back that images were ignored or declined, and proposes them",
+        least=Role.WRITE,
+        subject=Subject.SEVERAL,
+    ),
+    Verb.RECHECK: Form(
+        usage="recheck", example="recheck", says="looks again, and asks registries anew", least=Role.WRITE
+    ),
+    Verb.REBASE: Form(
+        usage="rebase",
+        example="rebase",
+        says="makes this proposal again from the newest commit of its base",
+        least=Role.WRITE,
+    ),
+    Verb.RECREATE: Form(
+        usage="recreate",
+        example="recreate",
+        says="takes over again: overwrites what people committed to its branch, or proposes again what was closed",
+        least=Role.WRITE,
+    ),
+    Verb.IGNORE: Form(
+        usage="ignore IMAGE [until DATE] because REASON",
+        example="ignore node:22 until 2027-01-31 because the base image moves that week",
+        says="lets an image float",
+        least=Role.WRITE,
+        subject=Subject.ONE,
+        until=Until.MAY,
+        because=True,
+    ),
+    Verb.UNPIN: Form(
+        usage="unpin IMAGE because REASON",
+        example="unpin node:22 because it is rebuilt every night",
+        says="leaves an image out of proposals for good; a digest that stands in a file is left to people",
+        least=Role.WRITE,
+        subject=Subject.ONE,
+        because=True,
+    ),
+    Verb.ALLOW: Form(
+        usage="allow IMAGE until DATE because REASON",
+        example="allow ghcr.io/acme/tool:1.4 until 2027-01-31 because we read its source",
+        says="lets one digest of an image pass although checks hold or refuse it",
+        least=Role.MAINTAIN,
+        subject=Subject.ONE,
+        until=Until.MUST,
+        because=True,
+    ),
+    Verb.SNOOZE: Form(
+        usage="snooze DAYS",
+        example="snooze 7d",
+        says="proposes nothing in this repository for some days",
+        least=Role.WRITE,
+        subject=Subject.DAYS,
+    ),
+    Verb.PAUSE: Form(
+        usage="pause",
+        example="pause",
+        says="proposes nothing in this repository until `resume`; checks go on",
+        least=Role.WRITE,
+    ),
+    Verb.RESUME: Form(usage="resume", example="resume", says="ends a pause or a snooze", least=Role.WRITE),
+    Verb.CLOSE: Form(
+        usage="close",
+        example="close",
+        says="closes this proposal of Moorline's and remembers that it is not wanted",
+        least=Role.WRITE,
+    ),
+    Verb.OVERRIDE: Form(
+        usage="override because REASON",
+        example="override because the registry is down and the fix cannot wait",
+        says="breaks the glass: lets the check `moorline` pass for one commit, which is written down",
+        least=Role.ADMIN,
+        because=True,
+    ),
+}
+
+ALIASES: Mapping[str, Verb] = {"reopen": Verb.RECREATE, "unpause": Verb.RESUME, "?": Verb.HELP}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One thing that is asked for."""
+
+    verb: Verb
+    names: tuple[str, ...] = ()
+    """Images, actions or includes as they were named; empty for none, or for all."""
+    days: int = 0
+    until: date | None = None
+    """The last day, in UTC."""
+    because: str = ""
+    """On one line, nothing unseen in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake:
+    """A line that is meant for us and is no command."""
+
+    said: str
+    """The beginning of it, fit to be shown."""
+    problem: str
+    """One sentence of ours; nothing of the comment is in it."""
+    meant: Verb | None = None
+    """The command that it is most like."""
+
+
+Said: TypeAlias = Command | Mistake
+
+
+def parse(text: str, login: str, *, slash: bool, today: date) -> tuple[Said, ...]:
+    """Return what a comment asks for, in order; never raises, and takes time linear in the text.
+
+    `login` is our account's name, with `[bot]` behind it or without; `slash` says whether `/moorline` is
+    another way to begin.  More than `MOST` commands are one mistake at the end.
+    """
+    found: list[Said] = []
+    for line in _addressed(text, login, slash=slash):
+        if len(found) == MOST:
+            problem = f"Only the first {MOST} commands of a comment are looked at."
+            return (*found, Mistake(said=_shown(line), problem=problem))
+        found.append(_command(line, today))
+    return tuple(found)
+
+
+# --- which lines are said to us -----------------------------------------------------------
+
+_ORDER = re.compile(
+    r" {0,3}([@/])([A-Za-z0-9_][A-Za-z0-9_.-]{0,254})(\[bot\])?(?=[\s,:!.]|\Z)[,:!.]?(.*)\Z", re.DOTALL
+)
+
+
+def _addressed(text: str, login: str, *, slash: bool) -> Iterator[str]:
+    """Yield what stands behind our name on each line that begins with it."""
+    bare = login.removesuffix("[bot]").casefold()
+    slashed = {"moorline", bare}
+    for line in spoken(text, LONGEST_TEXT):
+        found = _ORDER.match(line)
+        if found is None:
+            continue
+        sigil, name = found[1], found[2].rstrip(".-").casefold()
+        if (sigil == "@" and name == bare) or (slash and sigil == "/" and not found[3] and name in slashed):
+            yield found[4].strip()
+
+
+# --- what a line asks for -----------------------------------------------------------------
+
+_COMMENTS = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+_DAYS = re.compile(r"([0-9]{1,4}) ?(d|days?|w|weeks?)?", re.IGNORECASE)
+_NAME = re.compile(r"[A-Za-z0-9$][\x21-\x7e]*")
+_AROUND = "`\"',;"
+
+
+def _command(line: str, today: date) -> Said:
+    if len(line) > LONGEST_LINE:
+        return Mistake(said=_shown(line), problem=f"A command has at most {LONGEST_LINE} characters.")
+    words = _COMMENTS.sub(" ", line).split()
+    if not words:
+        return Command(verb=Verb.HELP)
+    first = words[0].strip(_AROUND + ".!").casefold()
+    verb = ALIASES.get(words[0].casefold()) or ALIASES.get(first) or _VERBS.get(first)
+    if verb is None:
+        near = get_close_matches(first[:20], list(_VERBS), n=1, cutoff=0.6)
+        return Mistake(
+            said=_shown(line),
+            problem="There is no such command.",
+            meant=_VERBS[near[0]] if near else None,
+        )
+    try:
+        return _read(verb, words[1:], today)
+    except _MistakenError as error:
+        return Mistake(said=_shown(line), problem=error.problem, meant=verb)
+
+
+class _MistakenError(Exception):
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
+def _read(verb: Verb, words: list[str], today: date) -> Command:
+    form = FORMS[verb]
+    rest = words
+    about: list[str] = []
+    while rest and rest[0].casefold().strip(_AROUND) not in ("until", "because"):
+        about.append(rest[0])
+        rest = rest[1:]
+    until = because = None
+    if rest and rest[0].casefold().strip(_AROUND) == "until":
+        until = _day(rest[1] if len(rest) > 1 else "", today)
+        rest = rest[2:]
+    if rest and rest[0].casefold().strip(_AROUND + ":") == "because":
+        because = visible(" ".join(rest[1:]), LONGEST_REASON + 1)
+        rest = []
+    if rest:
+        raise _MistakenError("Behind the date stands only `because` and the reason.")
+    names, days = _subject(form.subject, about)
+    _fit(form, until, because)
+    return Command(verb=verb, names=names, days=days, until=until, because=because or "")
+
+
+def _fit(form: Form, until: date | None, because: str | None) -> None:
+    if form.until is Until.NO and until is not None:
+        raise _MistakenError("This command takes no date.")
+    if form.until is Until.MUST and until is None:
+        raise _MistakenError("It needs a last day: `until` and a date.")
+    if not form.because and because is not None:
+        raise _MistakenError("This command takes no reason.")
+    if form.because and not because:
+        raise _MistakenError("It needs a reason: `because` and why.")
+    if because is not None and len(because) > LONGEST_REASON:
+        raise _MistakenError(f"A reason has at most {LONGEST_REASON} characters.")
+
+
+def _subject(subject: Subject, about: list[str]) -> tuple[tuple[str, ...], int]:
+    words = [word for one in about for word in one.split(",") if word.strip(_AROUND) and word != "and"]
+    if subject is Subject.DAYS:
+        return (), _days(" ".join(words))
+    names = tuple(dict.fromkeys(_name(word) for word in words))
+    if subject is Subject.NONE and names:
+        raise _MistakenError("Nothing stands behind this command.")
+    if subject is Subject.ONE and len(names) != 1:
+        raise _MistakenError("It is about one image, action or include: name it.")
+    if subject is Subject.MAYBE and len(names) > 1:
+        raise _MistakenError("It is about one image, action or include at a time.")
+    if subject is Subject.SEVERAL and [one.casefold() for one in names] == ["all"]:
+        return (), 0
+    if len(names) > MOST_NAMES:
+        raise _MistakenError(f"At most {MOST_NAMES} names stand in one command.")
+    return names, 0
+
+
+def _name(word: str) -> str:
+    name = word.strip(_AROUND)
+    if len(name) > LONGEST_NAME or not _NAME.fullmatch(name) or set("*?[]<>\\") & set(name):
+        raise _MistakenError("An image, action or include is named as it stands in the file, without blanks.")
+    return name
+
+
+def _days(text: str) -> int:
+    found = _DAYS.fullmatch(text)
+    if found is None:
+        raise _MistakenError("It needs a number of days, such as `7d` or `2w`.")
+    days = int(found[1]) * (7 if (found[2] or "d")[0] in "wW" else 1)
+    if not 1 <= days <= MOST_DAYS:
+        raise _MistakenError(f"It takes 1 to {MOST_DAYS} days.")
+    return days
+
+
+def _day(word: str, today: date) -> date:
+    text = word.strip(_AROUND + ".")
+    try:
+        day = date.fromisoformat(text) if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) else None
+    except ValueError:
+        day = None
+    if day is None:
+        raise _MistakenError("A date is written as year, month and day: `2027-01-31`.")
+    if day < today:
+        raise _MistakenError("The date is over.")
+    if day > today + FARTHEST:
+        raise _MistakenError("The date is more than five years away.")
+    return day
+
+
+def _shown(line: str) -> str:
+    return visible(line, 100)
+
+
+_VERBS: Mapping[str, Verb] = {verb.value: verb for verb in Verb}

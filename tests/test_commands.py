@@ -1,0 +1,292 @@
+"""The grammar of commands: what is one, what is none, and what is said of mistakes."""
+
+from __future__ import annotations
+
+import time
+from datetime import date
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bot.commands import (
+    FORMS,
+    LONGEST_REASON,
+    LONGEST_TEXT,
+    MOST,
+    MOST_NAMES,
+    Command,
+    Mistake,
+    Said,
+    Subject,
+    Until,
+    Verb,
+    parse,
+)
+from bot.forges.base import Role
+
+TODAY = date(2026, 3, 1)
+
+
+def said(text: str, login: str = "moorline[bot]", *, slash: bool = True) -> tuple[Said, ...]:
+    return parse(text, login, slash=slash, today=TODAY)
+
+
+def verbs(text: str, login: str = "moorline[bot]", *, slash: bool = True) -> list[str]:
+    return [
+        one.verb.value if isinstance(one, Command) else f"mistake: {one.problem}"
+        for one in said(text, login, slash=slash)
+    ]
+
+
+def test_every_verb_has_a_form_whose_example_is_understood() -> None:
+    assert set(FORMS) == set(Verb)
+    for verb, form in FORMS.items():
+        [one] = said(f"@moorline {form.example}")
+        assert isinstance(one, Command), form.example
+        assert one.verb is verb
+        assert bool(one.because) is form.because
+        assert (one.until is not None) is (form.until is not Until.NO)
+        assert bool(one.names) is (form.subject in (Subject.MAYBE, Subject.ONE, Subject.SEVERAL))
+        assert bool(one.days) is (form.subject is Subject.DAYS)
+        assert form.usage.startswith(verb.value)
+
+
+def test_changes_need_write_exceptions_need_maintain_and_the_glass_an_admin() -> None:
+    reads = {Verb.HELP, Verb.STATUS, Verb.EXPLAIN}
+    least = {verb: form.least for verb, form in FORMS.items()}
+    assert {verb for verb, role in least.items() if role is Role.READ} == reads
+    assert least[Verb.ALLOW] is Role.MAINTAIN
+    assert least[Verb.OVERRIDE] is Role.ADMIN
+    rest = set(Verb) - reads - {Verb.ALLOW, Verb.OVERRIDE}
+    assert {least[verb] for verb in rest} == {Role.WRITE}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@moorline pause",
+        "@Moorline PAUSE",
+        "@moorline[bot] pause",
+        "@moorline: pause",
+        "@moorline, pause!",
+        "   @moorline pause",
+        "/moorline pause",
+        "Thanks, ada.\n\n@moorline pause\n",
+        "Thanks,\r\n@moorline pause\r\n",
+        "> quoted\n\n@moorline pause",
+        "```\nx\n```\n@moorline pause",
+        "~~~ sh\n@moorline resume\n```\n~~~~\n@moorline pause",
+        "``` a ` b ```\n@moorline pause",
+        "`<!--`\n@moorline pause",
+        "<!-- hidden -->\n@moorline pause",
+        "<!--\nhidden\n-->\n@moorline pause",
+        "a \\` b ` c\n@moorline pause",
+        "@moorline pause <!-- because",
+        "<pre>\n@moorline resume\n</pre>\n@moorline pause",
+    ],
+)
+def test_what_is_a_command(text: str) -> None:
+    assert verbs(text) == ["pause"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "please @moorline pause",
+        "ask @moorline to pause",
+        "@moorline-team pause",
+        "@moorlines pause",
+        "@acme/moorline pause",
+        "/moorlines pause",
+        "//moorline pause",
+        "> @moorline pause",
+        "> said\n@moorline pause",
+        ">> @moorline pause",
+        "    @moorline pause",
+        "\t@moorline pause",
+        "  \t@moorline pause",
+        "- @moorline pause",
+        "1. @moorline pause",
+        "```\n@moorline pause\n```",
+        "```\n@moorline pause",
+        "   ```\n@moorline pause\n   ```",
+        "- ```\n  @moorline pause\n  ```",
+        "~~~\n@moorline pause\n```\n~~~",
+        "````\n```\n@moorline pause\n````",
+        "a ` b\n@moorline pause\nc ` d",
+        "a `` b ` c\n@moorline pause\nd `` e",
+        "\\` ` a\n@moorline pause\nb `",
+        "<!--\n@moorline pause\n-->",
+        "<!-- @moorline pause -->",
+        "text <!-- hidden\n@moorline pause\n-->",
+        "text <!-- hidden\n\n@moorline pause\n-->",
+        "<!-- never ends\n@moorline pause",
+        "<pre>\n@moorline pause\n</pre>",
+        "<BLOCKQUOTE>\n\n@moorline pause\n\n</blockquote>",
+        "<script>\n@moorline pause",
+        "",
+        "@",
+        "/",
+    ],
+)
+def test_what_is_none(text: str) -> None:
+    assert said(text) == ()
+
+
+def test_the_bot_answers_to_its_account_alone() -> None:
+    assert verbs("@harbour pause", "harbour[bot]") == ["pause"]
+    assert verbs("@moorline pause", "harbour[bot]") == []
+    assert verbs("/harbour pause", "harbour[bot]") == ["pause"]
+    assert verbs("/moorline pause", "harbour[bot]") == ["pause"]
+    assert verbs("@group_1_bot.x pause", "group_1_bot.x", slash=False) == ["pause"]
+    assert verbs("/moorline pause", "moorline", slash=False) == []
+
+
+def test_several_in_one_comment_are_taken_in_order() -> None:
+    text = "@moorline ignore node:22 because it moves\nsome words\n@moorline status\n\n@moorline help"
+    assert verbs(text) == ["ignore", "status", "help"]
+    many = said("\n".join(["@moorline status"] * (MOST + 5)))
+    assert len(many) == MOST + 1
+    assert isinstance(many[-1], Mistake)
+
+
+def test_the_parts_of_a_command() -> None:
+    [one] = said("@moorline allow `ghcr.io/acme/tool:1.4` until 2026-12-31 because we   read\tit, until then")
+    assert one == Command(
+        verb=Verb.ALLOW,
+        names=("ghcr.io/acme/tool:1.4",),
+        until=date(2026, 12, 31),
+        because="we read it, until then",
+    )
+    [one] = said("@moorline pin node:22, `redis:7` and actions/checkout@v4")
+    assert one == Command(verb=Verb.PIN, names=("node:22", "redis:7", "actions/checkout@v4"))
+    assert said("@moorline pin all") == said("@moorline pin") == (Command(verb=Verb.PIN),)
+    assert said("@moorline snooze 2w") == (Command(verb=Verb.SNOOZE, days=14),)
+    assert said("@moorline snooze 3 days") == (Command(verb=Verb.SNOOZE, days=3),)
+    assert said("@moorline") == (Command(verb=Verb.HELP),)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem", "meant"),
+    [
+        ("ignroe node:22 because x", "no such command", Verb.IGNORE),
+        ("rebsae", "no such command", Verb.REBASE),
+        ("thank you!", "no such command", None),
+        ("ignore", "name it", Verb.IGNORE),
+        ("ignore a b because x", "one image", Verb.IGNORE),
+        ("ignore node:22", "needs a reason", Verb.IGNORE),
+        ("ignore node:22 because", "needs a reason", Verb.IGNORE),
+        ("ignore node:22 until tomorrow because x", "year, month and day", Verb.IGNORE),
+        ("ignore node:22 until 2026-02-30 because x", "year, month and day", Verb.IGNORE),
+        ("ignore node:22 until 2026-02-28 because x", "is over", Verb.IGNORE),
+        ("ignore node:22 until 2099-01-01 because x", "five years", Verb.IGNORE),
+        ("ignore node:22 until 2026-12-31 soon because x", "Behind the date", Verb.IGNORE),
+        ("ignore node:22 until", "year, month and day", Verb.IGNORE),
+        ("ignore * because x", "as it stands in the file", Verb.IGNORE),
+        ("ignore <img> because x", "as it stands in the file", Verb.IGNORE),
+        (f"ignore node:22 because {'x' * (LONGEST_REASON + 1)}", "at most 500", Verb.IGNORE),
+        ("allow node:22 because x", "needs a last day", Verb.ALLOW),
+        ("unpin node:22 until 2026-12-31 because x", "takes no date", Verb.UNPIN),
+        ("pause because x", "takes no reason", Verb.PAUSE),
+        ("pause now", "Nothing stands behind", Verb.PAUSE),
+        ("snooze", "number of days", Verb.SNOOZE),
+        ("snooze 0d", "1 to 365", Verb.SNOOZE),
+        ("snooze 9999w", "1 to 365", Verb.SNOOZE),
+        ("explain a b", "at a time", Verb.EXPLAIN),
+        (f"pin {' '.join(f'a{n}' for n in range(MOST_NAMES + 1))}", "At most 20", Verb.PIN),
+        (f"help {'x' * 3000}", "at most 2000", None),
+    ],
+)
+def test_a_mistake_is_told_with_what_was_meant(text: str, problem: str, meant: Verb | None) -> None:
+    [one] = said(f"@moorline {text}")
+    assert isinstance(one, Mistake)
+    assert problem in one.problem
+    assert one.meant is meant
+    assert len(one.said) <= 100
+
+
+def test_nothing_unseen_is_left_in_a_reason() -> None:
+    [one] = said("@moorline ignore node:22 because a\u202eb\u200bc\x00d\u2028e")
+    assert isinstance(one, Command)
+    assert one.because.isprintable()
+    assert "\n" not in one.because
+
+
+@given(st.text(max_size=3000), st.booleans())
+@example("@moorline \x00", True)
+@example("`" * 3000, True)
+@example("@moorline ignore \ud800 because \udfff", False)
+def test_any_text_is_parsed_without_raising(text: str, slash: bool) -> None:
+    for one in (*said(text, slash=slash), *said(f"@moorline {text}", slash=slash)):
+        assert isinstance(one, Command | Mistake)
+
+
+PIECES = st.sampled_from(
+    [
+        "`",
+        "``",
+        "```",
+        "\n",
+        "\n\n",
+        "> ",
+        "    ",
+        "<!--",
+        "-->",
+        "\\",
+        "@moorline pause",
+        "x ",
+        "- ",
+        "<pre>",
+        "~~~",
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=60))
+def test_any_markdown_is_parsed_without_raising(pieces: list[str]) -> None:
+    assert len(said("".join(pieces))) <= MOST + 1
+
+
+@given(st.lists(PIECES.filter(lambda one: one != "~~~"), max_size=40))
+def test_nothing_within_a_code_block_is_a_command(pieces: list[str]) -> None:
+    assert said("~~~\n" + "".join(pieces) + "\n~~~\n") == ()
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "`",
+        "` `` ",
+        "<!--",
+        "<!-- -->",
+        "\\`",
+        "> ",
+        "- ",
+        "1. ",
+        "@moorline ",
+        "@moorline pause\n",
+        "\n",
+        "``` \n",
+        "@a",
+    ],
+)
+def test_time_is_linear_in_the_text(piece: str) -> None:
+    """Eight times the text takes about eight times as long: a square would take sixty-four times."""
+
+    def seconds(length: int) -> float:
+        text = (piece * length)[:length]
+        best = 9.0
+        for _ in range(3):
+            begun = time.perf_counter()
+            said(text)
+            best = min(best, time.perf_counter() - begun)
+        return best
+
+    assert seconds(LONGEST_TEXT) < max(40 * seconds(LONGEST_TEXT // 8), 0.3)
+
+
+def test_what_lies_beyond_the_limit_is_not_looked_at() -> None:
+    text = "x" * (LONGEST_TEXT - 8) + "\n\n@moorline pause"
+    assert said(text) == ()
+    assert verbs("@moorline pause\n" + "x" * LONGEST_TEXT) == ["pause"]
