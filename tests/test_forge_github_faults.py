@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 import yaml
 from certificates import Authority
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from github_access import key_pair
 from github_forging import BRANCH, NEW, OLD, REPOSITORY, Place, both, claims, pin
 from github_standin import github
@@ -787,6 +789,16 @@ def test_a_key_that_is_none(place: Place, key: str) -> None:
     with pytest.raises(ConfigurationError, match="MOORLINE_GITHUB_PRIVATE_KEY") as caught:
         place.forge(private_key=key).head(REPOSITORY, "")
     assert "AAAA" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_key_of_another_kind_or_locked(place: Place) -> None:
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    other = ec.generate_private_key(ec.SECP256R1()).private_bytes(*form, serialization.NoEncryption())
+    rsa = serialization.load_pem_private_key(place.github.private_key.encode(), None)
+    locked = rsa.private_bytes(*form, serialization.BestAvailableEncryption(b"word"))
+    for key in (other, locked):
+        with pytest.raises(ConfigurationError, match="MOORLINE_GITHUB_PRIVATE_KEY"):
+            place.forge(private_key=key.decode()).head(REPOSITORY, "")
 
 
 def test_a_key_on_one_line_is_a_key(place: Place) -> None:

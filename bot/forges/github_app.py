@@ -10,11 +10,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from github.Auth import AppAuth
 
 from bot.errors import ConfigurationError, ForgeError, MissingError
@@ -73,18 +76,12 @@ class Signed:
     """The App's own credential: a JWT of RS256, made anew before it ends."""
 
     def __init__(self, app_id: str, private_key: str, clock: Callable[[], float]) -> None:
-        key = private_key.replace("\\n", "\n").strip() + "\n"
+        self._key = private_key.replace("\\n", "\n").strip() + "\n"
+        self._app_id = app_id
         self._clock = clock
         self._lock = threading.Lock()
         self._made: _Token | None = None
-        sign = AppAuth.create_jwt_sign(key, "RS256")
-
-        def signed(_claims: dict[str, Any]) -> str | bytes:
-            # PyGithub reads its own clock: the times in the claims are ours.
-            now = int(self._clock())
-            return sign({"iat": now - _JWT_SLACK, "exp": now + _JWT_LIFE - _JWT_SLACK, "iss": app_id})
-
-        self._auth = AppAuth(app_id or "0", sign_func=signed)
+        self._auth = AppAuth(app_id or "0", sign_func=self._signed)
 
     def token(self) -> str:
         """Return a JWT that is good for some minutes; raises `ConfigurationError` for a key that is none."""
@@ -101,6 +98,12 @@ class Signed:
                 self._made = None
         return self.token()
 
+    def _signed(self, _claims: dict[str, Any]) -> str:
+        # PyGithub reads its own clock: the times in the claims are ours.
+        now = int(self._clock())
+        claims = {"iat": now - _JWT_SLACK, "exp": now + _JWT_LIFE - _JWT_SLACK, "iss": self._app_id}
+        return jwt.encode(claims, _loaded(self._key), algorithm="RS256")
+
     def _sign(self) -> str:
         try:
             return self._auth.create_jwt()
@@ -110,6 +113,15 @@ class Signed:
                 key="MOORLINE_GITHUB_PRIVATE_KEY",
                 expected="the PEM text that GitHub gave when the key was made",
             ) from None
+
+
+@lru_cache(maxsize=4)
+def _loaded(pem: str) -> rsa.RSAPrivateKey:
+    """Return a key, read once: its primes are tested, which takes longer than a request."""
+    key = load_pem_private_key(pem.encode("utf-8"), None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise TypeError("no RSA key")
+    return key
 
 
 class _Granted:
