@@ -1,7 +1,7 @@
-"""A burst of GitHub's deliveries, and what has to have become of it when all is over.
+"""Bursts of GitHub's deliveries, and what has to have become of them when all is over.
 
-Each repository is pushed to in two bursts; in some of them what was pushed last is not told last, and one
-delivery in ten is told twice.
+In every wave each repository is pushed to several times in a row; in one of three what was pushed last is
+not told last, and one delivery in ten is told twice.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from github_standin import GitHub
 
 CLIENTS = 8
+WAVES = 2
+"""The second one comes while the first is worked on, and updates what was proposed by then."""
+_TWICE = 0.1
 OWNED = 10
 """Repositories of one owner: as many as may get their first proposal on one day."""
 
@@ -50,43 +53,43 @@ class Standing:
     """The Dockerfile of each open pull request."""
 
 
-def pushed(hub: GitHub, pins: Mapping[str, str], repositories: int, pushes: int, seed: int = 1) -> list[Told]:
-    """Push to so many new repositories, and return the deliveries in the order in which they are sent.
+def founded(hub: GitHub, pins: Mapping[str, str], count: int) -> list[str]:
+    """Make so many repositories, ten of each owner, and return their names; nobody is told.
 
     `pins` are images, by tag, and their digests.
     """
-    chance = random.Random(seed)
-    images = list(pins)
-    first: list[list[Told]] = []
-    second: list[list[Told]] = []
-    for number in range(repositories):
+    names = []
+    for number in range(count):
         owner = f"owner-{number // OWNED}"
         if number % OWNED == 0:
             hub.install(owner)
-        name = f"{owner}/app-{number}"
-        hub.repository(name, {"Dockerfile": _dockerfile(images[0]), "README.md": b"# App\n"})
-        hub.forget()
-        with hub.lock:
-            hub.queue.clear()
+        names.append(f"{owner}/app-{number}")
+        hub.repository(names[-1], {"Dockerfile": _dockerfile(next(iter(pins))), "README.md": b"# App\n"})
+    with hub.lock:
+        hub.queue.clear()
+    return names
+
+
+def pushed(hub: GitHub, pins: Mapping[str, str], names: Sequence[str], pushes: int, wave: int) -> list[Told]:
+    """Push to each repository so often, and return the deliveries in the order in which they are sent."""
+    chance = random.Random(wave)
+    images = list(pins)
+    bursts = []
+    for number, name in enumerate(names):
         for image in chance.choices(images, k=pushes - 1):
             hub.push(name, {"Dockerfile": _dockerfile(image)}, by="ann")
         # What is pushed last is like nothing before it: no older proposal could pass for its own.
-        last = images[number % len(images)]
-        hub.push(name, {"Dockerfile": _dockerfile(last) + f"# {number}\n".encode()}, by="ann")
-        told = [Told(headers=one.headers, body=one.body) for one in hub.queue]
-        if number % 3 == 0:
+        last = _dockerfile(images[(number + wave) % len(images)]) + f"# wave {wave}\n".encode()
+        hub.push(name, {"Dockerfile": last}, by="ann")
+        with hub.lock:
+            own = [one for one in hub.queue if one.repository_id == hub[name].id and one.event == "push"]
+            hub.queue[:] = [one for one in hub.queue if one not in own]
+        told = [Told(headers=one.headers, body=one.body) for one in own]
+        if number % 3 == wave % 3:
             chance.shuffle(told)
-        first.append(told[: pushes // 2])
-        second.append(told[pushes // 2 :])
-    with hub.lock:
-        hub.queue.clear()
-    bursts = first + second
+        bursts.append([*told, *(one for one in told if chance.random() < _TWICE)])
     chance.shuffle(bursts)
-    order: list[Told] = []
-    for burst in bursts:
-        order += burst
-        order += [one for one in burst if chance.random() < 0.1]
-    return order
+    return [one for burst in bursts for one in burst]
 
 
 def _dockerfile(image: str) -> bytes:

@@ -1,7 +1,7 @@
-"""GitHub's stand-in in a process of its own, for measuring: what it was pushed, and what is proposed now.
+"""GitHub's stand-in in a process of its own, for measuring.
 
-Speaks JSON, a line at a time: it says where it is and what is to be delivered; each line that it is
-sent then is answered with every repository as it is.
+Speaks JSON, a line at a time: first it says where it is.  `{"wave": 0, "pushes": 5}` lets people push, and is
+answered with what is to be delivered of it; `{}` is answered with every repository as it is.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import sys
-from dataclasses import asdict
 
 import burst
 import registry
@@ -19,33 +18,27 @@ IMAGES = 100
 REGISTRY = "registry.example.net"
 
 
-def main(repositories: int, pushes: int, secret: str) -> None:
+def main(repositories: int, secret: str) -> None:
     """Serve until nobody is there to ask any more."""
     pins = {f"{REGISTRY}/{name}": digest for name, digest in registry.digests(IMAGES).items()}
     with github(validates=False, secret=secret) as hub:
-        told = burst.pushed(hub, pins, repositories, pushes)
-        _say(
-            {
-                "url": hub.url,
-                "app": str(hub.app_id),
-                "key": hub.private_key,
-                "told": [
-                    {"headers": dict(one.headers), "body": base64.b64encode(one.body).decode()}
-                    for one in told
-                ],
-            }
-        )
-        for _ in sys.stdin:
+        names = burst.founded(hub, pins, repositories)
+        _say({"url": hub.url, "app": str(hub.app_id), "key": hub.private_key})
+        for line in sys.stdin:
+            asked = json.loads(line)
+            if "wave" in asked:
+                told = burst.pushed(hub, pins, names, asked["pushes"], asked["wave"])
+                _say([{"headers": dict(one.headers), "body": _text(one.body)} for one in told])
+                continue
             found = burst.standing(hub, pins)
             _say(
                 {
                     "requests": len(hub.requests),
-                    "most": hub.most,
                     "repositories": {
                         name: {
-                            **asdict(one),
-                            "wanted": one.wanted.decode(),
-                            "proposed": [each.decode() for each in one.proposed],
+                            "head": one.head,
+                            "wanted": _text(one.wanted),
+                            "proposed": [_text(each) for each in one.proposed],
                         }
                         for name, one in found.items()
                     },
@@ -53,9 +46,13 @@ def main(repositories: int, pushes: int, secret: str) -> None:
             )
 
 
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
 def _say(what: object) -> None:
     print(json.dumps(what), flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    main(int(sys.argv[1]), sys.argv[2])

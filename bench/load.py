@@ -34,7 +34,7 @@ from bot.store.sql import Store
 
 HERE = Path(__file__).parent
 MOORLINE = str(Path(sys.executable).with_name("moorline"))
-REPOSITORIES, PUSHES = 200, 10
+REPOSITORIES, PUSHES = 200, 5
 PATIENCE = 900.0
 """Seconds after which what is not drained is not waited for any more."""
 MOST_MEMORY, MOST_P99 = 200.0, 0.25
@@ -70,24 +70,29 @@ class Hub:
         self._process = process
         said = self._said()
         self.url, self.app, self.key = str(said["url"]), str(said["app"]), str(said["key"])
-        self.told = [
-            burst.Told(headers=one["headers"], body=base64.b64decode(one["body"])) for one in said["told"]
-        ]
 
     def _said(self) -> Any:
         assert self._process.stdout is not None
         return json.loads(self._process.stdout.readline())
 
+    def _ask(self, **asked: int) -> Any:
+        assert self._process.stdin is not None
+        print(json.dumps(asked), file=self._process.stdin, flush=True)
+        return self._said()
+
+    def pushed(self, wave: int, pushes: int) -> list[burst.Told]:
+        """Let people push, and return what is to be delivered."""
+        said = self._ask(wave=wave, pushes=pushes)
+        return [burst.Told(headers=one["headers"], body=base64.b64decode(one["body"])) for one in said]
+
     def now(self) -> tuple[dict[str, burst.Standing], int]:
         """Return every repository as it is, and how many requests there were."""
-        assert self._process.stdin is not None
-        print("?", file=self._process.stdin, flush=True)
-        said = self._said()
+        said = self._ask()
         return {
             name: burst.Standing(
                 head=one["head"],
-                wanted=one["wanted"].encode(),
-                proposed=tuple(each.encode() for each in one["proposed"]),
+                wanted=base64.b64decode(one["wanted"]),
+                proposed=tuple(base64.b64decode(each) for each in one["proposed"]),
             )
             for name, one in said["repositories"].items()
         }, said["requests"]
@@ -185,9 +190,8 @@ def measure(backend: str) -> bool:
         )
         assert images.stdout is not None
         port = int(images.stdout.readline())
-        command = [sys.executable, str(HERE / "hub.py"), str(REPOSITORIES), str(PUSHES), secret]
+        command = [sys.executable, str(HERE / "hub.py"), str(REPOSITORIES), secret]
         hub = Hub(stack.enter_context(started(command)))
-        distinct = len({one.headers["X-GitHub-Delivery"] for one in hub.told})
         log = folder / "log"
         service = stack.enter_context(
             started(
@@ -199,25 +203,33 @@ def measure(backend: str) -> bool:
         clients = Clients(*listening(log, service))
         fresh = Memory.of(service.pid)
         print(
-            f"\n{backend}: {distinct:,} deliveries and {len(hub.told) - distinct} told twice, of "
-            f"{REPOSITORIES} repositories, by {burst.CLIENTS} clients; load average {_load()}",
+            f"\n{backend}: {REPOSITORIES * PUSHES * burst.WAVES:,} deliveries of {REPOSITORIES} "
+            f"repositories in {burst.WAVES} waves, by {burst.CLIENTS} clients; load average {_load()}",
             flush=True,
         )
-        began = time.perf_counter()
-        answers, seconds = burst.send(hub.told, clients.post)
+        answers: list[burst.Answer] = []
+        distinct: set[str] = set()
+        seconds, began = 0.0, time.perf_counter()
+        for wave in range(burst.WAVES):
+            told = hub.pushed(wave, PUSHES)
+            distinct |= {one.headers["X-GitHub-Delivery"] for one in told}
+            said, lasted = burst.send(told, clients.post)
+            answers, seconds = answers + said, seconds + lasted
         _show_answers(answers, seconds)
         took = drained(database, began)
         after = Memory.of(service.pid)
         repositories, requests = hub.now()
-        faults = _faults(database, answers, distinct, repositories) if took is not None else ["not drained"]
+        faults = (
+            _faults(database, answers, len(distinct), repositories) if took is not None else ["not drained"]
+        )
         if backend == "sqlite" and _p99(answers) > MOST_P99:
             print(f"  the 99th percentile is over {MOST_P99 * 1000:.0f} ms")
         with Store(database) as store:
             endings = Counter(run.ending.value for run in store.backlog.runs(100_000))
-        told = ", ".join(f"{count} {ending}" for ending, count in endings.most_common())
+        runs = ", ".join(f"{count} {ending}" for ending, count in endings.most_common())
         if took is not None:
             print(f"  drained {took:.1f} s after the first delivery; load average {_load()}")
-        print(f"  {endings.total()} runs: {told}; {requests:,} requests to GitHub")
+        print(f"  {endings.total()} runs: {runs}; {requests:,} requests to GitHub")
         print(
             f"  memory of `moorline serve`: {after.resident:.0f} MiB resident, {after.proportional:.0f} MiB "
             f"proportional, {after.most:.0f} MiB at most; {fresh.resident:.0f} MiB before the first delivery",
@@ -254,7 +266,7 @@ def _faults(
 def _show_answers(answers: Sequence[burst.Answer], seconds: float) -> None:
     took = sorted(one.seconds for one in answers)
     print(
-        f"  answered in {seconds:.1f} s, {len(answers) / seconds:,.0f} a second: median "
+        f"  {len(answers):,} answers, {len(answers) / seconds:,.0f} a second: median "
         f"{statistics.median(took) * 1000:.0f} ms, 99th percentile {_p99(answers) * 1000:.0f} ms, "
         f"longest {took[-1] * 1000:.0f} ms",
         flush=True,
