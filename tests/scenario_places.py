@@ -612,7 +612,7 @@ class GitLabPlace(Place):
         return (self.receive[-1]("/webhooks/gitlab", headers, body), "") if self.receive else (None, "")
 
     def settings(self) -> dict[str, object]:
-        return {"gitlab_token": self.token, "gitlab_signing_token": {"": (GITLAB_SIGNING,)}}
+        return {"gitlab_token": self.token, "gitlab_signing_token": GITLAB_SIGNING}
 
     def variables(self) -> dict[str, str]:
         return {"MOORLINE_GITLAB_URL": self.lab.url}

@@ -114,6 +114,7 @@ class Said(logging.Handler):
 class Rig:
     """The service in front of one place."""
 
+    name: str
     place: Place
     service: Service
     worker: Worker
@@ -122,6 +123,8 @@ class Rig:
     said: Said
     redacted: io.StringIO
     database: Path
+    variables: Mapping[str, str]
+    """What a process of the service is told."""
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -185,27 +188,46 @@ def _standin(name: str, folder: Path) -> Iterator[Place]:
                 yield GitLabPlace(lab)
 
 
-@contextmanager
-def rig(name: str, folder: Path) -> Iterator[Rig]:
-    """Run the service in front of a place."""
-    database, home = folder / "moorline.db", folder / "home"
+def _written(value: object) -> str:
+    """Return a setting as its variable holds it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _variables(place: Place, hosts: Hosts, database: str, home: Path) -> dict[str, str]:
+    """Return the variables by which an operator would configure the service for a place."""
+    world = World(images=Images(), repositories=Repositories(), url=hosts.url)
     (home / ".docker").mkdir(parents=True)
-    images = Registry()
-    said, redacted = Said(), io.StringIO()
-    stop = threading.Event()
+    (home / ".docker" / "config.json").write_text(json.dumps({"auths": {hosts.url: {"auth": _LOGIN}}}))
+    said = {
+        "HOME": str(home),
+        "MOORLINE_DATABASE_URL": database,
+        **{f"MOORLINE_{name.upper()}": _written(value) for name, value in place.settings().items()},
+        **world.settings(),
+        **place.variables(),
+    }
+    lookups = Lookups.from_environ(said)
+    owners = [f"{host}/{TRUSTED}" for host in (lookups.github_host, lookups.gitlab_host)]
+    return {**said, "MOORLINE_CREDENTIAL_OWNERS": json.dumps({"*": owners})}
+
+
+@contextmanager
+def rig(
+    name: str, folder: Path, *, database: str = "", pace: Pace = PACE, works: bool = True
+) -> Iterator[Rig]:
+    """Run the service in front of a place, on a SQLite file unless said otherwise.
+
+    Without `works` nobody works here: processes of their own do.
+    """
+    images, said, redacted, stop = Registry(), Said(), io.StringIO(), threading.Event()
     with ExitStack() as stack:
         place = stack.enter_context(_standin(name, folder / "git"))
         hosts = stack.enter_context(Hosts(images, Repositories()))
-        world = World(images=images, repositories=Repositories(), url=hosts.url)
-        settings = Settings.model_validate({"database_url": f"sqlite:///{database}", **place.settings()})
-        login = {"auths": {hosts.url: {"auth": _LOGIN}}}
-        (home / ".docker" / "config.json").write_text(json.dumps(login))
-        lookups = Lookups.from_environ({**world.settings(), **place.variables(), "HOME": str(home)})
-        owners = (f"{lookups.github_host}/{TRUSTED}", f"{lookups.gitlab_host}/{TRUSTED}")
-        lookups = replace(lookups, credential_owners={"*": owners})
+        file = folder / "moorline.db"
+        variables = _variables(place, hosts, database or f"sqlite:///{file}", folder / "home")
+        settings = Settings.from_environ(variables)
         stack.enter_context(_listening(settings, said, redacted))
-        service = stack.enter_context(Service(settings, lookups))
-        worker = Worker(service.store, service._work, PACE)
+        service = stack.enter_context(Service(settings, Lookups.from_environ(variables)))
+        worker = Worker(service.store, service._work, pace)
         app = create_app(
             inbox=service.store.inbox,
             proposals=service.store.proposals,
@@ -216,9 +238,11 @@ def rig(name: str, folder: Path) -> Iterator[Rig]:
             stored=worker.wake,
         )
         thread = threading.Thread(target=worker.run, args=(stop,), kwargs={"drain": 5.0})
-        thread.start()
+        if works:
+            thread.start()
         try:
             yield Rig(
+                name=name,
                 place=place,
                 service=service,
                 worker=worker,
@@ -226,11 +250,13 @@ def rig(name: str, folder: Path) -> Iterator[Rig]:
                 images=images,
                 said=said,
                 redacted=redacted,
-                database=database,
+                database=file,
+                variables=variables,
             )
         finally:
             stop.set()
-            thread.join()
+            if works:
+                thread.join()
 
 
 @contextmanager
