@@ -38,6 +38,7 @@ def test_there_are_documents() -> None:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
 def test_commands_in_documents_parse(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "moorline.env").touch()  # the service's settings, as documents call them
     text = path.read_text(encoding="utf-8")
     for line in _SHELL.findall(text):
         _, command, *arguments = shlex.split(line)

@@ -129,7 +129,7 @@ def _queue(store: Store, seen: Signs) -> Findings:
     if late > _LATE:
         yield _pen.trouble(
             "queue",
-            f"{text} The oldest could have been looked at {_minutes(late)} ago.",
+            f"{text} The oldest could have been looked at {_long(late)} ago.",
             "See `moorline jobs list --waiting`, and the workers' logs; more workers help where all are busy.",
         )
     else:
@@ -170,9 +170,11 @@ def _refs(count: int, most: int) -> str:
     return "1 ref" if count == 1 else f"{count:,}{' or more' if count >= most else ''} refs"
 
 
-def _minutes(span: timedelta) -> str:
+def _long(span: timedelta) -> str:
     minutes = int(span.total_seconds() // 60)
-    return f"{minutes} minutes" if minutes < 120 else f"{minutes // 60} hours"
+    if minutes < 120:
+        return f"{minutes} minutes"
+    return f"{minutes // 60} hours" if minutes < 48 * 60 else f"{minutes // 1440} days"
 
 
 def _size(count: int) -> str:

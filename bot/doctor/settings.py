@@ -44,7 +44,7 @@ def examine(settings: Settings, environ: Mapping[str, str], file: Path | None) -
                 "docs/github.md, docs/gitlab.md and docs/git-hook.md each say what to set.",
             )
         )
-    yield from seen or [_pen.ok("settings", "They are complete, and nothing contradicts itself.")]
+    yield from seen or [_pen.ok("all", "They are complete, and nothing contradicts itself.")]
 
 
 def _names(environ: Mapping[str, str]) -> Findings:
