@@ -23,19 +23,23 @@ from bot.store.base import (
     Accounts,
     Audit,
     Checks,
+    Conversations,
     Decisions,
     Proposals,
     Referenced,
     Repositories,
+    Reviews,
     Scan,
     Schedules,
     Sweeps,
     WritableLedger,
 )
+from bot.visible import named, visible
 
 RULES = "1"
 """Changes when a finder or a check learns something: what was scanned before is scanned again."""
 _PATHS = 5000
+_TOLD = 3
 _REFERENCES = 5000
 
 
@@ -63,8 +67,16 @@ class Memory(Protocol):
         """Return what is to be said about commits."""
 
     @property
+    def reviews(self) -> Reviews:
+        """Return what is to be said on requests, and what stands there."""
+
+    @property
     def audit(self) -> Audit:
         """Return the audit log."""
+
+    @property
+    def conversations(self) -> Conversations:
+        """Return what people said to us."""
 
     @property
     def sweeps(self) -> Sweeps:
@@ -131,6 +143,18 @@ def scan(report: Report, config: Config, ruled: str) -> Scan:
         held=sum(_is_unsettled(verdict) for verdict in report.verdicts),
         at=report.made_at,
     )
+
+
+def held(report: Report) -> str:
+    """Return for people what a scan held or refused, and why; empty for nothing."""
+    those = [one for one in report.verdicts if _is_unsettled(one)]
+    said = [
+        f"{visible(one.finding.location.path)}:{one.finding.location.line} {named(one.finding)}: "
+        f"{one.reasons[-1].text if one.reasons else one.outcome.value}"
+        for one in those[:_TOLD]
+    ]
+    more = len(those) - len(said)
+    return "; ".join([*said, *([f"and {more} more"] if more else [])])
 
 
 def _is_unsettled(verdict: Verdict) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Connection, Row, select
 
 from bot.model import Fact
 from bot.store.base import Entry
@@ -29,26 +29,8 @@ class SqlAudit:
         self._database = database
 
     def add(self, who: str, what: str, subject: str, evidence: Mapping[str, Fact], now: datetime) -> Entry:
-        newest = select(audit.c.number, audit.c.hash).order_by(audit.c.number.desc()).limit(1)
-        kept = _kept(evidence)
         with self._database.write() as connection:
-            # Two who append at once would both follow the same entry.
-            self._database.lock(connection, "audit")
-            row = connection.execute(newest).one_or_none()
-            number, before = (1, START) if row is None else (row.number + 1, row.hash)
-            made = _entry(number, now, _text(who), _text(what), _text(subject), kept, before)
-            connection.execute(
-                audit.insert().values(
-                    number=number,
-                    at=made.at,
-                    who=made.who,
-                    what=made.what,
-                    subject=made.subject,
-                    evidence=_canonical(made.evidence),
-                    hash=made.hash,
-                )
-            )
-        return made
+            return append(self._database, connection, who, what, subject, evidence, now)
 
     def head(self) -> tuple[int, str]:
         newest = select(audit.c.number, audit.c.hash).order_by(audit.c.number.desc()).limit(1)
@@ -74,6 +56,36 @@ class SqlAudit:
                 if row.number != number or not _holds(row, before):
                     return number
                 before = row.hash
+
+
+def append(
+    database: Database,
+    connection: Connection,
+    who: str,
+    what: str,
+    subject: str,
+    evidence: Mapping[str, Fact],
+    now: datetime,
+) -> Entry:
+    """Append an entry within somebody's transaction and return it; nothing else is locked after it."""
+    newest = select(audit.c.number, audit.c.hash).order_by(audit.c.number.desc()).limit(1)
+    # Two who append at once would both follow the same entry.
+    database.lock(connection, "audit")
+    row = connection.execute(newest).one_or_none()
+    number, before = (1, START) if row is None else (row.number + 1, row.hash)
+    made = _entry(number, now, _text(who), _text(what), _text(subject), _kept(evidence), before)
+    connection.execute(
+        audit.insert().values(
+            number=number,
+            at=made.at,
+            who=made.who,
+            what=made.what,
+            subject=made.subject,
+            evidence=_canonical(made.evidence),
+            hash=made.hash,
+        )
+    )
+    return made
 
 
 def digest(before: str, entry: Mapping[str, Any]) -> str:

@@ -19,7 +19,9 @@ from bot.model import (
     Pinned,
     Proposal,
     Repository,
+    Review,
     Sighting,
+    Spoken,
     Trigger,
 )
 
@@ -380,6 +382,53 @@ class Checks(Protocol):
         """Return a check, or None where there is no such id."""
 
 
+# --- reviews ------------------------------------------------------------------------------
+
+
+class ReviewState(StrEnum):
+    OPEN = "open"
+    """Made, and not said yet."""
+    BEGUN = "begun"
+    """About to be said: where nobody came to say that it was, it may have been or not."""
+    SAID = "said"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredReview:
+    """What is to be said on a request, or was."""
+
+    id: str
+    forge: str
+    repository: str
+    number: int
+    review: Review
+    state: ReviewState
+    spoken: tuple[Spoken, ...]
+    """What stands on the request since it was said."""
+
+
+class Reviews(Protocol):
+    """Reviews between the step that makes them and the one that says them, and what of them stands."""
+
+    def store(self, forge: str, repository: str, number: int, review: Review, now: datetime) -> str:
+        """Return the id under which a review waits to be said."""
+
+    def get(self, id: str) -> StoredReview | None:  # noqa: A002 - the field's own word
+        """Return a review, or None where there is no such id."""
+
+    def standing(self, forge: str, repository: str, number: int) -> StoredReview | None:
+        """Return the review that was said last on a request, or None."""
+
+    def begin(self, id: str) -> None:  # noqa: A002 - as above
+        """Remember that a review is about to be said."""
+
+    def said(self, id: str, spoken: Sequence[Spoken], now: datetime) -> None:  # noqa: A002 - as above
+        """Remember what stands on the request since a review was said; those before it are forgotten."""
+
+    def again(self, forge: str, repository: str, number: int) -> None:
+        """Let the next review say everything anew, whatever stands there."""
+
+
 # --- repositories -------------------------------------------------------------------------
 
 
@@ -670,3 +719,158 @@ class Schedules(Protocol):
         Whoever asks first after a tick gets it, and nobody else.  Where nothing was done before, that
         counts from now.
         """
+
+
+# --- conversations ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """A repository in which nothing is proposed."""
+
+    by: str
+    since: datetime
+    until: datetime | None = None
+    """None until somebody resumes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """One commit whose check passes because somebody broke the glass."""
+
+    commit: str
+    by: str
+    because: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """One reference as the last look at a branch or request judged it."""
+
+    path: str
+    line: int
+    value: str
+    """As it is written."""
+    spelling: str
+    """By which a decision names it: normalised, without digest."""
+    pinned: Pinned
+    """What a person who declines it means."""
+    kind: str
+    outcome: str
+    """As `model.Outcome` spells it."""
+    skip: str
+    """Why it is left alone, as `model.SkipReason` spells it; empty where it is not."""
+    note: str
+    reasons: tuple[str, ...]
+    """What checks and look-ups said that was not plain sailing, one sentence each."""
+    written: str
+    """The digest or commit that stands in the file; empty for none."""
+    target: str
+    """What it points to; empty where that is not known."""
+    held_by: tuple[str, ...]
+    """The checks that hold or refuse it, or would if nobody had allowed it."""
+    insisted: tuple[str, ...]
+    """Those of them from which nobody in the repository may make an exception."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastLook:
+    """What was last found at a branch or request."""
+
+    commit: str
+    at: datetime
+    references: tuple[Looked, ...]
+    more: int = 0
+    """How many references there were beside these."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What is to be said to whoever commented."""
+
+    forge: str
+    repository: str
+    ref: str
+    """Of the comment: `comment/issue/9`."""
+    number: int
+    asker: str
+    """The account's name."""
+    asker_id: str
+    url: str
+    reaction: str
+    body: str
+    """Markdown; empty for a reaction alone."""
+    closes: str = ""
+    """The id of the proposal whose request is to be closed; empty for none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAnswer:
+    id: str
+    answer: Answer
+    made: datetime
+    begun: datetime | None
+    """When somebody set out to say it."""
+    ended: datetime | None
+    """When it was said, or given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """What the commands of one comment come to: done as a whole, and once."""
+
+    answer: Answer
+    decisions: tuple[Decision, ...] = ()
+    unignored: tuple[str, ...] = ()
+    """Spellings of references that nobody ignores any more."""
+    undeclined: tuple[Pinned, ...] = ()
+    reopened: tuple[str, ...] = ()
+    """Proposals that a person closed, which is forgotten."""
+    stale: tuple[str, ...] = ()
+    """Proposals that are made again from the newest commit."""
+    adopted: tuple[tuple[str, str], ...] = ()
+    """Proposals, and the commit of somebody else on the branch of each that may be overwritten."""
+    pause: Pause | None = None
+    resumes: bool = False
+    override: Override | None = None
+    jobs: tuple[Job, ...] = ()
+    entries: tuple[tuple[str, Mapping[str, Fact]], ...] = ()
+    """For the audit log: what was asked for, and what came of it."""
+
+
+class Conversations(Protocol):
+    """What people said to us, and what came of it."""
+
+    def heard(self, forge: str, repository: str, ref: str) -> str | None:
+        """Return the id of the answer to a comment that was dealt with before, or None."""
+
+    def carry_out(self, deed: Deed, now: datetime) -> str:
+        """Do it all in one transaction and return the answer's id; of a comment that was heard, nothing more."""
+
+    def answer(self, id: str) -> StoredAnswer | None:  # noqa: A002 - the field's own word
+        """Return an answer, or None where there is no such id."""
+
+    def begin(self, id: str, now: datetime) -> None:  # noqa: A002 - as above
+        """Remember that an answer is about to be said, unless that is remembered."""
+
+    def end(self, id: str, now: datetime) -> None:  # noqa: A002 - as above
+        """Remember that an answer was said, or is not said at all."""
+
+    def said_since(self, forge: str, repository: str, since: datetime) -> int:
+        """Return how many answers somebody set out to say since then."""
+
+    def pause(self, forge: str, repository: str, now: datetime) -> Pause | None:
+        """Return the pause that holds now, or None."""
+
+    def override(self, forge: str, repository: str, commit: str) -> Override | None:
+        """Return who let a commit pass, or None."""
+
+    def checked(self, forge: str, repository: str, commit: str) -> datetime | None:
+        """Return when a check on a commit was first made, or None."""
+
+    def look(self, forge: str, repository: str, ref: str) -> LastLook | None:
+        """Return what was last found at a branch, or at a request by `refs/pull/7/head`; or None."""
+
+    def looked(self, forge: str, repository: str, ref: str, look: LastLook) -> None:
+        """Remember what was found, in place of what was before."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import or_, select
 
@@ -15,6 +16,19 @@ _WHAT, _DIGEST = 32, 128
 _MOST = 10_000
 
 
+def columns(decision: Decision, now: datetime) -> dict[str, Any]:
+    """Return a decision as a row holds it."""
+    return {
+        "by": _text(decision.by),
+        "what": _text(decision.what)[:_WHAT],
+        "reference": _text(decision.reference),
+        "digest": None if decision.digest is None else _text(decision.digest)[:_DIGEST],
+        "until": decision.until,
+        "because": _text(decision.because),
+        "made": now,
+    }
+
+
 class SqlDecisions:
     """`Decisions` on a database."""
 
@@ -24,17 +38,7 @@ class SqlDecisions:
     def add(self, forge: str, repository: str, decision: Decision, now: datetime) -> None:
         with self._database.write() as connection:
             connection.execute(
-                decisions.insert().values(
-                    forge=forge,
-                    repository=clean(repository),
-                    by=_text(decision.by),
-                    what=_text(decision.what)[:_WHAT],
-                    reference=_text(decision.reference),
-                    digest=None if decision.digest is None else _text(decision.digest)[:_DIGEST],
-                    until=decision.until,
-                    because=_text(decision.because),
-                    made=now,
-                )
+                decisions.insert().values(forge=forge, repository=clean(repository), **columns(decision, now))
             )
 
     def of(self, forge: str, repository: str, now: datetime) -> tuple[Decision, ...]:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, FromClause, and_, delete, exists, select, update
+from sqlalchemy import ColumnElement, Connection, FromClause, Table, and_, delete, exists, select, update
 
 from bot.store.base import ProposalState
 from bot.store.database import Database
 from bot.store.tables import (
+    answers,
     checks,
     commits,
     decisions,
     declined,
+    heard,
+    looks,
     openings,
+    overrides,
+    pauses,
     places,
     proposals,
     referenced,
+    reviews,
     runs,
     scans,
     turns,
@@ -25,8 +31,19 @@ from bot.store.wishes import doubt, rename
 
 AWAY = "?"
 """Begins the name of a repository that lost its own and was not heard of since; no forge has such."""
-_MOVED = (checks, commits, decisions, declined, runs)
+_MOVED = (answers, checks, commits, decisions, declined, reviews, runs)
 """Tables whose rows may simply be renamed: nothing about them is unique to a repository."""
+
+
+_ONE: tuple[tuple[Table, tuple[str, ...]], ...] = (
+    (turns, ("ref",)),
+    (places, ("sweep", "ref")),
+    (heard, ("ref",)),
+    (looks, ("ref",)),
+    (overrides, ("commit",)),
+    (pauses, ()),
+)
+"""Tables that have one row for these columns and a repository: the one under the new name is newer."""
 
 
 def away(identity: str) -> str:
@@ -55,8 +72,8 @@ def _carry_openings(connection: Connection, forge: str, old: str, new: str) -> N
 
 
 def _carry_rest(connection: Connection, forge: str, old: str, new: str) -> None:
-    """Move turns, and places of sweeps: of each branch there is one."""
-    for table, keys in ((turns, ("ref",)), (places, ("sweep", "ref"))):
+    """Move what there is one of: of each branch, commit or comment, or of the repository itself."""
+    for table, keys in _ONE:
         there = table.alias("there")
         same = (there.c[name] == table.c[name] for name in keys)
         taken = exists().where(_of(there, forge, new), *same)

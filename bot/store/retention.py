@@ -14,14 +14,20 @@ from sqlalchemy import ColumnElement, Table, and_, delete, exists, select, tuple
 from bot.store.base import ProposalState
 from bot.store.database import Database
 from bot.store.tables import (
+    answers,
     checks,
     decisions,
     deliveries,
+    heard,
+    looks,
     openings,
+    overrides,
+    pauses,
     places,
     proposals,
     referenced,
     repositories,
+    reviews,
     runs,
     scans,
     sweeps,
@@ -40,14 +46,21 @@ def _old(before: datetime) -> Iterator[tuple[Table, ColumnElement[bool]]]:
     yield deliveries, deliveries.c.received < before
     yield runs, runs.c.ended < before
     yield checks, checks.c.made < before
+    yield reviews, reviews.c.made < before
     superseded = proposals.c.state == ProposalState.SUPERSEDED.value
     yield proposals, and_(superseded, proposals.c.changed < before)
     # That a repository had its first one is remembered.
     yield openings, and_(~openings.c.first, openings.c.opened < before)
     yield decisions, decisions.c.until < before
+    # Older comments are not listened to anyway.
+    yield heard, heard.c.at < before
+    yield answers, answers.c.made < before
+    yield pauses, pauses.c.until < before
+    yield overrides, overrides.c.at < before
+    yield looks, and_(looks.c.ref.startswith("refs/pull/"), looks.c.at < before)
     yield sweeps, sweeps.c.started < before
     yield places, ~exists().where(sweeps.c.id == places.c.sweep)
-    for table in (referenced, scans, turns):
+    for table in (referenced, scans, turns, looks):
         lost = exists().where(
             repositories.c.forge == table.c.forge,
             repositories.c.name == table.c.repository,

@@ -7,6 +7,7 @@ from typing import Self
 
 from bot.store.audit import SqlAudit
 from bot.store.checks import SqlChecks
+from bot.store.conversations import SqlConversations
 from bot.store.database import Database
 from bot.store.decisions import SqlAccounts, SqlDecisions
 from bot.store.inbox import SqlInbox
@@ -14,6 +15,7 @@ from bot.store.leases import SqlLeases
 from bot.store.ledger import SqlLedger
 from bot.store.proposals import SqlProposals
 from bot.store.repositories import SqlRepositories
+from bot.store.reviews import SqlReviews
 from bot.store.schedules import SqlSchedules
 from bot.store.sweeps import SqlSweeps
 
@@ -33,8 +35,10 @@ class Store:
         self.accounts = SqlAccounts(self._database)
         self.audit = SqlAudit(self._database)
         self.checks = SqlChecks(self._database)
+        self.reviews = SqlReviews(self._database)
         self.sweeps = SqlSweeps(self._database)
         self.schedules = SqlSchedules(self._database)
+        self.conversations = SqlConversations(self._database)
 
     def __repr__(self) -> str:
         return f"Store({self._database.dialect})"  # the URL may hold a password

@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from bot.store.append_only import APPEND_ONLY
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 STAMP = "alembic_version"
 """Alembic's own table: which revision the schema is at."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -210,6 +210,21 @@ checks = Table(
     Index("checks_by_time", "made"),
 )
 
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("forge", String(32), nullable=False),
+    Column("repository", Text, nullable=False),
+    Column("number", Integer, nullable=False),  # of the request
+    Column("state", String(32), nullable=False),
+    Column("review", Text, nullable=False),  # JSON
+    Column("spoken", Text, nullable=False),  # what of it and of those before stands, as JSON
+    Column("made", Instant, nullable=False),
+    Index("reviews_by_request", "forge", "repository", "number"),
+    Index("reviews_by_time", "made"),
+)
+
 # What people declined: kept for good, and by nothing that changes with a digest.
 declined = Table(
     "declined",
@@ -373,6 +388,72 @@ ticks = Table(
     metadata,
     Column("name", String(200), primary_key=True),
     Column("at", Instant, nullable=False),
+)
+
+# Comments that were dealt with: each runs once.
+heard = Table(
+    "comments_heard",
+    metadata,
+    Column("forge", String(32), primary_key=True),
+    Column("repository", Text, primary_key=True),
+    Column("ref", String(64), primary_key=True),
+    Column("answer", String(64), nullable=False),
+    Column("at", Instant, nullable=False),
+    Index("heard_by_time", "at"),
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("forge", String(32), nullable=False),
+    Column("repository", Text, nullable=False),
+    Column("ref", String(64), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("asker", Text, nullable=False),
+    Column("asker_id", String(64), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("reaction", String(32), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("closes", String(64), nullable=False),
+    Column("made", Instant, nullable=False),
+    Column("begun", Instant),
+    Column("ended", Instant),
+    Index("answers_by_repository", "forge", "repository", "begun"),
+    Index("answers_by_time", "made"),
+)
+
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("forge", String(32), primary_key=True),
+    Column("repository", Text, primary_key=True),
+    Column("by", Text, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("until", Instant),
+)
+
+overrides = Table(
+    "overrides",
+    metadata,
+    Column("forge", String(32), primary_key=True),
+    Column("repository", Text, primary_key=True),
+    Column("commit", String(64), primary_key=True),
+    Column("by", Text, nullable=False),
+    Column("because", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+# What the last look at a branch or request found, for people who ask.
+looks = Table(
+    "last_looks",
+    metadata,
+    Column("forge", String(32), primary_key=True),
+    Column("repository", Text, primary_key=True),
+    Column("ref", Text, primary_key=True),
+    Column("commit", String(64), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("said", Text, nullable=False),  # JSON
 )
 
 sightings = Table(

@@ -1,0 +1,70 @@
+"""Schema 3: conversations."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "3"
+down_revision = "2"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add what people say, what came of it, and what is remembered so that they can ask."""
+    op.create_table(
+        "comments_heard",
+        sa.Column("forge", sa.String(32), primary_key=True),
+        sa.Column("repository", sa.Text, primary_key=True),
+        sa.Column("ref", sa.String(64), primary_key=True),
+        sa.Column("answer", sa.String(64), nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+    )
+    op.create_index("heard_by_time", "comments_heard", ["at"])
+    op.create_table(
+        "answers",
+        sa.Column("id", sa.String(64), primary_key=True),
+        sa.Column("forge", sa.String(32), nullable=False),
+        sa.Column("repository", sa.Text, nullable=False),
+        sa.Column("ref", sa.String(64), nullable=False),
+        sa.Column("number", sa.Integer, nullable=False),
+        sa.Column("asker", sa.Text, nullable=False),
+        sa.Column("asker_id", sa.String(64), nullable=False),
+        sa.Column("url", sa.Text, nullable=False),
+        sa.Column("reaction", sa.String(32), nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("closes", sa.String(64), nullable=False),
+        sa.Column("made", sa.BigInteger, nullable=False),
+        sa.Column("begun", sa.BigInteger),
+        sa.Column("ended", sa.BigInteger),
+    )
+    op.create_index("answers_by_repository", "answers", ["forge", "repository", "begun"])
+    op.create_index("answers_by_time", "answers", ["made"])
+    op.create_table(
+        "pauses",
+        sa.Column("forge", sa.String(32), primary_key=True),
+        sa.Column("repository", sa.Text, primary_key=True),
+        sa.Column("by", sa.Text, nullable=False),
+        sa.Column("since", sa.BigInteger, nullable=False),
+        sa.Column("until", sa.BigInteger),
+    )
+    op.create_table(
+        "overrides",
+        sa.Column("forge", sa.String(32), primary_key=True),
+        sa.Column("repository", sa.Text, primary_key=True),
+        sa.Column("commit", sa.String(64), primary_key=True),
+        sa.Column("by", sa.Text, nullable=False),
+        sa.Column("because", sa.Text, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "last_looks",
+        sa.Column("forge", sa.String(32), primary_key=True),
+        sa.Column("repository", sa.Text, primary_key=True),
+        sa.Column("ref", sa.Text, primary_key=True),
+        sa.Column("commit", sa.String(64), nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("said", sa.Text, nullable=False),
+    )
+    op.execute("UPDATE moorline_schema SET version = 3")

@@ -1,0 +1,125 @@
+"""What is to be said on requests, and what of it stands there: made by one step of a run, said by the next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Row, delete, select, update
+
+from bot.model import Remark, Review, Spoken
+from bot.store.base import ReviewState, StoredReview
+from bot.store.database import Database, clean
+from bot.store.tables import reviews
+
+
+class SqlReviews:
+    """`Reviews` on a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def store(self, forge: str, repository: str, number: int, review: Review, now: datetime) -> str:
+        id_ = uuid4().hex
+        with self._database.write() as connection:
+            connection.execute(
+                reviews.insert().values(
+                    id=id_,
+                    forge=forge,
+                    repository=clean(repository),
+                    number=number,
+                    state=ReviewState.OPEN.value,
+                    review=clean(json.dumps(asdict(review))),
+                    spoken="[]",
+                    made=now,
+                )
+            )
+        return id_
+
+    def get(self, id: str) -> StoredReview | None:  # noqa: A002 - the field's own word
+        with self._database.read() as connection:
+            row = connection.execute(select(reviews).where(reviews.c.id == id)).one_or_none()
+        return None if row is None else _review(row)
+
+    def standing(self, forge: str, repository: str, number: int) -> StoredReview | None:
+        with self._database.read() as connection:
+            row = connection.execute(
+                select(reviews)
+                .where(
+                    reviews.c.forge == forge,
+                    reviews.c.repository == clean(repository),
+                    reviews.c.number == number,
+                    reviews.c.state == ReviewState.SAID.value,
+                )
+                .order_by(reviews.c.made.desc(), reviews.c.id)
+                .limit(1)
+            ).one_or_none()
+        return None if row is None else _review(row)
+
+    def begin(self, id: str) -> None:  # noqa: A002 - as above
+        with self._database.write() as connection:
+            connection.execute(
+                update(reviews)
+                .where(reviews.c.id == id, reviews.c.state == ReviewState.OPEN.value)
+                .values(state=ReviewState.BEGUN.value)
+            )
+
+    def said(self, id: str, spoken: Sequence[Spoken], now: datetime) -> None:  # noqa: A002 - as above
+        with self._database.write() as connection:
+            row = connection.execute(select(reviews).where(reviews.c.id == id)).one_or_none()
+            if row is None:
+                return
+            connection.execute(
+                delete(reviews).where(
+                    reviews.c.forge == row.forge,
+                    reviews.c.repository == row.repository,
+                    reviews.c.number == row.number,
+                    reviews.c.state == ReviewState.SAID.value,
+                    reviews.c.id != id,
+                )
+            )
+            connection.execute(
+                update(reviews)
+                .where(reviews.c.id == id)
+                .values(
+                    state=ReviewState.SAID.value,
+                    spoken=clean(json.dumps([asdict(one) for one in spoken])),
+                    made=now,
+                )
+            )
+
+    def again(self, forge: str, repository: str, number: int) -> None:
+        found = self.standing(forge, repository, number)
+        if found is None:
+            return
+        # What is about nothing is about nothing that a later review says.
+        spoken = [replace(one, remark=replace(one.remark, topic="")) for one in found.spoken]
+        with self._database.write() as connection:
+            connection.execute(
+                update(reviews)
+                .where(reviews.c.id == found.id)
+                .values(spoken=clean(json.dumps([asdict(one) for one in spoken])))
+            )
+
+
+def _review(row: Row[Any]) -> StoredReview:
+    said = json.loads(row.review)
+    return StoredReview(
+        id=row.id,
+        forge=row.forge,
+        repository=row.repository,
+        number=row.number,
+        review=Review(commit=said["commit"], body=said["body"], remarks=tuple(map(_remark, said["remarks"]))),
+        state=ReviewState(row.state),
+        spoken=tuple(
+            Spoken(remark=_remark(one["remark"]), place=one["place"]) for one in json.loads(row.spoken)
+        ),
+    )
+
+
+def _remark(said: Mapping[str, Any]) -> Remark:
+    return Remark(**said)
