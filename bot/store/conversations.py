@@ -40,7 +40,8 @@ class SqlConversations:
 
     def heard(self, forge: str, repository: str, ref: str) -> str | None:
         with self._database.read() as connection:
-            return connection.execute(_answer_of(forge, repository, ref)).scalar_one_or_none()
+            found = connection.execute(_answer_of(forge, repository, ref)).scalar_one_or_none()
+        return None if found is None else str(found)
 
     def carry_out(self, deed: Deed, now: datetime) -> str:
         answer = deed.answer
