@@ -265,6 +265,7 @@ class TestSettings:
             ({"MOORLINE_GIT_WEBHOOK_SECRET": "ab" * 30}, "secrets", "note", "short or repeats"),
             ({"MOORLINE_GITHUB_WEBHOOK_SECRET": SECRET}, "secrets", "note", "hold the same secret"),
             ({"MOORLINE_GIT_ROOTS": "/nowhere/at/all"}, "git", "trouble", "no folder"),
+            ({"MOORLINE_GIT_ROOTS": "/" + "a" * 300}, "git", "trouble", "no folder"),
             ({"MOORLINE_GIT_ROOTS": ""}, "git", "trouble", "no repository"),
             ({"MOORLINE_GIT_WEBHOOK_SECRET": ""}, "git", "note", "hook is off"),
             ({"MOORLINE_GITHUB_URI": "x"}, "names", "note", "MOORLINE_GITHUB_URL"),
@@ -331,6 +332,14 @@ class TestDatabase:
         seen = ward.look(forge="git")
         assert seen.code == command.TROUBLE
         assert seen.of("database", "file", "trouble")
+
+    def test_a_path_that_no_file_system_has(self, ward: Ward) -> None:
+        ward.settings["MOORLINE_DATABASE_URL"] = f"sqlite:////{'a' * 300}/moorline.db"
+        seen = ward.look(forge="git")
+        assert seen.of("database", "file", "unknown") == [
+            "The database's file cannot be looked at: File name too long."
+        ]
+        assert seen.code == command.UNKNOWN
 
     def test_a_file_that_is_none(self, ward: Ward) -> None:
         for one in ward.folder.glob("moorline.db*"):

@@ -29,6 +29,13 @@ _pen = Pen(Part.DATABASE)
 def examine(url: str) -> Findings:
     """Yield what is seen of the database, which is neither made nor upgraded."""
     try:
+        yield from _examined(url)
+    except OSError as error:
+        yield _pen.unknown("file", f"The database's file cannot be looked at: {error.strerror}.")
+
+
+def _examined(url: str) -> Findings:
+    try:
         file = sqlite_file(url)
         if file is not None and not file.exists():
             yield _absent(file)

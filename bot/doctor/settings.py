@@ -55,7 +55,7 @@ def _names(environ: Mapping[str, str]) -> Findings:
 def _git(settings: Settings) -> Findings:
     places = bool(settings.git_roots or settings.git_repositories)
     for root in settings.git_roots:
-        if not Path(root).is_dir():
+        if not os.path.isdir(root):  # noqa: PTH112 - says no where a path may not be looked at, too
             yield _pen.trouble("git", f"There is no folder {root}.", "Correct MOORLINE_GIT_ROOTS.")
     if settings.git_webhook_secret and not places:
         yield _pen.trouble(
@@ -188,7 +188,7 @@ def _files(settings: Settings, file: Path | None) -> Findings:
     for what, path in _private(key, file):
         try:
             mode = os.stat(path).st_mode  # noqa: PTH116 - a symbolic link's own mode says nothing
-        except OSError:
+        except (OSError, ValueError):
             continue  # said where it is read
         if mode & _OTHERS:
             yield _pen.note(

@@ -66,7 +66,8 @@ def _seen(connection: Connection, lease: float) -> Signs:
         now = float(connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
     ahead = time.time() - now
     schema = found_schema(connection)
-    rows = connection.execute(select(leases)).all() if schema is not None else ()
+    # Another version's tables may be others.
+    rows = connection.execute(select(leases)).all() if schema == KNOWN else ()
     alive = [row for row in rows if row.seen >= now - lease]
     return Signs(
         dialect=dialect,
