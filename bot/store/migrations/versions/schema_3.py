@@ -67,4 +67,17 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("said", sa.Text, nullable=False),
     )
+    op.create_table(
+        "reviews",
+        sa.Column("id", sa.String(64), primary_key=True),
+        sa.Column("forge", sa.String(32), nullable=False),
+        sa.Column("repository", sa.Text, nullable=False),
+        sa.Column("number", sa.Integer, nullable=False),
+        sa.Column("state", sa.String(32), nullable=False),
+        sa.Column("review", sa.Text, nullable=False),
+        sa.Column("spoken", sa.Text, nullable=False),
+        sa.Column("made", sa.BigInteger, nullable=False),
+    )
+    op.create_index("reviews_by_request", "reviews", ["forge", "repository", "number"])
+    op.create_index("reviews_by_time", "reviews", ["made"])
     op.execute("UPDATE moorline_schema SET version = 3")
