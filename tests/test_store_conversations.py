@@ -1,0 +1,251 @@
+"""Conversations on real databases: a comment is heard once, and what it comes to is done as a whole."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import databases
+import pytest
+
+from bot.model import Decision, Edit, Job, Pinned, Proposal, Repository, Span, Trigger
+from bot.store.base import (
+    Answer,
+    Deed,
+    LastLook,
+    Looked,
+    Override,
+    Pause,
+    ProposalState,
+)
+from bot.store.sql import Store
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NAME = "acme/app"
+ANSWER = Answer(
+    forge="github",
+    repository=NAME,
+    ref="comment/issue/9",
+    number=7,
+    asker="ada",
+    asker_id="5",
+    url="https://forge.example/9",
+    reaction="done",
+    body="Done.",
+)
+IGNORE = Decision(by="ada", what="ignore", reference="node:22", digest=None, until=None, because="why not")
+PIN = Pinned(path="Dockerfile", where="FROM", reference="docker.io/library/node:22")
+JOB = Job(forge="github", repository=NAME, ref="main", trigger=Trigger.COMMENT)
+LOOKED = Looked(
+    path="Dockerfile",
+    line=1,
+    value="node:22",
+    spelling="docker.io/library/node:22",
+    pinned=PIN,
+    kind="image",
+    outcome="hold",
+    skip="",
+    note="",
+    reasons=("too young",),
+    written="",
+    target="sha256:" + "a" * 64,
+    held_by=("age",),
+    insisted=(),
+)
+
+
+@pytest.fixture(params=databases.BACKENDS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with Store(databases.url(request.param, tmp_path)) as opened:
+        yield opened
+
+
+def proposal(store: Store) -> str:
+    made = Proposal(
+        repository=NAME,
+        base="main",
+        commit="c" * 40,
+        group="all",
+        branch="moorline/pin/main",
+        title="t",
+        body="b",
+        message="m",
+        edits=(Edit(path="Dockerfile", span=Span(0, 1), expected=b"a", replacement=b"b"),),
+        digest="d" * 64,
+        pins=(PIN,),
+    )
+    return store.proposals.store("github", made, "", NOW)
+
+
+def test_a_deed_is_done_once_and_as_a_whole(store: Store) -> None:
+    deed = Deed(
+        answer=ANSWER,
+        decisions=(IGNORE,),
+        pause=Pause(by="ada", since=NOW),
+        override=Override(commit="e" * 40, by="ada", because="fire", at=NOW),
+        jobs=(JOB,),
+        entries=(("command.ignore", {"reference": "node:22"}),),
+    )
+    assert store.conversations.heard("github", NAME, ANSWER.ref) is None
+    id_ = store.conversations.carry_out(deed, NOW)
+    assert store.conversations.carry_out(replace(deed, decisions=(IGNORE, IGNORE)), NOW) == id_
+    assert store.conversations.heard("github", NAME, ANSWER.ref) == id_
+    assert store.decisions.of("github", NAME, NOW) == (IGNORE,)
+    assert store.conversations.pause("github", NAME, NOW) == deed.pause
+    assert store.conversations.override("github", NAME, "e" * 40) == deed.override
+    assert store.conversations.override("github", NAME, "f" * 40) is None
+    assert [claim.job for claim in store.backlog.claim("w", 5, NOW)] == [JOB]
+    [entry] = store.audit.entries(0, 9)
+    assert (entry.who, entry.what, entry.subject) == ("github:ada", "command.ignore", f"github {NAME} 7")
+    assert store.audit.broken() is None
+    kept = store.conversations.answer(id_)
+    assert kept is not None
+    assert (kept.answer, kept.begun, kept.ended) == (ANSWER, None, None)
+    assert store.conversations.answer("none") is None
+
+
+def test_of_many_that_hear_a_comment_at_once_one_acts(store: Store) -> None:
+    found: list[str] = []
+    deed = Deed(answer=ANSWER, decisions=(IGNORE,))
+    threads = [
+        threading.Thread(target=lambda: found.append(store.conversations.carry_out(deed, NOW)))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len(set(found)) == 1
+    assert len(store.decisions.of("github", NAME, NOW)) == 1
+
+
+def test_an_answer_is_begun_and_ended_once(store: Store) -> None:
+    id_ = store.conversations.carry_out(Deed(answer=ANSWER), NOW)
+    assert store.conversations.said_since("github", NAME, NOW) == 0
+    store.conversations.begin(id_, NOW)
+    store.conversations.begin(id_, NOW + timedelta(hours=1))
+    store.conversations.end(id_, NOW + timedelta(hours=2))
+    kept = store.conversations.answer(id_)
+    assert kept is not None
+    assert (kept.begun, kept.ended) == (NOW, NOW + timedelta(hours=2))
+    assert store.conversations.said_since("github", NAME, NOW) == 1
+    assert store.conversations.said_since("github", NAME, NOW + timedelta(seconds=1)) == 0
+    assert store.conversations.said_since("github", "acme/other", NOW) == 0
+
+
+def test_a_pause_ends_by_itself_or_by_a_word(store: Store) -> None:
+    talk = store.conversations
+    until = NOW + timedelta(days=7)
+    talk.carry_out(Deed(answer=ANSWER, pause=Pause(by="ada", since=NOW, until=until)), NOW)
+    assert talk.pause("github", NAME, until - timedelta(seconds=1)) is not None
+    assert talk.pause("github", NAME, until) is None
+    talk.carry_out(
+        Deed(answer=replace(ANSWER, ref="comment/issue/10"), pause=Pause(by="bob", since=NOW)), NOW
+    )
+    pause = talk.pause("github", NAME, until + timedelta(days=1000))
+    assert pause is not None
+    assert pause.by == "bob"
+    talk.carry_out(Deed(answer=replace(ANSWER, ref="comment/issue/11"), resumes=True), NOW)
+    assert talk.pause("github", NAME, NOW) is None
+
+
+def test_what_was_ignored_or_declined_is_taken_back(store: Store) -> None:
+    store.decisions.add("github", NAME, IGNORE, NOW)
+    allow = replace(IGNORE, what="allow", digest="sha256:" + "a" * 64)
+    store.decisions.add("github", NAME, allow, NOW)
+    store.decisions.add("github", NAME, replace(IGNORE, reference="redis:7"), NOW)
+    id_ = proposal(store)
+    store.proposals.mark(id_, ProposalState.CLOSED, NOW, number=7)
+    assert store.proposals.declined("github", NAME, "main") == {PIN}
+    store.conversations.carry_out(Deed(answer=ANSWER, unignored=("node:22",), undeclined=(PIN,)), NOW)
+    assert store.proposals.declined("github", NAME, "main") == set()
+    assert [(one.what, one.reference) for one in store.decisions.of("github", NAME, NOW)] == [
+        ("allow", "node:22"),
+        ("ignore", "redis:7"),
+    ]
+
+
+def test_a_proposal_is_reopened_made_again_and_taken_over(store: Store) -> None:
+    id_ = proposal(store)
+    store.proposals.mark(id_, ProposalState.PUBLISHED, NOW, commit="1" * 40, number=7)
+    store.conversations.carry_out(Deed(answer=ANSWER, stale=(id_,)), NOW)
+    stored = store.proposals.get(id_)
+    assert stored is not None
+    assert (stored.proposal.digest, stored.state) == ("", ProposalState.PUBLISHED)
+    other = replace(ANSWER, ref="comment/issue/10")
+    store.conversations.carry_out(Deed(answer=other, adopted=((id_, "2" * 40),)), NOW)
+    assert store.proposals.commits("github", NAME, "moorline/pin/main") == {"1" * 40, "2" * 40}
+    store.proposals.mark(id_, ProposalState.CLOSED, NOW)
+    other = replace(ANSWER, ref="comment/issue/11")
+    store.conversations.carry_out(Deed(answer=other, reopened=(id_,)), NOW)
+    assert store.proposals.declined("github", NAME, "main") == set()
+
+
+def test_a_look_is_remembered_and_what_is_held_before_all_else(store: Store) -> None:
+    look = LastLook(commit="c" * 40, at=NOW, references=(LOOKED, replace(LOOKED, line=2)))
+    store.conversations.looked("github", NAME, "main", look)
+    assert store.conversations.look("github", NAME, "main") == look
+    assert store.conversations.look("github", NAME, "dev") is None
+    quiet = replace(LOOKED, held_by=(), skip="pinned")
+    many = (*(replace(quiet, line=n) for n in range(2500)), LOOKED)
+    store.conversations.looked("github", NAME, "main", replace(look, references=many))
+    found = store.conversations.look("github", NAME, "main")
+    assert found is not None
+    assert (len(found.references), found.more) == (2000, 501)
+    assert found.references[-1] == LOOKED
+
+
+def test_the_first_check_on_a_commit_tells_since_when_it_is_known(store: Store) -> None:
+    from bot.model import CheckRun, Conclusion
+
+    check = CheckRun(conclusion=Conclusion.NEUTRAL, title="t", summary="s")
+    assert store.conversations.checked("github", NAME, "c" * 40) is None
+    for later in (2, 1):
+        store.checks.store("github", NAME, "c" * 40, check, NOW + timedelta(minutes=later))
+    assert store.conversations.checked("github", NAME, "c" * 40) == NOW + timedelta(minutes=1)
+
+
+def test_it_all_goes_along_with_a_new_name(store: Store) -> None:
+    there = Repository(name=NAME, id="1", default_branch="main", head="c" * 40)
+    store.repositories.record("github", there, NOW)
+    deed = Deed(
+        answer=ANSWER,
+        pause=Pause(by="ada", since=NOW),
+        override=Override(commit="e" * 40, by="ada", because="fire", at=NOW),
+    )
+    id_ = store.conversations.carry_out(deed, NOW)
+    store.conversations.looked(
+        "github", NAME, "main", LastLook(commit="c" * 40, at=NOW, references=(LOOKED,))
+    )
+    store.repositories.record("github", replace(there, name="acme/new"), NOW)
+    talk = store.conversations
+    assert talk.heard("github", "acme/new", ANSWER.ref) == id_
+    assert talk.pause("github", "acme/new", NOW) is not None
+    assert talk.override("github", "acme/new", "e" * 40) is not None
+    assert talk.look("github", "acme/new", "main") is not None
+    assert talk.pause("github", NAME, NOW) is None
+
+
+def test_what_is_over_is_forgotten_in_time(store: Store) -> None:
+    deed = Deed(
+        answer=ANSWER,
+        pause=Pause(by="ada", since=NOW, until=NOW + timedelta(days=1)),
+        override=Override(commit="e" * 40, by="ada", because="fire", at=NOW),
+    )
+    id_ = store.conversations.carry_out(deed, NOW)
+    look = LastLook(commit="c" * 40, at=NOW, references=())
+    store.conversations.looked("github", NAME, "main", look)
+    store.conversations.looked("github", NAME, "refs/pull/7/head", look)
+    store.backlog.forget(NOW - timedelta(days=1))
+    assert store.conversations.answer(id_) is not None
+    store.backlog.forget(NOW + timedelta(days=30))
+    talk = store.conversations
+    assert talk.answer(id_) is None
+    assert talk.heard("github", NAME, ANSWER.ref) is None
+    assert talk.override("github", NAME, "e" * 40) is None
+    assert talk.look("github", NAME, "main") is not None
+    assert talk.look("github", NAME, "refs/pull/7/head") is None
