@@ -185,4 +185,6 @@ def _long(span: timedelta) -> str:
 
 
 def _size(count: int) -> str:
-    return f"{count / _GIB:.1f} GiB" if count >= _GIB else f"{count / _MIB:.1f} MiB"
+    if count >= _GIB:
+        return f"{count / _GIB:.1f} GiB"
+    return f"{count / _MIB:.1f} MiB" if count >= _MIB else f"{count // 1024} KiB"
