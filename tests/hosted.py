@@ -5,6 +5,7 @@ It counts what it is asked, and lets a test do what people do.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,16 +18,22 @@ from bot.forges import guard
 from bot.forges.base import (
     Account,
     Change,
+    ChangedFile,
     Check,
     Missed,
     Opened,
+    Remark,
     Request,
     RequestState,
+    Review,
+    Said,
+    Spoken,
     Standing,
     Symptom,
     Wish,
     unheard,
 )
+from bot.forges.remarks import compare
 from bot.model import Repository, Snapshot
 from bot.source import splice
 
@@ -44,6 +51,8 @@ class Project:
     requests: dict[int, Request] = field(default_factory=dict)
     comments: list[tuple[int, str]] = field(default_factory=list)
     checks: dict[str, Check] = field(default_factory=dict)
+    reviews: dict[int, list[Review]] = field(default_factory=dict)
+    settled: list[tuple[int, Remark]] = field(default_factory=list)
     archived: bool = False
     fork: bool = False
     obstacles: tuple[str, ...] = ()
@@ -299,6 +308,44 @@ class Hosted:
         self._written(repository, "check").checks[commit] = check
         self.fail("check")
 
+    @property
+    def reviewing(self) -> Hosted:
+        return self
+
+    def changed(self, repository: str, number: int) -> tuple[ChangedFile, ...]:
+        project = self._project(repository, "changed")
+        request = project.requests[number]
+        base = self.merge_base(repository, project.branches[request.base], request.head)
+        before, after = project.commits[base], project.commits[request.head]
+        return tuple(
+            _shown(path, before.get(path, b""), after.get(path, b""))
+            for path in sorted(before.keys() | after.keys())
+            if before.get(path) != after.get(path)
+        )
+
+    def review(
+        self,
+        repository: str,
+        number: int,
+        review: Review,
+        before: tuple[Spoken, ...] = (),
+        *,
+        uncertain: bool = False,
+    ) -> Said:
+        project = self._written(repository, "review")
+        said = project.reviews.setdefault(number, [])
+        there = compare(review, before)
+        fresh = there.fresh
+        if uncertain and said and said[-1].remarks == fresh:
+            fresh = ()
+        if fresh:
+            said.append(replace(review, remarks=fresh))
+        for one in there.gone:
+            project.settled.append((number, one.remark))
+        self.fail("review")
+        place = str(len(said))
+        return Said(spoken=(*there.kept, *(Spoken(remark=one, place=place) for one in there.fresh)))
+
     def advise(self, repository: str, commit: str, paths: Iterable[str]) -> str:
         del repository, commit, paths
         return ""
@@ -309,6 +356,13 @@ class Hosted:
 
     def examine(self) -> Iterator[Symptom]:
         return iter(())
+
+
+def _shown(path: str, old: bytes, new: bytes) -> ChangedFile:
+    """Return a file with the hunks of its diff, three lines around each change."""
+    before, after = old.split(b"\n"), new.split(b"\n")
+    groups = difflib.SequenceMatcher(a=before, b=after, autojunk=False).get_grouped_opcodes(3)
+    return ChangedFile(path=path, hunks=tuple((one[0][3] + 1, one[-1][4]) for one in groups))
 
 
 def _line(project: Project, commit: str) -> Iterator[str]:

@@ -265,17 +265,30 @@ class Talk(Protocol):
     def said(self, repository: str, ref: str, number: int) -> Comment:
         """Return a comment by its ref; raises `MissingError` where it is gone."""
 
-    def role(self, repository: str, login: str) -> Role:
+    def role(self, repository: str, account: Account) -> Role:
         """Return what an account may do there now, by the forge's own word."""
 
     def react(self, repository: str, comment: Comment, reaction: Reaction) -> None:
         """Show that a comment was seen, or what became of it; a reaction that is there is left."""
 
-    def answer(self, repository: str, comment: Comment, body: str) -> None:
-        """Answer where it was asked: in the same thread, else as a comment that names the asker."""
+    def answer(
+        self, repository: str, comment: Comment, body: str, *, maybe_since: datetime | None = None
+    ) -> None:
+        """Answer where it was asked: in the same thread, else as a comment that names the asker.
 
-    def sticky(self, repository: str, number: int, topic: str, body: str) -> None:
-        """Make our one comment of a topic on a request say this; an empty body takes it away."""
+        With `maybe_since` this very answer may have been given since then, before somebody stopped us:
+        it is looked for first.
+        """
+
+    def sticky(self, repository: str, number: int, known: str, body: str) -> str:
+        """Make our comment `known` on a request say this, or say it anew where there is none; return its id.
+
+        An empty body takes it away, and returns no id.
+        """
+
+
+class Reviewing(Protocol):
+    """What is said on the lines of requests."""
 
     def changed(self, repository: str, number: int) -> tuple[ChangedFile, ...]:
         """Return the files of a request with the hunks of their diffs, as far as the forge tells of them."""
@@ -299,6 +312,10 @@ class Talk(Protocol):
 
 class Hosting(Protocol):
     """What GitHub and GitLab have beyond git."""
+
+    @property
+    def reviewing(self) -> Reviewing:
+        """Return what reviews requests."""
 
     def account(self) -> Account:
         """Return who we are; the answer is remembered."""

@@ -17,11 +17,15 @@ from bot.errors import ForgeError, MissingError, MovedError
 from bot.forges.base import (
     Account,
     Change,
+    ChangedFile,
     Check,
     Missed,
     Opened,
     Request,
     RequestState,
+    Review,
+    Said,
+    Spoken,
     Standing,
     Symptom,
     Wish,
@@ -37,6 +41,7 @@ from bot.forges.github_doctor import examine
 from bot.forges.github_listing import repositories
 from bot.forges.github_look import Look, Seen, rest_repository
 from bot.forges.github_requests import Requests
+from bot.forges.github_reviews import Reviews, changed
 from bot.forges.github_rules import Rules, obstacles
 from bot.forges.github_transport import Transport, clean
 from bot.forges.github_trees import Trees
@@ -262,6 +267,33 @@ class GitHubForge:
         fresh = self._written.get(commit) is not None
         with self._moving(repository):
             report(writer, repository, commit, check, app=app, runs=self._runs, fresh=fresh)
+
+    # --- reviewing ------------------------------------------------------------------------
+
+    @property
+    def reviewing(self) -> GitHubForge:
+        """Return itself."""
+        return self
+
+    def changed(self, repository: str, number: int) -> tuple[ChangedFile, ...]:
+        """Return the files of a pull request with the hunks of their diffs."""
+        with self._at(repository) as client:
+            return changed(client, repository, number)
+
+    def review(
+        self,
+        repository: str,
+        number: int,
+        review: Review,
+        before: tuple[Spoken, ...] = (),
+        *,
+        uncertain: bool = False,
+    ) -> Said:
+        """Say a review in one go in place of what we said before; see `Reviewing`."""
+        writer = self._writer(repository)
+        with self._moving(repository):
+            reviews = Reviews(repository=repository, client=writer, is_ours=self._is_ours)
+            return reviews.review(number, review, before, uncertain=uncertain)
 
     # --- the App itself -------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ _BATCH = 50
 """Annotations of one request."""
 _MOST = 500
 _LONGEST = 65_535
+_LONGEST_LABEL, _LONGEST_DESCRIPTION, _MOST_BUTTONS = 20, 40, 3
 _LONGEST_TITLE = 255
 _LONGEST_MESSAGE = 16_000
 _MOST_KEPT = 2_000
@@ -137,6 +138,15 @@ def _body(check: Check, annotations: Sequence[Annotation], left: int) -> dict[st
         made["output"]["annotations"] = [_annotation(one) for one in annotations]
     if check.url:
         made["details_url"] = check.url
+    if check.buttons:
+        made["actions"] = [
+            {
+                "label": one.label[:_LONGEST_LABEL],
+                "description": one.description[:_LONGEST_DESCRIPTION],
+                "identifier": one.id[:_LONGEST_LABEL],
+            }
+            for one in check.buttons[:_MOST_BUTTONS]
+        ]
     return made
 
 

@@ -19,11 +19,15 @@ from bot.errors import ForgeError, MissingError
 from bot.forges.base import (
     Account,
     Change,
+    ChangedFile,
     Check,
     Hosting,
     Missed,
     Opened,
     Request,
+    Review,
+    Said,
+    Spoken,
     Standing,
     Symptom,
     Wish,
@@ -41,6 +45,7 @@ from bot.forges.gitlab_kept import Kept
 from bot.forges.gitlab_people import People
 from bot.forges.gitlab_projects import Project, Projects
 from bot.forges.gitlab_requests import Requests
+from bot.forges.gitlab_reviews import Reviews
 from bot.forges.gitlab_rules import Rules
 from bot.model import Repository, Snapshot
 from bot.reference import is_commit, is_git_ref
@@ -86,6 +91,7 @@ class GitLabForge:
         self._refs: Kept[tuple[int, str], str] = Kept(10_000)
         self._new: Kept[tuple[int, str], bool] = Kept(1_000, seconds=_JUST_NOW, clock=clock)
         self._checks = Checks(self._api, self._refs, self._new)
+        self._reviews = Reviews(self._api, lambda: self._people.number, clock)
         self._hooks = Hooks(self._api, self._projects, hook_url, owners, clock, lambda: self._people.admin)
         self._doctor = Doctor(self._api, self._people, self._projects, self._hooks, hook_url)
 
@@ -251,6 +257,28 @@ class GitLabForge:
     def advise(self, repository: str, commit: str, paths: Iterable[str]) -> str:
         """Return what GitLab's CI lint says, where the pipeline's configuration is among the paths."""
         return self._checks.lint(self._projects.find(repository), _full(commit), paths)
+
+    @property
+    def reviewing(self) -> GitLabForge:
+        """Return itself."""
+        return self
+
+    def changed(self, repository: str, number: int) -> tuple[ChangedFile, ...]:
+        """Return the files of a merge request with the hunks of their diffs."""
+        return self._reviews.changed(self._projects.find(repository).id, number)
+
+    def review(
+        self,
+        repository: str,
+        number: int,
+        review: Review,
+        before: tuple[Spoken, ...] = (),
+        *,
+        uncertain: bool = False,
+    ) -> Said:
+        """Say a review in one go in place of what we said before; see `Reviewing`."""
+        project = self._projects.find(repository).id
+        return self._reviews.review(project, number, review, before, uncertain=uncertain)
 
     def missed(self, since: datetime) -> Iterator[Missed]:
         """Yield what GitLab could not deliver to our hooks since then, oldest first, each once."""

@@ -1,0 +1,287 @@
+"""Reviews of people's merge requests: discussions on lines, one notification, resolved when settled.
+
+A discussion is ours by its author's id and by what we remember of it.  Drafts make one notification of
+several notes; where a server has none, or will not have them, the discussions are begun one by one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from bot.errors import ForgeError, MissingError, SupersededError
+from bot.forges.base import ChangedFile, Remark, Review, Said, Spoken
+from bot.forges.gitlab_answers import Node, commit, flag, node, nodes, number, text
+from bot.forges.gitlab_api import Api, RefusedError, UncertainError
+from bot.forges.gitlab_kept import Kept
+from bot.forges.gitlab_texts import MAX_TEXT, harmless
+from bot.forges.remarks import compare, composed, hunks, same
+
+_MOST_PAGES = 30
+_JUST_NOW = 60.0
+"""Seconds for which what a merge request changes is not asked again; its head is, before anything is said."""
+_HEAD = re.compile(r"@@ -(\d{1,9})(?:,\d{1,9})? \+(\d{1,9})")
+_SETTLED = 4000
+"""Lines of a diff that a place is looked for in at most, times a hundred."""
+_Lines: TypeAlias = dict[int, int | None]
+"""The old number of each line of a new file that a diff shows; None for one that was added."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Diff:
+    """A file of a merge request."""
+
+    path: str
+    old_path: str
+    diff: str
+
+    def lines(self) -> _Lines:
+        """Return which lines of the new file are shown."""
+        found: _Lines = {}
+        old = new = 0
+        for line in self.diff.split("\n")[: _SETTLED * 100]:
+            if head := _HEAD.match(line):
+                old, new = int(head[1]), int(head[2])
+            elif line.startswith("+"):
+                found[new] = None
+                new += 1
+            elif line.startswith("-"):
+                old += 1
+            elif line.startswith(" "):
+                found[new] = old
+                old, new = old + 1, new + 1
+        return found
+
+
+class Reviews:
+    """Reviews of merge requests; `us` is the number of our account."""
+
+    def __init__(self, api: Api, us: Callable[[], int], clock: Callable[[], float]) -> None:
+        self._api = api
+        self._us = us
+        self._shown: Kept[tuple[int, int], tuple[_Diff, ...]] = Kept(100, seconds=_JUST_NOW, clock=clock)
+
+    def changed(self, project: int, request: int) -> tuple[ChangedFile, ...]:
+        """Return the files of a merge request, as far as GitLab tells of them."""
+        return tuple(
+            ChangedFile(
+                path=one.path,
+                hunks=hunks(one.diff),
+                old_path=one.old_path if one.old_path != one.path else "",
+            )
+            for one in self._diffs(project, request)
+        )
+
+    def review(
+        self,
+        project: int,
+        request: int,
+        review: Review,
+        before: tuple[Spoken, ...] = (),
+        *,
+        uncertain: bool = False,
+    ) -> Said:
+        """Say a review in place of what was said before; see `Reviewing.review`."""
+        there = compare(review, before)
+        spoken, fresh = list(there.kept), list(there.fresh)
+        if uncertain and fresh:
+            found = self._found(project, request, fresh, {one.place for one in before})
+            spoken += found
+            known = {one.remark for one in found}
+            fresh = [one for one in fresh if one not in known]
+        unplaced: list[Remark] = []
+        if fresh:
+            said, unplaced = self._say(project, request, review, fresh, {one.place for one in before})
+            spoken += said
+        for one in there.gone:
+            self._resolve(project, request, one.place)
+        return Said(spoken=tuple(spoken), unplaced=tuple(unplaced))
+
+    # --- saying ---------------------------------------------------------------------------
+
+    def _say(
+        self, project: int, request: int, review: Review, fresh: Sequence[Remark], before: set[str]
+    ) -> tuple[list[Spoken], list[Remark]]:
+        """Return what was said and what found no place."""
+        said = node(self._api.get(_place(project, request)))
+        base, start, head = (commit(said, "diff_refs", f"{key}_sha") for key in ("base", "start", "head"))
+        if head != review.commit or base is None or start is None:
+            raise SupersededError("The merge request has another head than the one that was reviewed.")
+        at = {"base_sha": base, "start_sha": start, "head_sha": head, "position_type": "text"}
+        shown = self._shown.get((project, request)) or self._diffs(project, request)
+        diffs = {one.path: one for one in shown}
+        notes: list[tuple[Remark, dict[str, object]]] = []
+        unplaced: list[Remark] = []
+        for remark in fresh:
+            diff = diffs.get(remark.path)
+            position = _position(diff, remark) if diff is not None else None
+            if position is None:
+                unplaced.append(remark)
+            else:
+                notes.append((remark, {**at, **position}))
+        if not notes:
+            return [], unplaced
+        if len(notes) > 1:
+            made = self._by_drafts(project, request, review, notes, before)
+            if made is not None:
+                return made[0], unplaced + made[1]
+        return self._one_by_one(project, request, review, notes, unplaced, before)
+
+    def _by_drafts(
+        self,
+        project: int,
+        request: int,
+        review: Review,
+        notes: Sequence[tuple[Remark, dict[str, object]]],
+        before: set[str],
+    ) -> tuple[list[Spoken], list[Remark]] | None:
+        """Say everything at once; None where this server does not let us."""
+        place = f"{_place(project, request)}/draft_notes"
+        try:
+            left, _ = self._api.page(place, {"per_page": 100})  # those of our own account alone
+            for one in left:
+                self._api.send("delete", f"{place}/{number(one, 'id')}")
+        except (MissingError, RefusedError):
+            return None
+        unplaced: list[Remark] = []
+        drafted: list[Remark] = []
+        for remark, position in notes:
+            body = {"note": _text(remark), "position": position}
+            try:
+                self._api.send("post", place, body)
+            except MissingError:
+                return None
+            except RefusedError as error:
+                if error.status not in (400, 422):
+                    return None
+                unplaced.append(remark)
+            else:
+                drafted.append(remark)
+        if not drafted:
+            return [], unplaced
+        if review.body:
+            self._api.send("post", place, {"note": harmless(review.body)})
+        self._api.send("post", f"{place}/bulk_publish")
+        found = self._found(project, request, drafted, before)
+        return found, unplaced
+
+    def _one_by_one(
+        self,
+        project: int,
+        request: int,
+        review: Review,
+        notes: Sequence[tuple[Remark, dict[str, object]]],
+        unplaced: list[Remark],
+        before: set[str],
+    ) -> tuple[list[Spoken], list[Remark]]:
+        made: list[Spoken] = []
+        for remark, position in notes:
+            # What would be a note of its own goes below the first: one notification less.
+            below = f"\n\n{harmless(review.body)}" if not made and review.body else ""
+            body = {"body": f"{_text(remark)}{below}", "position": position}
+            try:
+                said = node(self._api.send("post", f"{_place(project, request)}/discussions", body))
+            except UncertainError:
+                found = self._found(project, request, [remark], before | {one.place for one in made})
+                if not found:
+                    raise
+                made += found
+                continue
+            except RefusedError as error:
+                if error.status not in (400, 422):
+                    raise
+                unplaced.append(remark)
+                continue
+            if not text(said, "id"):
+                raise ForgeError("GitLab began no discussion.")
+            made.append(Spoken(remark=remark, place=text(said, "id")))
+        return made, unplaced
+
+    # --- what stands there ----------------------------------------------------------------
+
+    def _found(self, project: int, request: int, remarks: Sequence[Remark], before: set[str]) -> list[Spoken]:
+        """Return the remarks that stand there as open discussions of ours that we did not know."""
+        left = [one for one in self._discussions(project, request) if one[0] not in before]
+        found: list[Spoken] = []
+        for remark in remarks:
+            one = next(
+                (each for each in left if each[1] == remark.path and _begins(each[2], _text(remark))), None
+            )
+            if one is not None:
+                left.remove(one)
+                found.append(Spoken(remark=remark, place=one[0]))
+        return found
+
+    def _discussions(self, project: int, request: int) -> Iterator[tuple[str, str, str]]:
+        """Yield id, path and text of our own discussions that nobody resolved."""
+        us = self._us()
+        for one in self._api.pages(f"{_place(project, request)}/discussions", {}, most=_MOST_PAGES):
+            first = next(nodes(one.get("notes")), None)
+            if (
+                first is not None
+                and number(first, "author", "id") == us
+                and text(first, "position", "new_path")
+                and not flag(first, "resolved")
+            ):
+                yield text(one, "id"), text(first, "position", "new_path"), text(first, "body")
+
+    def _resolve(self, project: int, request: int, discussion: str) -> None:
+        if not re.fullmatch(r"[0-9A-Za-z_-]{1,100}", discussion):
+            return
+        place = f"{_place(project, request)}/discussions/{discussion}"
+        try:
+            self._api.send("put", place, {"resolved": True})
+        except (MissingError, RefusedError):
+            return  # somebody removed it, or the merge request lets nobody any more: it is history
+        except UncertainError:
+            self._api.send("put", place, {"resolved": True})  # to resolve it twice is to resolve it
+
+    def _diffs(self, project: int, request: int) -> tuple[_Diff, ...]:
+        """Return what a merge request changes; what was removed has no diff here."""
+        made = tuple(
+            _Diff(
+                path=text(one, "new_path"),
+                old_path=text(one, "old_path"),
+                diff="" if flag(one, "deleted_file") else text(one, "diff"),
+            )
+            for one in self._api.pages(f"{_place(project, request)}/diffs", {}, most=_MOST_PAGES)
+            if text(one, "new_path")
+        )
+        self._shown.put((project, request), made)
+        return made
+
+
+def _place(project: int, request: int) -> str:
+    return f"/projects/{project}/merge_requests/{request}"
+
+
+def _text(remark: Remark) -> str:
+    """Return a note with its suggestion, which counts its lines from the one that it stands on."""
+    below = remark.last - remark.first
+    body = harmless(remark.body)
+    fenced = Remark(
+        path=remark.path, first=remark.first, last=remark.last, body=body, suggestion=remark.suggestion
+    )
+    return composed(fenced, f"suggestion:-0+{below}")[:MAX_TEXT]
+
+
+def _begins(there: str, said: str) -> bool:
+    """Return whether a note is what was said, or that and what stands below the first of several."""
+    plain = there.replace("\r\n", "\n").strip()
+    return same(plain, said) or plain.startswith(f"{said.strip()}\n\n")
+
+
+def _position(diff: _Diff, remark: Remark) -> Node | None:
+    """Return where a remark stands: added lines have a new number alone, unchanged ones both."""
+    lines = diff.lines()
+    if any(line not in lines for line in range(remark.first, remark.last + 1)):
+        return None
+    old = lines[remark.first]
+    position: dict[str, object] = {
+        "old_path": diff.old_path or diff.path,
+        "new_path": diff.path,
+        "new_line": remark.first,
+    }
+    return position if old is None else {**position, "old_line": old}
