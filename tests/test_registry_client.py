@@ -31,8 +31,9 @@ from bot.reference import parse_image
 from bot.registries.base import Images
 from bot.registries.budget import DOCKER_HUB_API, Budget
 from bot.registries.client import LARGEST_MANIFEST, Bounds, RegistryClient
-from bot.registries.credentials import Credentials, Scope
+from bot.registries.credentials import Credential, Credentials, Scope
 from bot.registries.egress import Allowed, GuardedPool, Limits, guarded_pool
+from bot.registries.helper import Secret
 from bot.registries.manifests import ACCEPT, hash_of
 from bot.registries.memos import Memos
 from bot.registries.mirrors import Mirrors
@@ -1315,3 +1316,40 @@ def test_a_tag_that_is_none_is_not_asked(server: Scripted) -> None:
     for tag in ("", "a/../b", "a?b", "a b", "../../token"):
         trouble(client.resolve(replace(reference(), tag=tag)), UnresolvedReason.INVALID)
     assert server.asked == []
+
+
+def test_a_sweep_asks_for_all_owners_at_once_what_anybody_is_told(server: Scripted) -> None:
+    """Who has a login may be told something else, and keeps that to themselves."""
+    serve(server)
+    answers = Memos.of_one_sweep(600, 60)
+    login = Credential(
+        origin=Allowed.parse(server.url),
+        prefix="",
+        secret=lambda: Secret(username="robot", password="hunter2hunter2"),
+        owners=frozenset({"acme"}),
+    )
+
+    def ask(scope: Scope) -> int:
+        """Return how many requests a run of this scope sends."""
+        server.asked.clear()
+        client = client_for(server, scope=scope, answers=answers, credentials=Credentials([login]))
+        assert isinstance(client.resolve(reference()), Resolution)
+        return len(server.asked)
+
+    assert ask(Scope(owner="mallory")) == 1
+    assert ask(Scope(owner="other")) == 0
+    assert ask(Scope(owner="acme", trusted=False)) == 0
+    assert ask(Scope(owner="acme")) == 1
+    assert ask(Scope(owner="acme")) == 0
+
+
+def test_what_one_run_asked_too_much_the_next_run_of_a_sweep_asks(server: Scripted) -> None:
+    serve(server)
+    server.routes["* /v2/acme/app/manifests/2"] = server.routes[f"* {PATH}"]
+    answers = Memos.of_one_sweep(600, 60)
+    two = reference("registry.example/acme/app:2")
+    one_each = Bounds(lookups=1)
+    first = client_for(server, answers=answers, bounds=one_each)
+    assert isinstance(first.resolve(reference()), Resolution)
+    trouble(first.resolve(two), UnresolvedReason.DEFERRED)
+    assert isinstance(client_for(server, answers=answers, bounds=one_each).resolve(two), Resolution)

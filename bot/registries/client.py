@@ -188,9 +188,13 @@ class RegistryClient:
             except TroubleError as trouble:
                 return trouble.about(reference)
 
-        return memo.get(self._key(endpoint, what), once)
+        # What is asked for without a login is answered to anybody alike: a sweep asks it once for all owners.
+        anyone = not self._authorizer.has_login(endpoint)
+        return memo.get(
+            ("anyone", self._key(endpoint, what)[1:]) if anyone else self._key(endpoint, what), once
+        )
 
-    def _key(self, endpoint: Endpoint, what: str) -> Hashable:
+    def _key(self, endpoint: Endpoint, what: str) -> tuple[Hashable, ...]:
         return (self._scope.key, endpoint.origin, endpoint.mirror, endpoint.repository, what)
 
     # --- the distribution API -------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from bot.model import Manifest, Resolution, Unresolved
+from bot.model import Manifest, Resolution, Unresolved, UnresolvedReason
 from bot.registries.manifests import Descriptor
 from bot.registries.memo import Memo
 
@@ -36,7 +36,11 @@ class Memos:
         """Return memos for many runs at about the same time: how long answers and trouble are kept."""
 
         def keep(answer: object) -> float:
-            return trouble if isinstance(answer, Unresolved) else seconds
+            if not isinstance(answer, Unresolved):
+                return seconds
+            # That one run has asked enough says nothing to the next.
+            over = answer.reason is UnresolvedReason.DEFERRED and math.isfinite(trouble)
+            return 0 if over else trouble
 
         return cls(
             resolutions=Memo(capacity=100_000, keep=keep),
