@@ -13,16 +13,20 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import scenarios
 from scenario_places import GitHubPlace, GitLabPlace
+from waiting import until
 
-from bot.model import Job, Trigger
+from bot.model import Trigger
+from bot.store.base import PlaceState, Sweep
 
 SWEPT = 1000
+_PATIENCE = 900.0
 _ASIDE, _LISTING = "aside: ", "the listing:"
 _GITHUB = {
     "GET /repos/{owner}/{repo}/installation": f"{_ASIDE}the owner's installation, once an hour",
@@ -124,6 +128,7 @@ class Party:
     def __init__(self, rig: scenarios.Rig, scene: scenarios.Scene) -> None:
         self.rig = rig
         self.scene = scene
+        self.swept = 0
         self._done = 0
         self.image, self.other = scene.image("tool"), scene.image("other")
         self.pinned = b"FROM " + scene.pin(self.image) + b"\n"
@@ -191,9 +196,10 @@ def swept(at: Party, count: int) -> tuple[Cost, Cost]:
     names = [f"swept-{number:04}" for number in range(count)]
     for name in names:
         at.repository(name, at.pinned)
-    _sweep(at)
+    at.swept = count
+    _sweep(at, 1)
     at.since()
-    _sweep(at)
+    _sweep(at, 2)
     asked = at.since()
     listing = tuple(one for one in asked if one.why.startswith(_LISTING))
     return (
@@ -206,18 +212,24 @@ def swept(at: Party, count: int) -> tuple[Cost, Cost]:
     )
 
 
-def _sweep(at: Party) -> None:
-    """Look at everything that is listed, as the engine would, without its waits in between."""
-    hosting = at.rig.service.forges[at.forge].hosting
-    assert hosting is not None
-    listed = [one for one in hosting.repositories() if "/swept-" in one.name]
-    assert listed
-    for one in listed:
-        job = Job(
-            forge=at.forge, repository=one.name, ref=one.default_branch, head=one.head, trigger=Trigger.SWEEP
-        )
-        plan = at.rig.service._work.plan(job)  # noqa: SLF001 - what the engine is given
-        assert plan is None, plan
+def _sweep(at: Party, number: int) -> None:
+    """Sweep everything, as `moorline sweep` asks the worker to."""
+    store, now = at.rig.store, datetime.now(UTC)
+    sweep = Sweep(
+        id=f"sweep-{number}",
+        forge=at.forge,
+        trigger=Trigger.SWEEP,
+        owners=(),
+        globs=(),
+        who="operator",
+        started=now,
+    )
+    store.sweeps.begin(sweep, now)
+    until(lambda: not store.sweeps.pending(sweep.id, now + timedelta(days=1)), seconds=_PATIENCE)
+    counts = store.sweeps.counts(sweep.id)
+    wanted = PlaceState.UNCHANGED if number > 1 else PlaceState.CHANGED
+    assert counts.get(wanted, 0) >= at.swept, counts
+    until(at.rig.is_idle)
 
 
 def _requests(place: object) -> Iterator[Asked]:
