@@ -72,6 +72,29 @@ class TestApp:
         assert len(APP["default_events"]) == len(github_doctor.EVENTS)
         assert APP["public"] is False
 
+    def test_github_knows_each_of_them(self) -> None:
+        contracts = Path(__file__).parent / "contracts"
+        known = json.loads((contracts / "github.json").read_text())["components"]["schemas"][
+            "app-permissions"
+        ]
+        for name, level in APP["default_permissions"].items():
+            assert level in known["properties"][name]["enum"], name
+        webhooks = json.loads((contracts / "github-webhooks.json").read_text())["webhooks"]
+        told = {one.replace("-", "_") for one in webhooks}
+        for event in APP["default_events"]:
+            assert any(one == event or one.startswith(f"{event}_") for one in told), event
+
+    def test_it_can_be_made_into_a_manifest(self) -> None:
+        """A manifest with `hook_attributes` needs their `url`, which only whoever makes the App knows."""
+        assert set(APP) == {
+            "name",
+            "description",
+            "url",
+            "public",
+            "default_permissions",
+            "default_events",
+        }
+
     def test_each_has_its_reason(self) -> None:
         lines = (ROOT / "app.yml").read_text().splitlines()
         names = [*APP["default_permissions"], *APP["default_events"]]
@@ -329,16 +352,15 @@ def test_every_command_in_it_runs(site: Path, monkeypatch: pytest.MonkeyPatch) -
     assert [code for line, code in codes.items() if line.startswith("doctor")] == [1, 2, 1]
 
 
-def test_the_head_of_the_audit_log_is_verified_as_shown(site: Path) -> None:
+def test_the_head_of_the_audit_log_is_verified_as_shown(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone(site, monkeypatch)
     [line] = re.findall(r"^moorline (audit .* --head \S+)$", OPERATIONS, re.MULTILINE)
     *arguments, shown = shlex.split(line)
     assert re.fullmatch(r"[0-9]+:[0-9a-f]{64}", shown)
     with Store(f"sqlite:///{site}/moorline.db") as store:
         number, digest = store.audit.head()
-    right = run(*arguments, f"{number}:{digest}", cwd=site, env=environment(site))
-    assert right.returncode == 0, right.stdout
-    wrong = run(*arguments, shown, cwd=site, env=environment(site))
-    assert wrong.returncode == 1
+    assert app.main([*arguments, f"{number}:{digest}"], standalone_mode=False) == 0
+    assert app.main([*arguments, shown], standalone_mode=False) == 1
 
 
 class TestBackup:
@@ -400,24 +422,25 @@ class TestBackup:
             assert store.audit.broken() is None
 
 
-def test_the_doctor_s_words_are_as_shown(site: Path) -> None:
+def test_the_doctor_s_words_are_as_shown(
+    site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The document shows a part of what it says of this."""
     shown = re.search(r"<!-- doctor:begin -->\n```text\n(.*?)```\n<!-- doctor:end -->", OPERATIONS, re.DOTALL)
     assert shown is not None, "nothing is shown"
+    alone(site, monkeypatch)
     with gitlab() as lab:
         bot = lab.user("moorline", bot=True)
         lab.join("acme", bot, Level.MAINTAINER)
         lab.project("acme/web", {"Dockerfile": b"FROM node:22\n"})
+        monkeypatch.setenv("MOORLINE_GITLAB_URL", lab.url)
+        monkeypatch.setenv("MOORLINE_GITLAB_TOKEN", lab.token(bot, days=9))
+        monkeypatch.setenv("MOORLINE_GITLAB_SIGNING_TOKEN", "whsec_" + "A" * 43 + "=")
+        monkeypatch.setenv("MOORLINE_PUBLIC_URL", "http://127.0.0.1:9")
         end = datetime.now(UTC).date() + timedelta(days=9)
-        env = environment(
-            site,
-            MOORLINE_GITLAB_URL=lab.url,
-            MOORLINE_GITLAB_TOKEN=lab.token(bot, days=9),
-            MOORLINE_GITLAB_SIGNING_TOKEN="whsec_" + "A" * 43 + "=",
-            MOORLINE_PUBLIC_URL="http://127.0.0.1:9",
-        )
-        done = run("doctor", "--settings", "moorline.env", "--forge", "gitlab", cwd=site, env=env)
-    said = done.stdout.replace(end.isoformat(), "2026-03-10").replace(
+        app.main(["doctor", "--settings", "moorline.env", "--forge", "gitlab"], standalone_mode=False)
+    said = capsys.readouterr().out
+    said = said.replace(end.isoformat(), "2026-03-10").replace(
         "http://127.0.0.1:9", "https://moorline.example"
     )
     for line in shown[1].splitlines():

@@ -89,14 +89,15 @@ def _file(file: Path, seen: Signs) -> Findings:
             f"chmod 600 {file}*",
         )
     log = file.with_name(f"{file.name}-wal")
-    if log.exists() and log.stat().st_size > _LARGE_LOG:
+    logged = log.stat().st_size if log.exists() else 0
+    if logged > _LARGE_LOG:
         yield _pen.note(
             "file",
-            f"The write-ahead log has {_size(log.stat().st_size)}: a reader that never ends keeps it from shrinking.",
+            f"The write-ahead log has {_size(logged)}: a reader that never ends keeps it from shrinking.",
             "Look for a backup or a shell that holds the file open.",
         )
     free = shutil.disk_usage(file.parent).free
-    text = f"{_size(file.stat().st_size)} in {file}, {_size(free)} free on its disk."
+    text = f"{_size(file.stat().st_size + logged)} in {file}, {_size(free)} free on its disk."
     if free < _TOO_LITTLE:
         yield _pen.trouble("disk", text, "Make room now: without any, deliveries are refused.")
     elif free < _LITTLE:
