@@ -15,7 +15,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -151,6 +151,15 @@ class Rig:
                 return
         raise AssertionError("the service and the forge go on telling each other")
 
+    def receive_all(self) -> None:
+        """Deliver what there is to tell, whoever works on it."""
+        said = self.place.tell(self.receive)
+        assert all(200 <= status < 300 for status in said), said
+
+    def is_drained(self) -> bool:
+        """Return whether nothing waits and nothing runs, whoever works."""
+        return not self.store.backlog.waits(500)
+
     def leaks(self) -> list[str]:
         """Return where a secret stands that must stand nowhere."""
         hidden = [*self.place.secrets(), PASSWORD, _LOGIN]
@@ -212,11 +221,11 @@ def _variables(place: Place, hosts: Hosts, database: str, home: Path) -> dict[st
 
 @contextmanager
 def rig(
-    name: str, folder: Path, *, database: str = "", pace: Pace = PACE, works: bool = True
+    name: str, folder: Path, *, database: str = "", pace: Pace = PACE, works: bool = True, policy: str = ""
 ) -> Iterator[Rig]:
     """Run the service in front of a place, on a SQLite file unless said otherwise.
 
-    Without `works` nobody works here: processes of their own do.
+    `policy` is the server's own configuration.  Without `works` nobody works here: processes of their own do.
     """
     images, said, redacted, stop = Registry(), Said(), io.StringIO(), threading.Event()
     with ExitStack() as stack:
@@ -224,6 +233,9 @@ def rig(
         hosts = stack.enter_context(Hosts(images, Repositories()))
         file = folder / "moorline.db"
         variables = _variables(place, hosts, database or f"sqlite:///{file}", folder / "home")
+        if policy:
+            (folder / "policy.yml").write_text(policy)
+            variables["MOORLINE_POLICY"] = str(folder / "policy.yml")
         settings = Settings.from_environ(variables)
         stack.enter_context(_listening(settings, said, redacted))
         service = stack.enter_context(Service(settings, Lookups.from_environ(variables)))
@@ -318,6 +330,12 @@ class Scene:
         full = f"{owner or self.owner}/{name}"
         self.rig.place.create(full, files, default)
         return Repo(self, full, default)
+
+    def push_all(self, repositories: Iterable[Repo], files: Mapping[str, Content]) -> None:
+        """Push the same to several repositories and have it told; whoever works has yet to answer."""
+        for one in repositories:
+            self.rig.place.push(one.name, files, one.default)
+        self.rig.receive_all()
 
     @property
     def place(self) -> Place:
