@@ -4,12 +4,13 @@
 ## make lint    ruff, mypy --strict, import contracts
 ## make golden  rewrite what golden cases expect
 ## make bench   measure; ARGS=--large adds a tree of 85,000 files
+## make figures measure requests and load, and write them into docs/operations.md
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
 
-.PHONY: run demo test lint format golden readme bench lock dev clean help
+.PHONY: run demo test lint format golden readme bench figures lock dev clean help
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -45,6 +46,10 @@ readme: $(VENV)/.run
 
 bench: $(VENV)/.dev
 	$(BIN)/python bench/run.py $(ARGS)
+
+# On a quiet machine: some minutes.
+figures: $(VENV)/.dev
+	$(BIN)/python bench/run.py --costs --load --write
 
 # Needs uv; keeps what is locked already.
 lock:

@@ -4,6 +4,7 @@
     make bench ARGS=--large            with a tree of some 85,000 files
     make bench ARGS=--costs            what the service asks of GitHub and GitLab, request by request
     make bench ARGS=--load             2,000 deliveries to the service, on SQLite and on Postgres
+    make figures                       the last two, written into docs/operations.md
     RENOVATE=/path/to/renovate make bench
 
 Runs of two commands alternate, and the ratio is taken pair by pair, so that a machine whose speed
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import runpy
 import shutil
 import statistics
 import subprocess
@@ -34,6 +36,7 @@ import corpus
 import registry
 
 HERE = Path(__file__).parent
+FIGURES = HERE.parent / "docs" / "operations.md"
 MOORLINE = str(Path(sys.executable).with_name("moorline"))
 ENVIRON = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 """Without what would have each run compile our modules again, as no installation does."""
@@ -216,6 +219,27 @@ def large(root: Path) -> None:
     show(f"moorline scan, {truth.files:,} files", runs, f"{truth.files / median(runs).wall:,.0f} files/s")
 
 
+def apart(name: str, *, write: bool) -> None:
+    """Run another measurement, and write what it prints into its place in the documents if told to.
+
+    Ends the program where something was not as it should be: such figures go nowhere.
+    """
+    said = []
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / f"{name}.py")], env=ENVIRON, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        said.append(line)
+    if process.wait():
+        sys.exit(process.returncode)
+    if write:
+        filled = runpy.run_path(str(HERE.parent / "docs" / "readme.py"))["filled"]
+        text = "".join(said).lstrip("\n")
+        FIGURES.write_text(filled(FIGURES.read_text(encoding="utf-8"), name, text), encoding="utf-8")
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(
@@ -225,10 +249,13 @@ def main() -> None:
     parser.add_argument("--large", action="store_true")
     parser.add_argument("--costs", action="store_true")
     parser.add_argument("--load", action="store_true")
+    parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    for name in ("costs", "load"):
-        if getattr(options, name):
-            sys.exit(subprocess.run([sys.executable, str(HERE / f"{name}.py")], check=False).returncode)
+    if options.costs or options.load:
+        for name in ("costs", "load"):
+            if getattr(options, name):
+                apart(name, write=options.write)
+        return
     renovate = os.environ.get("RENOVATE") or shutil.which("renovate")
     print("median wall (range), cpu and largest process; runs alternate")
     if not renovate:

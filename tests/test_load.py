@@ -5,12 +5,15 @@ How fast that goes is measured by `make bench ARGS=--load`; here it only has to 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
 import burst
+from github_access import key_pair
 from scenario_places import GitHubPlace
 from scenarios import REGISTRY, rig
+from serving import site
 from waiting import until
 
 from bot.store.base import Ending
@@ -49,3 +52,24 @@ def test_two_hundred_deliveries_from_eight_clients(tmp_path: Path) -> None:
         assert not set(endings) - {Ending.PUBLISHED, Ending.NOTHING, Ending.SUPERSEDED}, endings
         # Coalesced: pushes of one burst that wait together are one run.
         assert REPOSITORIES <= endings.total() < len(distinct)
+
+
+def test_what_takes_much_memory_is_never_part_of_the_service(tmp_path: Path) -> None:
+    """Signatures are verified, and databases upgraded, in processes of their own."""
+    settings = {
+        "PYTHONPROFILEIMPORTTIME": "1",
+        "MOORLINE_GITHUB_URL": "http://127.0.0.1:9",
+        "MOORLINE_GITHUB_APP_ID": "1",
+        "MOORLINE_GITHUB_PRIVATE_KEY": key_pair()[0],
+        "MOORLINE_GITHUB_WEBHOOK_SECRET": "a secret for tests only",
+        "MOORLINE_GITLAB_URL": "http://127.0.0.1:9",
+        "MOORLINE_GITLAB_TOKEN": "glpat-for-tests-only",
+    }
+    (tmp_path / "git").mkdir()
+    with site(tmp_path, settings) as made:
+        process = made.start()
+        until(lambda: "worker started" in made.said())
+        made.stop(process)
+        loaded = set(re.findall(r"^import time:[ 0-9|]*\| +([a-z_0-9]+)", made.said(), re.MULTILINE))
+    assert {"bot", "dbos", "sqlalchemy", "github", "gitlab"} <= loaded
+    assert not loaded & {"alembic", "mako", "sigstore"}
