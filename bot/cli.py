@@ -362,6 +362,63 @@ def doctor(*, settings: Path | None, forge: str | None, format_: str) -> int:
     return command.examine(settings, forge=forge, as_json=format_ == "json")
 
 
+@app.command(
+    short_help="Look at every repository now.",
+    epilog=_examples(
+        "moorline sweep --dry-run               what would be proposed, and why not the rest",
+        "moorline sweep                         everything that the installation or token can see",
+        "moorline sweep --owner acme --repo 'api-*'",
+        "moorline sweep --forge gitlab --repo 'acme/**' -f json",
+        "moorline sweep --resume                after Ctrl-C, or to see how it stands",
+    ),
+)
+@_serving
+@click.option(
+    "--forge", "forges", multiple=True, metavar="NAME", help="Only this forge: github, gitlab, git."
+)
+@click.option("--owner", "owners", multiple=True, metavar="NAME", help="Only this owner or group.")
+@click.option(
+    "--repo",
+    "repositories",
+    multiple=True,
+    metavar="GLOB",
+    help="Only these, by owner/name, or by name where there is no slash.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing anywhere.")
+@click.option("--resume", is_flag=True, help="Go on with the sweep that was begun last.")
+@click.option(
+    "--format", "-f", "format_", type=click.Choice(("table", "json")), default="table", show_default=True
+)
+def sweep(
+    *,
+    settings: Path | None,
+    forges: tuple[str, ...],
+    owners: tuple[str, ...],
+    repositories: tuple[str, ...],
+    dry_run: bool,
+    resume: bool,
+    format_: str,
+) -> int:
+    """Look at every repository, propose what floats, and sum it up.
+
+    What did not change since it was last looked at costs nothing. Follows the workers that run; where
+    there is none, works itself. Exit codes: 0 done, 2 usage or configuration, 3 some failed.
+    """
+    if resume and (dry_run or owners or repositories):
+        raise click.UsageError("--resume goes on with what was asked for: it takes none of the others.")
+    from bot.globs import wrong
+
+    for one in repositories:
+        problem = wrong(one)
+        if problem is not None:
+            raise click.UsageError(f"--repo {problem}.")
+    from bot import sweep as sweeping
+
+    asked = sweeping.Asked(forges=forges, owners=owners, repositories=repositories, as_json=format_ == "json")
+    act = sweeping.rehearse if dry_run else sweeping.resume if resume else sweeping.sweep
+    return act(settings, asked)
+
+
 @app.group(
     cls=_Commands,
     short_help="List, retry or call off what waits.",

@@ -46,7 +46,7 @@ def configured(file: Path | None) -> bool:
 
 def serve(file: Path | None, *, host: str | None = None, port: int | None = None, worker: bool = True) -> int:
     """Receive, and unless told otherwise work, until a signal says stop; return the exit code."""
-    settings, lookups = _read(file)
+    settings, lookups = read(file)
     if not settings.receives:
         _log.warning("no forge is configured: set its MOORLINE_..._WEBHOOK_SECRET, or try `moorline demo`")
     with Service(settings, lookups) as service, stopping() as stop:
@@ -56,7 +56,7 @@ def serve(file: Path | None, *, host: str | None = None, port: int | None = None
 
 def work(file: Path | None) -> int:
     """Work on what was received until a signal says stop; return the exit code."""
-    settings, lookups = _read(file)
+    settings, lookups = read(file)
     with Service(settings, lookups) as service, stopping() as stop:
         drained = service.worker().run(stop, drain=settings.drain_seconds)
     return 0 if drained else _cut_off()
@@ -69,10 +69,14 @@ def _cut_off() -> NoReturn:
     os._exit(1)
 
 
-def _read(file: Path | None) -> tuple[Settings, Lookups]:
+def read(file: Path | None, *, level: int = logging.INFO) -> tuple[Settings, Lookups]:
+    """Return what the settings say, and send the log where they say.
+
+    Raises `ConfigurationError`.
+    """
     said = variables(os.environ, file)
     settings = Settings.from_environ(said)
-    logs.configure(settings.log_format, secrets=settings.secrets())
+    logs.configure(settings.log_format, secrets=settings.secrets(), level=level)
     for sentence in unknown(os.environ):
         _log.warning(sentence)
     lookups = Lookups.from_environ(said)
@@ -127,7 +131,8 @@ class Service:
                 return network.services(base, ledger=ledger, trusted=trusted, swept=swept)
 
             self.forges = wiring.forges(settings, lookups, network)
-            served = Served(owners=settings.owners, forks=settings.forks)
+            self.served = served = Served(owners=settings.owners, forks=settings.forks)
+            self.services = services
             self._contexts = Contexts(
                 self.store.accounts.of, owners=settings.owners, app=settings.github_app_id
             )
@@ -142,12 +147,16 @@ class Service:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def worker(self) -> Worker:
-        """Return a worker; the engine comes with it, so that a process that only receives has none."""
+    def worker(self, *, timetable: bool = True) -> Worker:
+        """Return a worker; the engine comes with it, so that a process that only receives has none.
+
+        With a timetable it also wants what is due by the clock.
+        """
         from bot.jobs.worker import Worker
 
         pace = Pace(concurrency=self.settings.concurrency, retention=self.settings.retention_days * 86400)
-        return Worker(self.store, self._work, pace, chores=self._timetable())
+        chores = self._timetable() if timetable else lambda: None
+        return Worker(self.store, self._work, pace, chores=chores)
 
     def _timetable(self) -> Timetable:
         forges = {name: forge.hosting is not None for name, forge in self.forges.items()}

@@ -31,7 +31,7 @@ from bot.proposals import branch_name
 from bot.reference import is_commit, parse_image
 from bot.runs import acts, guarding
 from bot.runs.acts import Act, Verb
-from bot.runs.memory import Memory, matters, remember, rules, scan, shown
+from bot.runs.memory import Memory, held, matters, remember, rules, scan, shown
 from bot.runs.owners import Owners, holds_policy
 from bot.runs.turns import SWEPT, Turns
 from bot.store.base import Known, Look, ProposalState, Scan, StoredProposal
@@ -264,7 +264,8 @@ class Planning:
             self._turns.take(job, place.base, turn)
             self._drop(job, place.base, made, now)
         proposes = any(act.verb is Verb.PUBLISH for act in made)
-        self._note(job, Look.PROPOSES if proposes else Look.CHANGED, held=scanned.held)
+        look = Look.PROPOSES if proposes else Look.CHANGED
+        self._note(job, look, held=scanned.held, detail=held(report))
         return made
 
     def _drop(self, job: Job, base: str, made: Sequence[Act], now: datetime) -> None:

@@ -1,0 +1,96 @@
+"""Follows sweeps to their end: what living workers do, or what one in this process does."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from bot.jobs.base import Pace
+from bot.progress import progress
+from bot.service import Service, stopping
+from bot.store.base import PlaceState, Sweep, Sweeps
+
+_POLL = 0.5
+_ALIVE = 5.0
+_SAY = 10.0
+"""Seconds between two looks, two questions who lives, and two lines where nobody sees a bar."""
+_SOON = timedelta(seconds=150)
+"""What is tried again by then is waited for: all attempts after trouble are, a limit of a day is not."""
+_WAITS = frozenset({PlaceState.WAITING, PlaceState.POSTPONED})
+
+
+def follow(service: Service, begun: Sequence[Sweep]) -> bool:
+    """Return whether everything ended that is not put off, rather than that somebody stopped us.
+
+    Where no worker lives, one in this process works, on whatever is wanted.  Raises what that raises.
+    """
+    with stopping() as stop, progress() as report:
+        worker = _Worker(service, stop)
+        said = asked = time.monotonic()
+        try:
+            worker.needed()
+            while _pending(service.store.sweeps, begun) and not stop.wait(_POLL) and not worker.failed:
+                now = time.monotonic()
+                if now - asked >= _ALIVE:
+                    worker.needed()
+                    asked = now
+                done, total = _done(service.store.sweeps, begun)
+                report("Sweeping", done, total)
+                if now - said >= _SAY and not sys.stderr.isatty():
+                    click.echo(f"moorline: {done} of {total} looked at", err=True)
+                    said = now
+            return not stop.is_set()
+        finally:
+            worker.end()
+
+
+class _Worker:
+    """A worker of our own, from when nobody else lives."""
+
+    def __init__(self, service: Service, stop: threading.Event) -> None:
+        self._service = service
+        self._asked = stop
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.failed: list[BaseException] = []
+
+    def needed(self) -> None:
+        """Begin to work if nobody does."""
+        if self._thread is None and not self._service.store.leases.versions(Pace().lease):
+            self._thread = threading.Thread(target=self._work, name="worker")
+            self._thread.start()
+
+    def _work(self) -> None:
+        try:
+            worker = self._service.worker(timetable=False)
+            worker.run(self._stop, drain=self._service.settings.drain_seconds)
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+            self.failed.append(error)
+
+    def end(self) -> None:
+        """Stop working, and raise what the work raised."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self.failed:
+            raise self.failed[0]
+
+
+def _pending(sweeps: Sweeps, begun: Sequence[Sweep]) -> bool:
+    before = datetime.now(UTC) + _SOON
+    return any(sweeps.pending(one.id, before) for one in begun)
+
+
+def _done(sweeps: Sweeps, begun: Sequence[Sweep]) -> tuple[int, int]:
+    """Return how many places are done, and how many there are so far."""
+    counts: Counter[PlaceState] = Counter()
+    for one in begun:
+        counts.update(sweeps.counts(one.id))
+    total = sum(counts.values())
+    return total - sum(counts[state] for state in _WAITS), total
