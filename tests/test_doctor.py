@@ -641,6 +641,10 @@ class TestCommand:
             assert f"{sign} " in shown
         assert "1 wrong" in shown
 
+    @pytest.mark.parametrize(("encoding", "knows"), [("utf-8", True), ("ascii", False), ("latin-1", False)])
+    def test_a_terminal_that_knows_no_signs_is_shown_words(self, encoding: str, *, knows: bool) -> None:
+        assert command._knows_signs(encoding) is knows
+
     def test_hostile_texts_are_made_fit(self, ward: Ward, registry: Scripted) -> None:
         ward.settings["MOORLINE_GIT_REPOSITORIES"] = json.dumps(
             [f"{registry.url}/a\N{RIGHT-TO-LEFT OVERRIDE}b"]

@@ -165,7 +165,7 @@ def _print_lines(found: Iterable[Finding]) -> list[Finding]:
 
 @contextmanager
 def _printer() -> Iterator[Callable[[Finding], None]]:
-    if not sys.stdout.isatty():
+    if not (sys.stdout.isatty() and _knows_signs(sys.stdout.encoding)):
         yield _write_plain
         return
     from rich.console import Console
@@ -182,6 +182,14 @@ def _printer() -> Iterator[Callable[[Finding], None]]:
             console.print(Text(f"    {one.advice}", style="dim"))
 
     yield write
+
+
+def _knows_signs(encoding: str) -> bool:
+    try:
+        "".join(_SIGNS.values()).encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def _write_plain(one: Finding) -> None:
