@@ -192,7 +192,7 @@ class Doctor:
                 Health.NOTE,
                 f"hook of {visible(one.name, 200)}",
                 "No hook there calls us: pushes are noticed by the next sweep only.",
-                f"Add a webhook to {self._hook_url} with push, tag, merge request and comment events.",
+                f"Add a webhook to {self._hook_url} with push, merge request and comment events.",
             )
         if len(bare) > _MOST_NAMED:
             yield _symptom(
