@@ -478,10 +478,31 @@ def update_comment(call: Call) -> Answer:
     return Answer(call.shapes.comment(call.repository, found))
 
 
+def get_comment(call: Call) -> Answer:
+    found = call.repository.comments.get(call.identity("comment_id"))
+    if found is None:
+        raise Refused(404, "Not Found")
+    return Answer(call.shapes.comment(call.repository, found))
+
+
+def delete_comment(call: Call) -> Answer:
+    found = call.repository.comments.get(call.identity("comment_id"))
+    if found is None:
+        raise Refused(404, "Not Found")
+    _touch(call, call.repository.issues[found.number])
+    del call.repository.comments[found.id]
+    call.happened("issue_comment", "deleted", pull=call.repository.issues[found.number], comment=found)
+    return Answer(None, 204)
+
+
 def react(call: Call) -> Answer:
     known = call.repository.review_comments if "pulls" in call.request.path else call.repository.comments
-    if call.identity("comment_id") not in known:
+    found = known.get(call.identity("comment_id"))
+    if found is None:
         raise Refused(404, "Not Found")
+    one = call.actor.login, str(call.body["content"])
+    there = one in found.reactions
+    found.reactions += [] if there else [one]
     return Answer(
         {
             "id": call.world.next(),
@@ -490,7 +511,7 @@ def react(call: Call) -> Answer:
             "content": call.body["content"],
             "created_at": call.world.clock.stamp(),
         },
-        201,
+        200 if there else 201,
     )
 
 
@@ -720,6 +741,10 @@ ROUTES: dict[str, Route] = {
     f"GET {_ISSUE}/comments": Route(handler=list_comments, permissions=_BOTH),
     f"POST {_ISSUE}/comments": Route(handler=create_comment, permissions=_BOTH, level="write"),
     f"POST {_ISSUE}/labels": Route(handler=add_labels, permissions=_BOTH, level="write"),
+    f"GET {_REPO}/issues/comments/{{comment_id}}": Route(handler=get_comment, permissions=_BOTH),
+    f"DELETE {_REPO}/issues/comments/{{comment_id}}": Route(
+        handler=delete_comment, permissions=_BOTH, level="write"
+    ),
     f"PATCH {_REPO}/issues/comments/{{comment_id}}": Route(
         handler=update_comment, permissions=_BOTH, level="write"
     ),

@@ -97,6 +97,8 @@ class Comment:
     body: str
     created_at: str
     updated_at: str
+    reactions: list[tuple[str, str]] = field(default_factory=list)
+    """Who reacted, and how."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -114,6 +116,7 @@ class ReviewComment:
     reply_to: int | None = None
     review: int | None = None
     updated_at: str = ""
+    reactions: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)

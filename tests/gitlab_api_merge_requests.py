@@ -10,7 +10,7 @@ from typing import Any
 import gitlab_shapes as shapes
 from gitlab_http import Call, Need, Refusal, Reply, Route, answer, forbidden, missing, paged
 from gitlab_quick_actions import extract
-from gitlab_world import Executed, Label, Level, MergeRequest, Note, Project, User, World, refresh
+from gitlab_world import Executed, Label, Level, MergeRequest, Note, Project, User, World, iso, refresh
 
 P = "/api/v4/projects/{id}"
 M = f"{P}/merge_requests/{{merge_request_iid}}"
@@ -344,6 +344,28 @@ def update_note(call: Call) -> Reply:
     return answer(shapes.note(call.world, found, one))
 
 
+def _emoji(call: Call, note: Note, user: User, name: str) -> dict[str, Any]:
+    now = iso(call.world.clock())
+    said = {"id": note.id * 100 + note.emoji.index((user, name)), "name": name}
+    of = {"awardable_id": note.id, "awardable_type": "Note", "url": None}
+    return said | {"user": shapes.user(call.world, user), "created_at": now, "updated_at": now} | of
+
+
+def emoji(call: Call) -> Reply:
+    """List the emoji on a note."""
+    found = _note(call, _one(call))
+    return paged(call, found.emoji, lambda one: _emoji(call, found, *one))
+
+
+def award(call: Call) -> Reply:
+    """Give a note an emoji; a 404 where one gave it that before."""
+    found, name = _note(call, _one(call)), str(call.body["name"])
+    if (call.user, name) in found.emoji:
+        raise missing("Award Emoji Name has already been taken")
+    found.emoji.append((call.user, name))
+    return answer(_emoji(call, found, call.user, name), 201)
+
+
 def delete_note(call: Call) -> Reply:
     """Remove a note."""
     one = _one(call)
@@ -459,6 +481,8 @@ ROUTES = (
     Route("GET", f"{M}/notes/{{note_id}}", note, _READ),
     Route("PUT", f"{M}/notes/{{note_id}}", update_note, _WRITE),
     Route("DELETE", f"{M}/notes/{{note_id}}", delete_note, _WRITE),
+    Route("GET", f"{M}/notes/{{note_id}}/award_emoji", emoji, _READ),
+    Route("POST", f"{M}/notes/{{note_id}}/award_emoji", award, _WRITE),
     Route("GET", f"{M}/discussions", discussions, _READ),
     Route("POST", f"{M}/discussions", create_discussion, _WRITE),
     Route("GET", f"{M}/discussions/{{discussion_id}}", discussion, _READ),

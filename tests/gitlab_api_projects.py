@@ -68,7 +68,7 @@ def user(call: Call) -> Reply:
     found = call.world.users.get(int(text)) if text.isdigit() else None
     if found is None:
         raise missing("User")
-    return answer(shapes.user(call.world, found))
+    return answer(shapes.user(call.world, found) | {"bot": found.bot})
 
 
 def project(call: Call) -> Reply:

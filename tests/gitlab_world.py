@@ -104,6 +104,7 @@ class Note:
     position: Mapping[str, Any] | None = None
     resolved: bool = False
     resolved_by: User | None = None
+    emoji: list[tuple[User, str]] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -249,3 +249,14 @@ def test_what_is_over_is_forgotten_in_time(store: Store) -> None:
     assert talk.override("github", NAME, "e" * 40) is None
     assert talk.look("github", NAME, "main") is not None
     assert talk.look("github", NAME, "refs/pull/7/head") is None
+
+
+def test_our_one_comment_of_a_topic_is_known(store: Store) -> None:
+    talk = store.conversations
+    assert talk.sticky("github", NAME, 7, "aside") == ""
+    talk.stuck("github", NAME, 7, "aside", "11", NOW)
+    talk.stuck("github", NAME, 7, "aside", "12", NOW)
+    assert talk.sticky("github", NAME, 7, "aside") == "12"
+    assert talk.sticky("github", NAME, 8, "aside") == ""
+    talk.stuck("github", NAME, 7, "aside", "", NOW)
+    assert talk.sticky("github", NAME, 7, "aside") == ""

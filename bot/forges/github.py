@@ -43,6 +43,7 @@ from bot.forges.github_look import Look, Seen, rest_repository
 from bot.forges.github_requests import Requests
 from bot.forges.github_reviews import Reviews, changed
 from bot.forges.github_rules import Rules, obstacles
+from bot.forges.github_talk import GitHubTalk
 from bot.forges.github_transport import Transport, clean
 from bot.forges.github_trees import Trees
 from bot.forges.github_writing import Writing, Written, require_workflows, unverified
@@ -111,6 +112,13 @@ class GitHubForge:
     def hosting(self) -> GitHubForge:
         """Return itself: GitHub has requests, checks and a log of deliveries."""
         return self
+
+    @property
+    def talk(self) -> GitHubTalk:
+        """Return what listens and answers."""
+        return GitHubTalk(
+            reading=self._at, writing=self._written_at, is_ours=self._is_ours, clock=self._clock
+        )
 
     # --- reading --------------------------------------------------------------------------
 
@@ -360,6 +368,12 @@ class GitHubForge:
     def _at(self, repository: str) -> Iterator[Client]:
         with self._moving(repository):
             yield self._app.reader(repository)
+
+    @contextmanager
+    def _written_at(self, repository: str) -> Iterator[Client]:
+        writer = self._writer(repository)
+        with self._moving(repository):
+            yield writer
 
     @contextmanager
     def _moving(self, repository: str) -> Iterator[None]:

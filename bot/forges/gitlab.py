@@ -47,6 +47,7 @@ from bot.forges.gitlab_projects import Project, Projects
 from bot.forges.gitlab_requests import Requests
 from bot.forges.gitlab_reviews import Reviews
 from bot.forges.gitlab_rules import Rules
+from bot.forges.gitlab_talk import GitLabTalk
 from bot.model import Repository, Snapshot
 from bot.reference import is_commit, is_git_ref
 
@@ -99,6 +100,11 @@ class GitLabForge:
     def hosting(self) -> Hosting:
         """Return this forge: GitLab has everything."""
         return self
+
+    @property
+    def talk(self) -> GitLabTalk:
+        """Return what listens and answers."""
+        return GitLabTalk(api=self._api, projects=self._projects, people=self._people)
 
     # --- reading --------------------------------------------------------------------------
 

@@ -860,6 +860,14 @@ class Conversations(Protocol):
     def said_since(self, forge: str, repository: str, since: datetime) -> int:
         """Return how many answers somebody set out to say since then."""
 
+    def sticky(self, forge: str, repository: str, number: int, topic: str) -> str:
+        """Return the id of our one comment of a topic on a request, empty where there is none."""
+
+    def stuck(
+        self, forge: str, repository: str, number: int, topic: str, comment: str, now: datetime
+    ) -> None:
+        """Remember that comment; an empty id forgets it."""
+
     def pause(self, forge: str, repository: str, now: datetime) -> Pause | None:
         """Return the pause that holds now, or None."""
 

@@ -25,6 +25,7 @@ from bot.store.tables import (
     overrides,
     pauses,
     proposals,
+    stickies,
 )
 from bot.store.wishes import key, want
 
@@ -192,6 +193,30 @@ class SqlConversations:
         with self._database.read() as connection:
             return int(connection.execute(query).scalar_one())
 
+    def sticky(self, forge: str, repository: str, number: int, topic: str) -> str:
+        with self._database.read() as connection:
+            found = connection.execute(
+                select(stickies.c.comment).where(_stuck(forge, repository, number, topic))
+            ).scalar_one_or_none()
+        return found or ""
+
+    def stuck(
+        self, forge: str, repository: str, number: int, topic: str, comment: str, now: datetime
+    ) -> None:
+        with self._database.write() as connection:
+            connection.execute(stickies.delete().where(_stuck(forge, repository, number, topic)))
+            if comment:
+                connection.execute(
+                    stickies.insert().values(
+                        forge=forge,
+                        repository=clean(repository),
+                        number=number,
+                        topic=topic,
+                        comment=comment,
+                        at=now,
+                    )
+                )
+
     # --- what holds -----------------------------------------------------------------------
 
     def pause(self, forge: str, repository: str, now: datetime) -> Pause | None:
@@ -256,6 +281,10 @@ def _looked(said: dict[str, object]) -> Looked:
 
 def _answer_of(forge: str, repository: str, ref: str) -> Select[tuple[str]]:
     return select(heard.c.answer).where(_in(heard, forge, repository), heard.c.ref == ref)
+
+
+def _stuck(forge: str, repository: str, number: int, topic: str) -> ColumnElement[bool]:
+    return and_(_in(stickies, forge, repository), stickies.c.number == number, stickies.c.topic == topic)
 
 
 def _in(table: Table, forge: str, repository: str) -> ColumnElement[bool]:

@@ -25,6 +25,7 @@ from bot.store.tables import (
     reviews,
     runs,
     scans,
+    stickies,
     turns,
 )
 from bot.store.wishes import doubt, rename
@@ -42,6 +43,7 @@ _ONE: tuple[tuple[Table, tuple[str, ...]], ...] = (
     (looks, ("ref",)),
     (overrides, ("commit",)),
     (pauses, ()),
+    (stickies, ("number", "topic")),
 )
 """Tables that have one row for these columns and a repository: the one under the new name is newer."""
 

@@ -30,6 +30,7 @@ from bot.store.tables import (
     reviews,
     runs,
     scans,
+    stickies,
     sweeps,
     turns,
 )
@@ -56,6 +57,7 @@ def _old(before: datetime) -> Iterator[tuple[Table, ColumnElement[bool]]]:
     yield heard, heard.c.at < before
     yield answers, answers.c.made < before
     yield pauses, pauses.c.until < before
+    yield stickies, stickies.c.at < before
     yield overrides, overrides.c.at < before
     yield looks, and_(looks.c.ref.startswith("refs/pull/"), looks.c.at < before)
     yield sweeps, sweeps.c.started < before

@@ -444,6 +444,18 @@ overrides = Table(
     Column("at", Instant, nullable=False),
 )
 
+# Our one comment of a topic on a request.
+stickies = Table(
+    "stickies",
+    metadata,
+    Column("forge", String(32), primary_key=True),
+    Column("repository", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("topic", String(32), primary_key=True),
+    Column("comment", String(64), nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
 # What the last look at a branch or request found, for people who ask.
 looks = Table(
     "last_looks",

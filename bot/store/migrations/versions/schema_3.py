@@ -80,4 +80,13 @@ def upgrade() -> None:
     )
     op.create_index("reviews_by_request", "reviews", ["forge", "repository", "number"])
     op.create_index("reviews_by_time", "reviews", ["made"])
+    op.create_table(
+        "stickies",
+        sa.Column("forge", sa.String(32), primary_key=True),
+        sa.Column("repository", sa.Text, primary_key=True),
+        sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("topic", sa.String(32), primary_key=True),
+        sa.Column("comment", sa.String(64), nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+    )
     op.execute("UPDATE moorline_schema SET version = 3")
