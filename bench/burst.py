@@ -53,18 +53,19 @@ class Standing:
     """The Dockerfile of each open pull request."""
 
 
-def founded(hub: GitHub, pins: Mapping[str, str], count: int) -> list[str]:
+def founded(hub: GitHub, pins: Mapping[str, str], count: int, files: int = 0) -> list[str]:
     """Make so many repositories, ten of each owner, and return their names; nobody is told.
 
-    `pins` are images, by tag, and their digests.
+    `pins` are images, by tag, and their digests; `files` is how many others there are in each repository.
     """
+    others = {f"src/part{one // 20}/module_{one}.py": b"pass\n" for one in range(files)}
     names = []
     for number in range(count):
         owner = f"owner-{number // OWNED}"
         if number % OWNED == 0:
             hub.install(owner)
         names.append(f"{owner}/app-{number}")
-        hub.repository(names[-1], {"Dockerfile": _dockerfile(next(iter(pins))), "README.md": b"# App\n"})
+        hub.repository(names[-1], {**others, "Dockerfile": _dockerfile(next(iter(pins)))})
     with hub.lock:
         hub.queue.clear()
     return names

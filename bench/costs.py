@@ -32,7 +32,7 @@ _GITHUB = {
     "GET /repos/{owner}/{repo}/installation": f"{_ASIDE}the owner's installation, once an hour",
     "POST /app/installations/{installation_id}/access_tokens": f"{_ASIDE}a token",
     "GET /app": f"{_ASIDE}who we are, once",
-    "GET /app/installations": f"{_ASIDE}who we are, once",
+    "GET /app/installations": f"{_LISTING} the App's installations",
     "GET /users/{username}": f"{_ASIDE}who we are, once",
     "POST /repos/{owner}/{repo}/issues/{issue_number}/labels": f"{_ASIDE}labels",
     "POST /repos/{owner}/{repo}/pulls/{pull_number}/requested_reviewers": f"{_ASIDE}reviewers",

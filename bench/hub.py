@@ -15,6 +15,8 @@ import registry
 from github_standin import github
 
 IMAGES = 100
+FILES = 840
+"""Of a repository that nobody claims: what they hold is never read, and their names are."""
 REGISTRY = "registry.example.net"
 
 
@@ -22,7 +24,7 @@ def main(repositories: int, secret: str) -> None:
     """Serve until nobody is there to ask any more."""
     pins = {f"{REGISTRY}/{name}": digest for name, digest in registry.digests(IMAGES).items()}
     with github(validates=False, secret=secret) as hub:
-        names = burst.founded(hub, pins, repositories)
+        names = burst.founded(hub, pins, repositories, FILES)
         _say({"url": hub.url, "app": str(hub.app_id), "key": hub.private_key})
         for line in sys.stdin:
             asked = json.loads(line)

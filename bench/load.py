@@ -204,7 +204,8 @@ def measure(backend: str) -> bool:
         fresh = Memory.of(service.pid)
         print(
             f"\n{backend}: {REPOSITORIES * PUSHES * burst.WAVES:,} deliveries of {REPOSITORIES} "
-            f"repositories in {burst.WAVES} waves, by {burst.CLIENTS} clients; load average {_load()}",
+            f"repositories with {hub_process.FILES} files, in {burst.WAVES} waves, by {burst.CLIENTS} clients; "
+            f"load average {_load()}",
             flush=True,
         )
         answers: list[burst.Answer] = []

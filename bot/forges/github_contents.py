@@ -34,7 +34,7 @@ _MOST_AHEAD_BYTES = 6_000_000
 _MOST_FILES = 5_000
 _MOST_BYTES = 128 * 1024 * 1024
 """Files and bytes of one snapshot."""
-_KEPT = 48 * 1024 * 1024
+_KEPT = 24 * 1024 * 1024
 """Bytes of files that are remembered."""
 
 Claims = Callable[[str, bytes], bool]
