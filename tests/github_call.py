@@ -33,6 +33,10 @@ class Switches:
     """The status of an exhausted limit: 403 or 429."""
     drop_unverified: bool = False
     """Whether the server, though it signs, leaves this App's commits unsigned."""
+    resolves: bool = True
+    """Whether the App may resolve threads."""
+    minimizes: bool = True
+    """Whether the App may hide comments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

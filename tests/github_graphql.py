@@ -16,6 +16,7 @@ from github_call import NOT_ACCESSIBLE, Call
 from github_git import SUBMODULE, Entry, Git, MalformedError
 from github_rest_git import add_commit, create_ref, delete_ref, move_ref
 from github_shapes import node_id, pull_changes, signed
+from github_threads import Threads, refused
 from github_world import Account, Pull, Refused, Repository
 from graphql import DocumentNode, GraphQLError, GraphQLSchema, build_schema, execute_sync, parse, validate
 
@@ -226,9 +227,7 @@ class _Run:
             "pullRequests": lambda _info, **page: self._pulls(one, page),
             "label": lambda _info, name: self._label(one, name),
             "rulesets": lambda _info, **_page: {
-                "totalCount": len(
-                    {rule.get("ruleset_id") for rules in one.rules.values() for rule in rules}
-                )
+                "totalCount": len({rule.get("ruleset_id") for rules in one.rules.values() for rule in rules})
             },
         }
         self._known[one.id] = made
@@ -491,7 +490,16 @@ class _Run:
             "labels": lambda _info, **page: _connection(
                 pull.labels, lambda label: self._label(one, label.name), page
             ),
+            **self._threads(one).fields(pull),
         }
+
+    def _threads(self, one: Repository) -> Threads:
+        return Threads(
+            repository=one,
+            account=self._account,
+            commit=lambda sha: self._object(one, sha),
+            paged=_connection,
+        )
 
     # --- writing
 
@@ -504,6 +512,8 @@ class _Run:
                 "updateRefs": self._update_refs,
                 "deleteRef": self._delete_ref,
                 "createCommitOnBranch": self._create_commit,
+                "resolveReviewThread": self._resolve,
+                "minimizeComment": self._minimize,
             }.items()
         }
 
@@ -528,6 +538,25 @@ class _Run:
                     self._needs(one, "contents", "write")
                     return replace(self.call, target=one), name
         raise _refuse("NOT_FOUND", f"Could not resolve to a node with the global id of '{ref_id}'")
+
+    def _resolve(self, asked: Node) -> Node:
+        if not self.call.switches.resolves:
+            raise refused()
+        return self._settled(lambda threads: threads.resolve(asked["threadId"]), asked["threadId"])
+
+    def _minimize(self, asked: Node) -> Node:
+        if not self.call.switches.minimizes:
+            raise refused()
+        return self._settled(
+            lambda threads: threads.minimize(asked["subjectId"], asked["classifier"]), asked["subjectId"]
+        )
+
+    def _settled(self, act: Callable[[Threads], Node | None], wanted: str) -> Node:
+        for one in self.call.world.repositories.values():
+            if self._visible(one) and (done := act(self._threads(one))) is not None:
+                self._needs(one, "pull_requests", "write")
+                return done
+        raise _refuse("NOT_FOUND", f"Could not resolve to a node with the global id of '{wanted}'")
 
     def _create_ref(self, asked: Node) -> Node:
         call = self._writing(asked["repositoryId"])

@@ -117,6 +117,10 @@ class ReviewComment:
     review: int | None = None
     updated_at: str = ""
     reactions: list[tuple[str, str]] = field(default_factory=list)
+    resolved: bool = False
+    """Whether the thread that it begins is resolved."""
+    minimized: str = ""
+    """Why it is hidden, in lower case; empty while it is not."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,6 +132,7 @@ class Review:
     state: str
     commit: str
     submitted_at: str
+    minimized: str = ""
 
 
 @dataclass(slots=True, kw_only=True)

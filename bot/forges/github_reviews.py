@@ -30,9 +30,9 @@ query($owner: String!, $name: String!, $number: Int!, $after: String) {
           id isResolved
           comments(first: 1) {
             nodes {
-              id databaseId isMinimized body path
+              id fullDatabaseId isMinimized body path
               author { __typename login }
-              pullRequestReview { id databaseId }
+              pullRequestReview { id fullDatabaseId }
             }
           }
         }
@@ -209,7 +209,7 @@ class Reviews:
             variables = {"owner": owner, "name": name, "number": number, "after": after}
             try:
                 said = self.client.query(_THREADS, variables)
-            except NoGraphQLError:
+            except (NoGraphQLError, QueryError):  # an older server knows no such fields
                 yield from self._comments(number)
                 return
             found = _below(said, "repository", "pullRequest", "reviewThreads")
@@ -231,10 +231,10 @@ class Reviews:
                 id=str(node["id"]),
                 resolved=bool(node["isResolved"]) or bool(first["isMinimized"]),
                 comment=str(first["id"]),
-                number=int(first["databaseId"]),
+                number=int(first["fullDatabaseId"]),
                 path=str(first["path"]),
                 body=str(first["body"]),
-                review=int(_below(first, "pullRequestReview", "databaseId") or 0),
+                review=int(_below(first, "pullRequestReview", "fullDatabaseId") or 0),
                 review_node=str(_below(first, "pullRequestReview", "id") or ""),
             )
         except (KeyError, TypeError, ValueError):

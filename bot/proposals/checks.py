@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.model import Outcome, Report, Ruling, Unread, Verdict
+from bot.proposals.markdown import Markdown
 from bot.proposals.pins import Aside, aside_of
 from bot.proposals.render import render
-from bot.visible import named
+from bot.visible import named, visible
 
 _ROWS = 100
+_FILES, _SHOWN, _WIDTH, _LONGEST = 20, 60, 200, 2_000
+"""Files whose rules are shown, lines of each, their width, and the lines of a file that is compared."""
 _VERDICTS = {Outcome.REFUSE: "refused", Outcome.HOLD: "held", Outcome.WARN: "noted"}
 
 
@@ -24,16 +29,44 @@ class _Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    path: str
+    lines: Markdown
+    fence: Markdown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Explained:
+    summary: Markdown
+    texts: tuple[_Told, ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _View:
     trouble: str
     rows: tuple[_Row, ...]
     unread: tuple[Aside, ...]
     more: int
     base: str
+    rules: tuple[_Told, ...] = ()
 
 
-def guard(report: Report, unread: Sequence[Unread], base: str) -> tuple[str, str]:
-    """Return title (plain) and summary (Markdown) of what a guard says of a change since a commit."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Files in which a change may alter the rules that it is judged by, before and after."""
+
+    before: Mapping[str, bytes]
+    after: Mapping[str, bytes]
+
+
+def guard(
+    report: Report, unread: Sequence[Unread], base: str, rules: Sequence[Rules] = ()
+) -> tuple[str, str]:
+    """Return title (plain) and summary (Markdown) of what a guard says of a change since a commit.
+
+    What the change says in `rules` is shown, and counts for nothing yet.
+    """
     told = sorted(
         (one for one in report.verdicts if one.outcome is not Outcome.PASS),
         key=lambda one: (
@@ -48,6 +81,7 @@ def guard(report: Report, unread: Sequence[Unread], base: str) -> tuple[str, str
         unread=tuple(aside_of(one) for one in unread[:_ROWS]),
         more=max(len(told) - _ROWS, 0) + max(len(unread) - _ROWS, 0),
         base=base,
+        rules=tuple(one for each in rules for one in _altered(each))[:_FILES],
     )
     return _title(told, unread), render("check.md.j2", view)
 
@@ -56,6 +90,52 @@ def undecided(why: str) -> tuple[str, str]:
     """Return title and summary of a check that could not be made, and why."""
     view = _View(trouble=why, rows=(), unread=(), more=0, base="")
     return "Moorline cannot decide", render("check.md.j2", view)
+
+
+def irrelevant(files: int) -> tuple[str, str]:
+    """Return title and summary of a check on a change of which no file can hold a reference."""
+    summary = (
+        f"No file that this changes ({files} in all) can hold a reference that Moorline looks at, "
+        "or a rule of its own.\n"
+    )
+    return "Nothing here can be pinned", summary
+
+
+def explained(summary: str, texts: Sequence[str], more: int) -> str:
+    """Return a summary with plain texts below it, each as it is."""
+    view = _Explained(
+        summary=Markdown(summary.rstrip("\n")),
+        texts=tuple(_fenced("", [f"  {line}" for line in text.split("\n")]) for text in texts),
+        more=max(more, 0),
+    )
+    return render("explained.md.j2", view)
+
+
+def _fenced(path: str, lines: Sequence[str]) -> _Told:
+    """Return lines that are fit to be shown, and a fence that none of them ends."""
+    text = "\n".join(lines)
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    return _Told(path=path, lines=Markdown(text), fence=Markdown("`" * max(longest + 1, 3)))
+
+
+def _altered(rules: Rules) -> Iterator[_Told]:
+    for path in sorted(rules.before.keys() | rules.after.keys()):
+        old, new = _lines(rules.before.get(path, b"")), _lines(rules.after.get(path, b""))
+        if old == new:
+            continue
+        if max(len(old), len(new)) > _LONGEST:
+            shown = ["! too long to be shown: look at the file itself"]
+        else:
+            found = list(difflib.unified_diff(old, new, lineterm="", n=0))[2:]
+            shown = [line for line in found if not line.startswith("@@")]
+        more = [f"! and {len(shown) - _SHOWN} more lines"] if len(shown) > _SHOWN else []
+        yield _fenced(path, [*shown[:_SHOWN], *more])
+
+
+def _lines(data: bytes) -> list[str]:
+    return [
+        visible(line.replace("\t", "    "), _WIDTH) for line in data.decode("utf-8", "replace").splitlines()
+    ]
 
 
 def _title(told: Sequence[Verdict], unread: Sequence[Unread]) -> str:

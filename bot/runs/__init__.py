@@ -53,3 +53,12 @@ class Runs:
         `TransientError` after publishing what could be looked up while something could not.
         """
         self._publishing.publish(proposal)
+
+    def give_up(self, job: Job, why: str) -> None:
+        """Say on a head that somebody may wait for why it is not judged, once nothing more is tried.
+
+        Raises what forges raise.
+        """
+        plan = self._planning.undecided(job, why)
+        if plan is not None:
+            self._publishing.publish(plan)

@@ -13,6 +13,8 @@ class Verb(StrEnum):
     """The published proposal has nothing left to say."""
     CHECK = "check"
     """A stored check is reported."""
+    REVIEW = "review"
+    """A stored review is said."""
     AGAIN = "again"
     """Nothing more is done now, but some look-ups failed and are tried again."""
 

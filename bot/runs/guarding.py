@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bot import introduced, pipeline
-from bot.config import Config, Floating
+from bot import introduced, pipeline, proposals
+from bot.config import CONFIG_PATHS, Config, Floating, Mode, Unreachable
 from bot.errors import ConfigurationError
-from bot.forges.base import Forge
-from bot.model import Annotation, CheckRun, Conclusion, Job, Level, Outcome, Report
-from bot.output import problems
-from bot.pipeline import Services
-from bot.proposals import checks
+from bot.forges.base import ChangedFile, Forge
+from bot.model import Annotation, Button, CheckRun, Conclusion, Job, Level, Outcome, Report, Review
+from bot.output import explanation, problems
+from bot.pipeline import AtCommit, Services
+from bot.proposals import Standing, checks
 from bot.trust import policy
 from bot.visible import visible
 
 _ANNOTATIONS = 500
+_EXPLAINED = 40
 _LEVELS = {
     problems.Level.ERROR: Level.FAILURE,
     problems.Level.WARNING: Level.WARNING,
     problems.Level.NOTE: Level.NOTICE,
 }
+PIN, EXPLAIN = "pin", "explain"
+_BUTTONS = (
+    Button(id=PIN, label="Pin these", description="Suggest every pin anew, on its line"),
+    Button(id=EXPLAIN, label="Explain", description="Show what is behind each verdict"),
+)
+_MARK = b"moorline:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """What a review needs to know of the request that it is for."""
+
+    changed: Callable[[], Iterable[ChangedFile]]
+    """Tells which lines a remark may stand on."""
+    link: str = ""
+    """Where our own proposal for the same base is."""
+    explains: bool = False
+    """Whether somebody wants to know all that is behind the verdicts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +51,10 @@ class Guarded:
     check: CheckRun
     again: bool
     """Whether something could not be looked up that may be there later."""
+    review: Review | None = None
+    """What is said on the request; None where nothing is to be changed about what was said."""
+    report: Report | None = None
+    """What it was judged by; None where the policy cannot be read."""
 
 
 def guard(
@@ -42,6 +65,7 @@ def guard(
     services: Services,
     now: datetime,
     merge_base: Callable[[str, str], str],
+    asking: Asking | None = None,
 ) -> Guarded:
     """Return the check on what `head` brings in since it branched off `base`, both commits.
 
@@ -66,16 +90,78 @@ def guard(
             again=False,
         )
     judged = pipeline.guard(report, config)
-    return Guarded(check=_check(judged, config, since_commit), again=pipeline.passing(judged) is not None)
+    review = None
+    if asking is not None and config.mode is Mode.PROPOSE:
+        review = _review(report, judged, since, asking)
+    return Guarded(
+        check=_explained(
+            _check(judged, config, since_commit, _rules(since, reading, report), review),
+            judged if asking is not None and asking.explains else None,
+        ),
+        again=pipeline.passing(judged) is not None,
+        review=review,
+        report=judged,
+    )
 
 
-def undecided(why: str) -> CheckRun:
-    """Return the check of a head that could not be judged: neither passed nor failed."""
+def undecided(why: str, server: Config) -> CheckRun:
+    """Return the check of a head that could not be judged: what the server says of what cannot be known."""
     title, summary = checks.undecided(why)
-    return CheckRun(conclusion=Conclusion.NEUTRAL, title=title, summary=summary)
+    fails = policy.guard(server).unreachable is Unreachable.FAILURE
+    conclusion = Conclusion.FAILURE if fails else Conclusion.NEUTRAL
+    return CheckRun(conclusion=conclusion, title=title, summary=summary)
 
 
-def _check(report: Report, config: Config, base: str) -> CheckRun:
+def irrelevant(files: int) -> CheckRun:
+    """Return the check of a change that cannot bring anything in."""
+    title, summary = checks.irrelevant(files)
+    return CheckRun(conclusion=Conclusion.SUCCESS, title=title, summary=summary)
+
+
+def _explained(check: CheckRun, report: Report | None) -> CheckRun:
+    """Return a check with everything that is known of each reference below its summary."""
+    if report is None:
+        return check
+    texts = ["\n".join(explanation.lines(one)) for one in report.verdicts[:_EXPLAINED]]
+    summary = checks.explained(check.summary, texts, len(report.verdicts) - len(texts))
+    return replace(check, summary=summary)
+
+
+def _review(report: Report, judged: Report, since: AtCommit, asking: Asking) -> Review:
+    def changed(paths: Collection[str]) -> Iterable[ChangedFile]:
+        before = since.read(paths)
+        sure = {
+            path: proposals.sure(path, data, report.snapshot.files.get(path, b""))
+            for path, data in before.items()
+        }
+        spoken_of = [one.finding.location for one in judged.verdicts if one.finding.location.path in paths]
+        for place in spoken_of:
+            known = sure.get(place.path)
+            if known is None or not any(first <= place.line <= last for first, last in known.hunks):
+                return asking.changed()
+        return sure.values()  # nobody has to be asked what any diff shows
+
+    return pipeline.review(report, judged, changed, Standing(count=report.stood, link=asking.link))
+
+
+def _rules(since: AtCommit, reading: AtCommit, report: Report) -> tuple[checks.Rules, ...]:
+    """Return the files in which rules may differ between the two: the configuration, and inline marks."""
+    marked = {path: _marks(data) for path, data in report.snapshot.files.items() if _MARK in data}
+    before = {path: _marks(data) for path, data in since.read(sorted(marked)).items()}
+    return (
+        checks.Rules(before=since.read(CONFIG_PATHS), after=reading.read(CONFIG_PATHS)),
+        checks.Rules(before=before, after=marked),
+    )
+
+
+def _marks(data: bytes) -> bytes:
+    """Return the lines of a file that speak to us."""
+    return b"\n".join(line.strip() for line in data.splitlines() if _MARK in line)
+
+
+def _check(
+    report: Report, config: Config, base: str, rules: tuple[checks.Rules, ...], review: Review | None
+) -> CheckRun:
     unread = introduced.unread(report.unread)
     outcomes = {verdict.outcome for verdict in report.verdicts}
     if Outcome.REFUSE in outcomes or (unread and policy.guard(config).held is Floating.FAIL):
@@ -84,12 +170,16 @@ def _check(report: Report, config: Config, base: str) -> CheckRun:
         conclusion = Conclusion.NEUTRAL
     else:
         conclusion = Conclusion.SUCCESS
-    title, summary = checks.guard(report, unread, base)
+    title, summary = checks.guard(report, unread, base, rules)
+    suggests = review is not None and any(one.suggestion is not None for one in review.remarks)
+    offered = review is not None and conclusion is not Conclusion.SUCCESS
+    buttons = tuple(one for one in _BUTTONS if offered and (suggests or one.id != PIN))
     return CheckRun(
         conclusion=conclusion,
         title=title,
         summary=summary,
         annotations=_annotations(replace(report, unread=unread)),
+        buttons=buttons,
     )
 
 

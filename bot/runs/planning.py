@@ -6,14 +6,13 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Protocol, TypeGuard
 
 from bot import pipeline
 from bot.allowed_owners import AllowedOwners
 from bot.config import Config, Mode
 from bot.errors import ForgeError, MissingError, MovedError, SupersededError, TransientError
-from bot.forges.base import Forge, Hosting, RequestState
+from bot.forges.base import Forge, Hosting, Request, RequestState
 from bot.model import (
     GitReference,
     ImageReference,
@@ -29,7 +28,7 @@ from bot.model import (
 from bot.pipeline import Services
 from bot.proposals import branch_name
 from bot.reference import is_commit, parse_image
-from bot.runs import acts, guarding
+from bot.runs import acts, reviewing
 from bot.runs.acts import Act, Verb
 from bot.runs.memory import Memory, held, matters, remember, rules, scan, shown
 from bot.runs.owners import Owners, holds_policy
@@ -96,6 +95,7 @@ class Planning:
         self._errands = errands
         self._clock = clock
         self._turns = Turns(memory)
+        self._reviewing = reviewing.Reviewing(memory, clock)
 
     def plan(self, job: Job) -> str | None:
         """Return what is to be published as `acts.encode` writes it, or None where there is nothing."""
@@ -174,16 +174,18 @@ class Planning:
     # --- a request ------------------------------------------------------------------------
 
     def _of_request(self, job: Job, forge: Forge, hosting: Hosting) -> list[Act]:
-        """Return the check on a person's request; of our own, remember what a person did with it."""
-        if self._memory.proposals.by_number(forge.name, job.repository, job.number) is not None:
-            self._fate(job, forge, hosting)
+        """Return what is said about a person's request; of our own, remember what a person did with it."""
+        known = self._memory.proposals.by_number(forge.name, job.repository, job.number) is not None
+        request = self._fate(job, forge, hosting) if known else hosting.request(job.repository, job.number)
+        if request is None or request.state is not RequestState.OPEN:
             return []
-        request = hosting.request(job.repository, job.number)
-        if request.ours or request.state is not RequestState.OPEN:
-            return []
-        _, base = forge.head(job.repository, request.base)
+        if known or request.ours:
+            commits = self._memory.proposals.commits(forge.name, job.repository, request.branch)
+            if request.head in commits:
+                return []  # what we wrote has its check already; what a person put on top has not
         # Whoever proposes from a fork may not have our logins used for what they name.
-        return self._checked(job, forge, base, request.head, trusted=not request.fork)
+        services = self._ruled(job, forge, self._services(job, trusted=not request.fork))
+        return self._reviewing.request(job, forge, hosting, request, services)
 
     def _of_queue(self, job: Job, forge: Forge) -> list[Act]:
         """Return the check on a commit of a merge queue, which is on top of the branch it is for."""
@@ -191,16 +193,16 @@ class Planning:
         if found is None or not is_commit(job.head):
             return []
         _, base = forge.head(job.repository, found[1])
-        return self._checked(job, forge, base, job.head, trusted=True)
+        return self._reviewing.queued(job, forge, base, self._ruled(job, forge, self._services(job)))
 
-    def _checked(self, job: Job, forge: Forge, base: str, head: str, *, trusted: bool) -> list[Act]:
-        now = self._clock()
-        services = self._ruled(job, forge, self._services(job, trusted=trusted))
-        made = guarding.guard(
-            job, forge, base, head, services, now, partial(forge.merge_base, job.repository)
-        )
-        id_ = self._memory.checks.store(forge.name, job.repository, head, made.check, now)
-        return [Act(Verb.CHECK, id_), *([Act(Verb.AGAIN)] if made.again else [])]
+    def undecided(self, job: Job, why: str) -> str | None:
+        """Return the saying of why a head is not judged, as `plan` does; None where nobody waits for it."""
+        forge = self._forges.get(job.forge)
+        if forge is None or not job.repository:
+            return None
+        server = self._services(job).server
+        id_ = reviewing.undecided(self._memory, forge, job, why, server, self._clock())
+        return acts.encode([Act(Verb.CHECK, id_)]) if id_ is not None else None
 
     def _ruled(self, job: Job, forge: Forge, services: Services) -> Services:
         """Return services with what the owner and people said."""
@@ -214,15 +216,15 @@ class Planning:
             ),
         )
 
-    def _fate(self, job: Job, forge: Forge, hosting: Hosting) -> None:
-        """Remember what a person did with a request of ours."""
+    def _fate(self, job: Job, forge: Forge, hosting: Hosting) -> Request | None:
+        """Remember what a person did with a request of ours; return it, unless another took its place."""
         stored = self._memory.proposals.by_number(forge.name, job.repository, job.number)
         if stored is None or stored.state is ProposalState.SUPERSEDED:
-            return
+            return None
         request = hosting.request(job.repository, job.number)
         state = _STATES[request.state]
         if state is stored.state:
-            return
+            return request
         now = self._clock()
         self._memory.proposals.mark(stored.id, state, now, url=request.url, number=request.number)
         self._memory.audit.add(
@@ -232,6 +234,7 @@ class Planning:
             {"proposal": stored.id, "number": request.number, "commit": request.head},
             now,
         )
+        return request
 
     # --- a branch -------------------------------------------------------------------------
 

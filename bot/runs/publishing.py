@@ -10,6 +10,7 @@ from bot.errors import ForgeError, GuardError, MissingError, MoorlineError, Supe
 from bot.forges.base import Forge, Wish
 from bot.model import Proposal, Published
 from bot.proposals.notes import NOTHING_LEFT
+from bot.runs import reviewing
 from bot.runs.acts import Act, Verb, decode
 from bot.runs.memory import Memory
 from bot.store.base import ProposalState, StoredProposal
@@ -43,6 +44,9 @@ class Publishing:
             raise TransientError("Some look-ups failed and are tried again; the others are proposed.")
         if act.verb is Verb.CHECK:
             self._report(act.id)
+            return
+        if act.verb is Verb.REVIEW:
+            self._say(act.id)
             return
         stored = self._memory.proposals.get(act.id)
         if stored is None:
@@ -78,6 +82,16 @@ class Publishing:
             self._introduce(forge)
             with forge.publishing(stored.repository):
                 forge.hosting.check(stored.repository, stored.commit, stored.check)
+
+    def _say(self, id_: str) -> None:
+        """Say a review on its request."""
+        stored = self._memory.reviews.get(id_)
+        if stored is None:
+            raise ForgeError(f"The review {id_} is not in the store any more.")
+        forge = self._forge(stored.forge)
+        self._introduce(forge)
+        with forge.publishing(stored.repository):
+            reviewing.say(self._memory, forge, stored, self._clock())
 
     def _publish(self, stored: StoredProposal, forge: Forge) -> None:
         made = stored.proposal

@@ -1,0 +1,160 @@
+"""What people propose: the check on it, the review of it, and what is said where neither can be made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+
+from bot.config import Config
+from bot.errors import ForgeError
+from bot.forges.base import ChangedFile, Forge, Hosting, Request, RequestState
+from bot.model import CheckRun, Job, Review, Spoken, Trigger
+from bot.pipeline import Services
+from bot.reference import is_commit
+from bot.runs import guarding
+from bot.runs.acts import Act, Verb
+from bot.runs.memory import Memory, matters
+from bot.store.base import ReviewState, StoredReview
+
+_BUTTON = re.compile(r"button/([a-z]{1,20})/[1-9][0-9]*")
+_UNSURE = 1000
+"""With so many changed files a forge may not have told of all of them."""
+
+
+class Reviewing:
+    """Plans what is said about heads that people propose."""
+
+    def __init__(self, memory: Memory, clock: Callable[[], datetime]) -> None:
+        self._memory = memory
+        self._clock = clock
+
+    def request(
+        self, job: Job, forge: Forge, hosting: Hosting, request: Request, services: Services
+    ) -> list[Act]:
+        """Return what is said about the head of an open request: a check always, a review where it helps."""
+        button = _BUTTON.fullmatch(job.ref)
+        pressed = button[1] if button is not None else ""
+        if pressed == guarding.PIN:
+            self._memory.reviews.again(forge.name, job.repository, request.number)
+        changed = hosting.reviewing.changed(job.repository, request.number)
+        if not self._concerns(forge, job, request, changed):
+            check = guarding.irrelevant(len(changed))
+            nothing = Review(commit=request.head, body="", remarks=())
+            return [
+                *self._check(forge, job, request.head, check),
+                *self._review(forge, job, request.number, nothing),
+            ]
+        _, base = forge.head(job.repository, request.base)
+        asking = guarding.Asking(
+            changed=lambda: changed,
+            link=self._proposed(forge, job, request),
+            explains=pressed == guarding.EXPLAIN,
+        )
+        made = self._guarded(job, forge, base, request.head, services, asking)
+        return [
+            *self._check(forge, job, request.head, made.check),
+            *(self._review(forge, job, request.number, made.review) if made.review is not None else ()),
+            *([Act(Verb.AGAIN)] if made.again else ()),
+        ]
+
+    def queued(self, job: Job, forge: Forge, base: str, services: Services) -> list[Act]:
+        """Return what is said about a commit that a merge queue made on top of a commit of its branch."""
+        made = self._guarded(job, forge, base, job.head, services, None)
+        return [
+            *self._check(forge, job, job.head, made.check),
+            *([Act(Verb.AGAIN)] if made.again else ()),
+        ]
+
+    def _guarded(
+        self,
+        job: Job,
+        forge: Forge,
+        base: str,
+        head: str,
+        services: Services,
+        asking: guarding.Asking | None,
+    ) -> guarding.Guarded:
+        merge_base = partial(forge.merge_base, job.repository)
+        return guarding.guard(job, forge, base, head, services, self._clock(), merge_base, asking)
+
+    def _concerns(self, forge: Forge, job: Job, request: Request, changed: Sequence[ChangedFile]) -> bool:
+        """Return whether a change may bring something in, by the paths of its files alone."""
+        if not 0 < len(changed) < _UNSURE:
+            return True
+        known = self._memory.repositories.scan(forge.name, job.repository, request.base)
+        if known is None:
+            return True  # which files other ones ask for there is not known
+        return any(matters(path, known) for one in changed for path in (one.path, one.old_path) if path)
+
+    def _proposed(self, forge: Forge, job: Job, request: Request) -> str:
+        """Return where our own proposal for a request's base is, empty for nowhere."""
+        standing = self._memory.proposals.standing(forge.name, job.repository, request.base)
+        return next((one.url for one in standing if one.url), "")
+
+    def _check(self, forge: Forge, job: Job, commit: str, check: CheckRun) -> list[Act]:
+        id_ = self._memory.checks.store(forge.name, job.repository, commit, check, self._clock())
+        return [Act(Verb.CHECK, id_)]
+
+    def _review(self, forge: Forge, job: Job, number: int, review: Review) -> list[Act]:
+        """Return the saying of a review, where it says anything but what stands there."""
+        standing = self._memory.reviews.standing(forge.name, job.repository, number)
+        stands = [one.remark.topic for one in standing.spoken] if standing is not None else []
+        if sorted(stands) == sorted(one.topic for one in review.remarks):
+            return []
+        id_ = self._memory.reviews.store(forge.name, job.repository, number, review, self._clock())
+        return [Act(Verb.REVIEW, id_)]
+
+
+def say(memory: Memory, forge: Forge, stored: StoredReview, now: datetime) -> None:
+    """Say a stored review on its request, within `publishing`; one that was said is left."""
+    if stored.state is ReviewState.SAID or forge.hosting is None:
+        return
+    before = memory.reviews.standing(stored.forge, stored.repository, stored.number)
+    memory.reviews.begin(stored.id)
+    said = forge.hosting.reviewing.review(
+        stored.repository,
+        stored.number,
+        stored.review,
+        before.spoken if before is not None else (),
+        uncertain=stored.state is ReviewState.BEGUN,
+    )
+    # What has no place stands in the check; it is not tried again with every push.
+    spoken = (*said.spoken, *(Spoken(remark=one, place="") for one in said.unplaced))
+    memory.reviews.said(stored.id, spoken, now)
+    memory.audit.add(
+        "moorline",
+        "review.said",
+        f"{stored.forge} {stored.repository} {stored.number}",
+        {
+            "review": stored.id,
+            "commit": stored.review.commit,
+            "remarks": len(stored.review.remarks),
+            "unplaced": len(said.unplaced),
+        },
+        now,
+    )
+
+
+def undecided(memory: Memory, forge: Forge, job: Job, why: str, server: Config, now: datetime) -> str | None:
+    """Return the id of a check that says why nothing can be said of a head, None where nobody waits for one.
+
+    A check may be required, and whoever waits for it would wait for ever.
+    """
+    if forge.hosting is None or not is_commit(job.head):
+        return None
+    if not job.number and job.trigger is not Trigger.MERGE_QUEUE:
+        return None
+    if job.trigger is Trigger.COMMENT:
+        return None
+    if job.number and memory.proposals.by_number(forge.name, job.repository, job.number) is not None:
+        return None
+    try:
+        request = forge.hosting.request(job.repository, job.number) if job.number else None
+    except ForgeError:
+        return None  # gone, or the forge is down: whatever is said would not be heard
+    if request is not None and (request.ours or request.state is not RequestState.OPEN):
+        return None
+    head = request.head if request is not None else job.head
+    return memory.checks.store(forge.name, job.repository, head, guarding.undecided(why, server), now)
