@@ -16,7 +16,7 @@ from bot.allowed_owners import AllowedOwners
 from bot.config import parse
 from bot.errors import ForgeError, TransientError
 from bot.forges.base import RequestState
-from bot.model import Job, SkipReason, Trigger
+from bot.model import Job, Repository, SkipReason, Trigger
 from bot.runs import Served
 from bot.store.base import PlaceState
 from bot.store.sql import Store
@@ -161,6 +161,40 @@ def test_what_is_gone_is_asked_for_once_and_forgotten(world: Installation) -> No
     assert world.forge.asked["repository"] == 1
     world.sweep()
     assert world.forge.asked["repository"] == 1
+
+
+@pytest.mark.parametrize("trouble", [ForgeError("Refused."), TransientError("Broken.")])
+def test_who_cannot_be_asked_for_keeps_what_is_known(world: Installation, trouble: ForgeError) -> None:
+    world.populate(2)
+    world.sweep()
+    del world.forge.projects["acme/app001"]
+
+    def refuse(_name: str) -> Repository:
+        raise trouble
+
+    world.forge.repository = refuse  # type: ignore[method-assign, assignment]  # a forge that refuses
+    sweep = world.begin()
+    world.work()
+    assert world.summary(sweep) == {"unchanged": 1}
+    assert world.store.sweeps.get(sweep.id).listed is not None  # type: ignore[union-attr]  # it is there
+    known = world.store.repositories.get("github", "acme/app001")
+    assert known is not None
+    assert not known.gone
+
+
+def test_a_limit_ends_the_listing_until_it_is_over(world: Installation) -> None:
+    world.populate(1)
+    world.sweep()
+    world.forge.projects.clear()
+
+    def limited(_name: str) -> Repository:
+        raise TransientError("Too many requests.", retry_after=60)
+
+    world.forge.repository = limited  # type: ignore[method-assign, assignment]  # a forge that limits
+    sweep = world.begin()
+    world.work()
+    [listing] = world.store.sweeps.places(sweep.id)
+    assert (listing.state, listing.detail) == (PlaceState.POSTPONED, "Too many requests.")
 
 
 def test_what_a_list_leaves_out_is_looked_at_all_the_same(world: Installation) -> None:

@@ -18,7 +18,7 @@ from typing import Protocol
 from bot.errors import ForgeError, MoorlineError, TransientError
 from bot.forges.base import Forge, Hosting, Missed
 from bot.model import Job, Trigger
-from bot.runs.listing import Asked, Listed, Listing, branches
+from bot.runs.listing import Asked, Listed, Listing, branches, concerns_all
 from bot.runs.memory import Memory
 from bot.store.base import Delivery, Inbox
 
@@ -106,9 +106,9 @@ class CatchingUp:
                         jobs += self._branches(
                             forge, hosting, one, scanned, followed.get(one.repository.name, ())
                         )
-                    except TransientError:
-                        raise
                     except ForgeError as error:
+                        if concerns_all(error):
+                            raise
                         unlisted.append(error)
             self._memory.inbox.want(tuple(jobs), now)
             moved |= {(job.repository, job.ref) for job in jobs}

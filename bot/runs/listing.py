@@ -10,7 +10,7 @@ from itertools import islice
 
 from bot import globs
 from bot.config import Config
-from bot.errors import MissingError, MovedError
+from bot.errors import ForgeError, MissingError, MovedError, TransientError
 from bot.forges.base import Forge, Hosting
 from bot.model import Repository
 from bot.runs.planning import Served
@@ -132,13 +132,23 @@ class Listing:
             and self._served.owners.serves(forge.name, one.repository.name)
         ]
         for name in lost[:_MOST_MISSING]:
-            found = _found(hosting, name)
+            try:
+                found = _found(hosting, name)
+            except ForgeError as error:
+                if concerns_all(error):
+                    raise
+                continue  # it stays as it is known, and is asked for the next time
             if found is None:
                 self._repositories.gone(forge.name, name, now)
                 continue
             if found.name not in seen:
                 seen.add(found.name)
                 yield self._known(forge, [found], now)
+
+
+def concerns_all(error: ForgeError) -> bool:
+    """Return whether a forge asks to be left alone for a while, rather than that one thing failed."""
+    return isinstance(error, TransientError) and error.retry_after is not None
 
 
 def branches(hosting: Hosting, one: Repository, followed: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from bot.errors import ForgeError, TransientError
+from bot.errors import ForgeError
 from bot.forges.base import Forge, Hosting
 from bot.model import Job
-from bot.runs.listing import Asked, Listed, Listing, branches
+from bot.runs.listing import Asked, Listed, Listing, branches, concerns_all
 from bot.runs.memory import Memory
 from bot.store.base import Sweep
 
@@ -81,8 +81,8 @@ def _jobs(sweep: Sweep, hosting: Hosting, one: Listed, followed: tuple[str, ...]
     jobs = [job(there.default_branch, there.head)]
     try:
         jobs += (job(name, head) for name, head in branches(hosting, there, followed))
-    except TransientError:
-        raise
     except ForgeError as error:
+        if concerns_all(error):
+            raise
         return jobs, f"its other branches cannot be listed: {error.problem}"
     return jobs, ""

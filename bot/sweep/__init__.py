@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -112,7 +114,6 @@ def _forges(service: Service, asked: Asked) -> list[str]:
 
 
 def _begin(service: Service, names: list[str], asked: Asked) -> list[Sweep]:
-
     now = datetime.now(UTC)
     begun = []
     for name in names:
@@ -130,20 +131,21 @@ def _begin(service: Service, names: list[str], asked: Asked) -> list[Sweep]:
 
 
 def _follow(service: Service, begun: Sequence[Sweep], *, as_json: bool) -> int:
-
-    ended = follow(service, begun)
+    followed = follow(service, begun)
     store = service.store.sweeps
     code = _print(
         [Summary(forge=one.forge, places=store.places(one.id), sweep=one) for one in begun], as_json=as_json
     )
-    if ended:
-        return code
-
-    click.echo("moorline: Stopped. Go on with `moorline sweep --resume`.", err=True)
-    return INTERRUPTED
+    if not followed.ended:
+        click.echo("moorline: Stopped. Go on with `moorline sweep --resume`.", err=True)
+        code = INTERRUPTED
+    if not followed.drained:
+        # A step that did not end in time would keep the process; another start recovers it.
+        sys.stdout.flush()
+        os._exit(code)
+    return code
 
 
 def _print(shown: Sequence[Summary], *, as_json: bool) -> int:
-
     click.echo(summary.document(shown) if as_json else summary.text(shown))
     return LOOK_UPS_FAILED if any(one.failed for one in shown) else OK

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import click
@@ -25,13 +26,23 @@ _SOON = timedelta(seconds=150)
 _WAITS = frozenset({PlaceState.WAITING, PlaceState.POSTPONED})
 
 
-def follow(service: Service, begun: Sequence[Sweep]) -> bool:
-    """Return whether everything ended that is not put off, rather than that somebody stopped us.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """How following came to its end."""
+
+    ended: bool
+    """Everything ended that is not put off, rather than that somebody stopped us."""
+    drained: bool
+    """Nothing goes on in this process."""
+
+
+def follow(service: Service, begun: Sequence[Sweep]) -> Followed:
+    """Return when everything ended that is not put off, or when told to stop by a signal.
 
     Where no worker lives, one in this process works, on whatever is wanted.  Raises what that raises.
     """
     with stopping() as stop, progress() as report:
-        worker = _Worker(service, stop)
+        worker = _Worker(service)
         said = asked = time.monotonic()
         try:
             worker.needed()
@@ -45,19 +56,19 @@ def follow(service: Service, begun: Sequence[Sweep]) -> bool:
                 if now - said >= _SAY and not sys.stderr.isatty():
                     click.echo(f"moorline: {done} of {total} looked at", err=True)
                     said = now
-            return not stop.is_set()
         finally:
-            worker.end()
+            drained = worker.end()
+        return Followed(ended=not stop.is_set(), drained=drained)
 
 
 class _Worker:
     """A worker of our own, from when nobody else lives."""
 
-    def __init__(self, service: Service, stop: threading.Event) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
-        self._asked = stop
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._drained = True
         self.failed: list[BaseException] = []
 
     def needed(self) -> None:
@@ -69,17 +80,18 @@ class _Worker:
     def _work(self) -> None:
         try:
             worker = self._service.worker(timetable=False)
-            worker.run(self._stop, drain=self._service.settings.drain_seconds)
+            self._drained = worker.run(self._stop, drain=self._service.settings.drain_seconds)
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
             self.failed.append(error)
 
-    def end(self) -> None:
-        """Stop working, and raise what the work raised."""
+    def end(self) -> bool:
+        """Stop working, and return whether all that was begun ended; raises what the work raised."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
         if self.failed:
             raise self.failed[0]
+        return self._drained
 
 
 def _pending(sweeps: Sweeps, begun: Sequence[Sweep]) -> bool:

@@ -12,7 +12,7 @@ from bot.forges.base import Forge
 from bot.model import Job, Pinned, Trigger
 from bot.progress import progress
 from bot.runs import Runs
-from bot.runs.listing import Asked, Listed, Listing, branches
+from bot.runs.listing import Asked, Listed, Listing, branches, concerns_all
 from bot.runs.rehearsal import Rehearsal
 from bot.service import Service
 from bot.store.base import Look, Place, PlaceState
@@ -78,9 +78,9 @@ def _jobs(service: Service, forge: Forge, memory: Rehearsal, asked: Asked) -> li
             try:
                 more = branches(hosting, there, followed.get(there.name, ()))
                 found += [_job(forge, one, branch, head) for branch, head in more]
-            except TransientError:
-                raise
             except ForgeError as error:
+                if concerns_all(error):
+                    raise
                 found.append(_left_out(one, f"its other branches cannot be listed: {error.problem}"))
     return found
 
