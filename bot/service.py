@@ -137,8 +137,10 @@ class Service:
                 self.store.accounts.of, owners=settings.owners, app=settings.github_app_id
             )
             addresses = {"git": settings.git_repositories}
-            errands = ForgeErrands(self.store, served, self._read, addresses=addresses)
-            self._work = wrap(Runs(self.store, self.forges, services, served=served, errands=errands))
+            errands = ForgeErrands(self.store, served, self.read_missed, addresses=addresses)
+            runs = Runs(self.store, self.forges, services, served=served, errands=errands)
+            self._work = wrap(runs)
+            self._gave_up = runs.give_up
             self._stack = opening.pop_all()
 
     def __enter__(self) -> Self:
@@ -156,14 +158,14 @@ class Service:
 
         pace = Pace(concurrency=self.settings.concurrency, retention=self.settings.retention_days * 86400)
         chores = self._timetable() if timetable else lambda: None
-        return Worker(self.store, self._work, pace, chores=chores)
+        return Worker(self.store, self._work, pace, chores=chores, gave_up=self._gave_up)
 
     def _timetable(self) -> Timetable:
         forges = {name: forge.hosting is not None for name, forge in self.forges.items()}
         settings = self.settings
         return Timetable(self.store, forges, sweep=settings.sweeps, catch_up=settings.catches_up)
 
-    def _read(self, forge: str, one: Missed) -> Delivery | None:
+    def read_missed(self, forge: str, one: Missed) -> Delivery | None:
         """Return what a delivery wants that did not reach us; the forge itself says that it sent it."""
         if forge not in READERS:
             return None

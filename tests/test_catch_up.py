@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sweeping import Installation
+from sweeping import Installation, Loose
 from test_runs import FLOATING, NAME
 from test_sweeps import install
+from webhook_samples import read, samples
 
+from bot import wiring
 from bot.errors import ForgeError, TransientError
-from bot.forges.base import Missed, RequestState
+from bot.forges.base import Account, Missed, RequestState
 from bot.model import Job, Trigger
-from bot.store.base import Delivery, Ending, ProposalState
+from bot.runs.errands import ForgeErrands
+from bot.service import Service
+from bot.service_settings import Settings
+from bot.settings import Lookups
+from bot.store.base import Delivery, Ending, ProposalState, Receipt
 from bot.store.sql import Store
+from webhooks.deliveries import deliver
+from webhooks.events import Context, EventError
 
 
 @pytest.fixture
@@ -142,6 +151,31 @@ def test_a_limit_is_waited_for(world: Installation) -> None:
     assert (waiting.job.ref, waiting.due) == ("catch-up", world.now + timedelta(seconds=600))
 
 
+def test_what_got_lost_is_read_as_what_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the readers of the receiver, and under the ids that it would have stored."""
+    forge = Loose()
+    forge.account = lambda: Account(id="9900", login="moorline[bot]")  # type: ignore[method-assign]  # as in the samples
+    monkeypatch.setattr(wiring, "forges", lambda *_: {"github": forge})
+    now = datetime.now(UTC)
+    for sample in samples("github"):
+        headers, body = read(sample)
+        forge.lost.append(Missed(headers=headers, body=body, delivered=now))
+    forge.lost.append(Missed(headers={"X-GitHub-Event": "push"}, body=b"{", delivered=now))
+    settings = Settings.from_environ({"MOORLINE_DATABASE_URL": f"sqlite:///{tmp_path}/moorline.db"})
+    with Service(settings, Lookups.from_environ({"HOME": str(tmp_path)})) as made:
+        errands = ForgeErrands(made.store, made.served, made.read_missed)
+        errands.run(Job(forge="github", repository="", ref="catch-up", trigger=Trigger.CATCH_UP), forge)
+        wanted = made.store.inbox.waiting()
+        assert wanted > 3
+        for sample in samples("github"):
+            headers, body = read(sample)
+            with suppress(EventError):
+                found = deliver("github", headers, body, Context(accounts=frozenset({"9900"})))
+                if isinstance(found, Delivery):
+                    assert made.store.inbox.receive(found, now) is Receipt.DUPLICATE
+        assert made.store.inbox.waiting() == wanted
+
+
 # --- heads --------------------------------------------------------------------------------
 
 
@@ -164,6 +198,15 @@ def test_nothing_that_moved_costs_the_list_alone(world: Installation) -> None:
     assert world.forge.asked == {"repositories": 1, "missed": 1}
     assert (seen, world.images.asked) == ([], [])
     assert names
+
+
+def test_more_than_a_receiver_can_name_is_looked_up(world: Installation) -> None:
+    """Of an installation with very many repositories it only says that there is something."""
+    names = world.populate(3)
+    world.store.inbox.want((world.job(repository="", ref="sweep", trigger=Trigger.INSTALLED),), world.now)
+    world.work()
+    assert all(len(world.forge.open_requests(name)) == 1 for name in names)
+    assert world.store.backlog.stuck(5) == ()
 
 
 def test_what_moved_is_looked_at(world: Installation) -> None:
@@ -263,6 +306,8 @@ def test_what_is_gone_is_forgotten_and_comes_back_as_new(world: Installation) ->
     known = world.store.repositories.get("github", "acme/app001")
     assert known is not None
     assert not known.gone
+    # What it stood for was given up with it.
+    assert len(world.store.proposals.standing("github", "acme/app001")) == 1
 
 
 def test_a_rename_costs_no_look(world: Installation) -> None:

@@ -246,7 +246,7 @@ def test_a_forge_without_a_list_is_swept_by_its_addresses(world: Installation) -
 
 
 def test_a_sweep_of_what_did_not_change_costs_its_list_alone(world: Installation) -> None:
-    names = world.populate(30)
+    names = world.populate(12)
     world.sweep()
     world.forge.asked.clear()
     world.images.asked.clear()

@@ -123,10 +123,10 @@ class CatchingUp:
         """Yield the job for a default branch that is not where it was last looked at, or wanted at."""
         there, before = one.repository, one.before
         head = scanned.get((there.name, there.default_branch))
-        if there.head and head == there.head:
+        if there.head and head == there.head and not one.back:
             return
         last = self._memory.repositories.scan(forge.name, there.name, there.default_branch)
-        if before is None and last is not None and last.head == there.head:
+        if before is None and last is not None and last.head == there.head and not one.back:
             return  # it had another name until now
         if (
             before is not None
@@ -136,7 +136,7 @@ class CatchingUp:
             and (last is None or last.at <= before.seen)
         ):
             return  # wanted before at this very commit, and ended as it did
-        new = before is None and last is None
+        new = one.back or (before is None and last is None)
         yield Job(
             forge=forge.name,
             repository=there.name,

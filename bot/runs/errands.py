@@ -14,6 +14,9 @@ from bot.runs.planning import Served
 from bot.runs.sweeping import Sweeping
 from bot.store.base import SWEEP_REF
 
+EVERYTHING_REF = "sweep"
+"""The ref of the job by which a receiver wants more looked at than it can name: what is new, or gone."""
+
 
 def _now() -> datetime:
     return datetime.now(UTC)
@@ -39,7 +42,7 @@ class ForgeErrands:
 
     def run(self, job: Job, forge: Forge) -> None:
         """Do what a job asks for; raises what the forge raises, and `ForgeError` for what nobody knows."""
-        if job.ref == CATCH_UP_REF:
+        if job.ref in (CATCH_UP_REF, EVERYTHING_REF):
             self._catching_up.run(forge)
             return
         if not job.ref.startswith(SWEEP_REF):

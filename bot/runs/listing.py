@@ -64,6 +64,8 @@ class Listed:
     before: Known | None
     """What was known of it under this name, or None."""
     left_out: LeftOut | None
+    back: bool = False
+    """Whether it was gone: what was proposed then stands no more, though nothing changed."""
 
 
 class Listing:
@@ -99,12 +101,13 @@ class Listing:
         listed = []
         for one in found:
             before = self._repositories.get(forge.name, one.name)
+            back = before is not None and before.gone
             if before is None or before.gone or before.repository.id not in ("", one.id):
                 # A name may be new and the repository not: everything that is known of it goes along.
                 # Its head is left for later: who stops here has not wanted it yet.
                 self._repositories.record(forge.name, replace(one, head=""), now)
                 before = None
-            listed.append(Listed(repository=one, before=before, left_out=self._why(forge, one)))
+            listed.append(Listed(repository=one, before=before, left_out=self._why(forge, one), back=back))
         return listed
 
     def _why(self, forge: Forge, one: Repository) -> LeftOut | None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from bot.errors import ForgeError
 from bot.forges.base import Forge, Hosting
-from bot.model import Job
+from bot.model import Job, Trigger
 from bot.runs.listing import Asked, Listed, Listing, branches, concerns_all
 from bot.runs.memory import Memory
 from bot.store.base import Sweep
@@ -73,8 +73,9 @@ def _jobs(sweep: Sweep, hosting: Hosting, one: Listed, followed: tuple[str, ...]
             forge=sweep.forge,
             repository=there.name,
             ref=branch,
-            trigger=sweep.trigger,
-            head=head,
+            # What was gone is looked at as a new one: its proposals went with it.
+            trigger=Trigger.INSTALLED if one.back else sweep.trigger,
+            head="" if one.back else head,
             identity=there.id,
         )
 
