@@ -165,12 +165,7 @@ class Hosted:
         return project.commits[commit]
 
     def merge_base(self, repository: str, one: str, other: str) -> str:
-        project = self._project(repository, "merge_base")
-        line = list(_line(project, one))
-        for commit in _line(project, other):
-            if commit in line:
-                return commit
-        raise ForgeError("They have nothing in common.")
+        return _common(self._project(repository, "merge_base"), one, other)
 
     def standing(self, repository: str, base: str, branch: str) -> Standing:
         project = self._project(repository, "standing")
@@ -315,7 +310,7 @@ class Hosted:
     def changed(self, repository: str, number: int) -> tuple[ChangedFile, ...]:
         project = self._project(repository, "changed")
         request = project.requests[number]
-        base = self.merge_base(repository, project.branches[request.base], request.head)
+        base = _common(project, project.branches[request.base], request.head)
         before, after = project.commits[base], project.commits[request.head]
         return tuple(
             _shown(path, before.get(path, b""), after.get(path, b""))
@@ -363,6 +358,60 @@ def _shown(path: str, old: bytes, new: bytes) -> ChangedFile:
     before, after = old.split(b"\n"), new.split(b"\n")
     groups = difflib.SequenceMatcher(a=before, b=after, autojunk=False).get_grouped_opcodes(3)
     return ChangedFile(path=path, hunks=tuple((one[0][3] + 1, one[-1][4]) for one in groups))
+
+
+def _common(project: Project, one: str, other: str) -> str:
+    line = list(_line(project, one))
+    for commit in _line(project, other):
+        if commit in line:
+            return commit
+    raise ForgeError("They have nothing in common.")
+
+
+@dataclass(slots=True)
+class Talking:
+    """`Talk`."""
+
+    forge: Hosted
+
+    def said(self, repository: str, ref: str, number: int) -> Comment:
+        del number
+        heard = self.forge._project(repository, "said").heard
+        if ref not in heard:
+            raise MissingError("It was taken back.")
+        return heard[ref].comment
+
+    def role(self, repository: str, account: Account) -> Role:
+        return self.forge._project(repository, "role").roles.get(account.login, Role.READ)
+
+    def react(self, repository: str, comment: Comment, reaction: Reaction) -> None:
+        heard = self._heard(repository, comment, "react")
+        if reaction not in heard.reactions:
+            heard.reactions.append(reaction)
+        self.forge.fail("react")
+
+    def answer(
+        self, repository: str, comment: Comment, body: str, *, maybe_since: datetime | None = None
+    ) -> None:
+        heard = self._heard(repository, comment, "answer")
+        if maybe_since is None or body not in heard.answers:
+            heard.answers.append(body)
+        self.forge.fail("answer")
+
+    def _heard(self, repository: str, comment: Comment, what: str) -> Heard:
+        heard = self.forge._written(repository, what).heard
+        if comment.ref not in heard:
+            raise MissingError("It was taken back.")
+        return heard[comment.ref]
+
+    def sticky(self, repository: str, number: int, known: str, body: str) -> str:
+        project = self.forge._written(repository, "sticky")
+        if not body:
+            project.sticky.pop(known, None)
+            return ""
+        id_ = known if known in project.sticky else str(len(project.sticky) + 1)
+        project.sticky[id_] = number, body
+        return id_
 
 
 def _line(project: Project, commit: str) -> Iterator[str]:

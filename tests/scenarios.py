@@ -239,7 +239,7 @@ def rig(
         settings = Settings.from_environ(variables)
         stack.enter_context(_listening(settings, said, redacted))
         service = stack.enter_context(Service(settings, Lookups.from_environ(variables)))
-        worker = Worker(service.store, service._work, pace)
+        worker = Worker(service.store, service._work, pace, gave_up=service._gave_up)
         app = create_app(
             inbox=service.store.inbox,
             proposals=service.store.proposals,

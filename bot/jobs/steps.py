@@ -62,11 +62,20 @@ def decode_job(value: Mapping[str, Any]) -> Job:
 class Steps:
     """The steps of a run around some work, and what their ends mean for the backlog."""
 
-    def __init__(self, work: Work, backlog: Backlog, pace: Pace, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        work: Work,
+        backlog: Backlog,
+        pace: Pace,
+        clock: Callable[[], datetime],
+        gave_up: Callable[[Job, str], None] = lambda _job, _why: None,
+    ) -> None:
+        """`gave_up` hears of a run that failed for good, and why: somebody may wait for its word."""
         self._work = work
         self._backlog = backlog
         self._pace = pace
         self._clock = clock
+        self._gave_up = gave_up
 
     def plan(self, run: str, job: dict[str, Any]) -> Outcome:
         """Return `{"proposal": id}`, or how the run ends."""
@@ -113,6 +122,8 @@ class Steps:
             retry = self._afresh(claim, now)
         if ending in _UNSETTLED and retry is None:
             ending = Ending.PARKED
+        if ending in (Ending.FAILED, Ending.PARKED):
+            self.give_up(claim.job, detail)
         self._backlog.settle(run, ending, detail, now, retry=retry)
         _log.info(
             "run ended",
@@ -124,6 +135,15 @@ class Steps:
             detail=detail,
         )
         return ending.value
+
+    def give_up(self, job: Job, why: str) -> None:
+        """Let whoever waits know that nothing more is tried; raises nothing."""
+        try:
+            self._gave_up(job, why)
+        except MoorlineError as error:
+            _log.warning("nobody could be told that a run was given up", problem=str(error))
+        except Exception:  # noqa: BLE001 - an edge: the run ends all the same
+            _log.exception("unexpected error while giving up a run")
 
     def _afresh(self, claim: Claim, now: datetime) -> Retry | None:
         """Return another try at once: the branch moved, and whoever tells of it may have told us before.

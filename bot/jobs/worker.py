@@ -23,6 +23,7 @@ from bot.jobs.base import WORKFLOW_VERSION, Pace, Standing, Work
 from bot.jobs.dbos_queue import DbosQueue
 from bot.jobs.reaper import Reaper
 from bot.jobs.steps import Steps
+from bot.model import Job
 from bot.store.base import Audit, Backlog, Claim, Ending, Leases
 
 _RETENTION_INTERVAL = 3600.0
@@ -66,8 +67,12 @@ class Worker:
         clock: Callable[[], datetime] = _now,
         version: str = WORKFLOW_VERSION,
         chores: Callable[[], None] = _none,
+        gave_up: Callable[[Job, str], None] = lambda _job, _why: None,
     ) -> None:
-        """`chores` is called every few seconds, and asks nobody but the store: it wants what is due."""
+        """`chores` is called every few seconds, and asks nobody but the store: it wants what is due.
+
+        `gave_up` hears of each run that failed for good.
+        """
         self.name = f"{socket.gethostname()[:64]}-{os.getpid()}-{secrets.token_hex(4)}"
         """Unique for every start: a name used twice makes two processes run the same thing."""
         self._pace = pace or Pace()
@@ -77,7 +82,7 @@ class Worker:
         self._clock = clock
         self._version = version
         self._chores = chores
-        self._steps = Steps(work, store.backlog, self._pace, clock)
+        self._steps = Steps(work, store.backlog, self._pace, clock, gave_up)
         self._queue = DbosQueue(store.url, self._steps, self.name, self._pace, version=version)
         self._wake = threading.Event()
         self._ticked: float | None = None
@@ -173,6 +178,7 @@ class Worker:
             self._queue.submit(claim.run, claim.job, claim.priority)
         elif standing.killed:
             detail = "It took its worker with it each time it was tried."
+            self._steps.give_up(claim.job, detail)
             self._backlog.settle(claim.run, Ending.PARKED, detail, self._clock())
             _log.error("parked a run", run=claim.run, repository=claim.job.repository)
         elif standing.unfinished:

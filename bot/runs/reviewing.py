@@ -157,4 +157,6 @@ def undecided(memory: Memory, forge: Forge, job: Job, why: str, server: Config, 
     if request is not None and (request.ours or request.state is not RequestState.OPEN):
         return None
     head = request.head if request is not None else job.head
+    if memory.checks.any(forge.name, job.repository, head):
+        return None  # what was said before says more
     return memory.checks.store(forge.name, job.repository, head, guarding.undecided(why, server), now)

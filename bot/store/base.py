@@ -381,6 +381,9 @@ class Checks(Protocol):
     def get(self, id: str) -> StoredCheck | None:  # noqa: A002 - the field's own word
         """Return a check, or None where there is no such id."""
 
+    def any(self, forge: str, repository: str, commit: str) -> bool:
+        """Return whether anything was ever to be said about a commit."""
+
 
 # --- reviews ------------------------------------------------------------------------------
 

@@ -36,6 +36,15 @@ class SqlChecks:
             )
         return id_
 
+    def any(self, forge: str, repository: str, commit: str) -> bool:
+        wanted = (
+            checks.c.forge == forge,
+            checks.c.repository == clean(repository),
+            checks.c.commit == commit,
+        )
+        with self._database.read() as connection:
+            return connection.execute(select(checks.c.id).where(*wanted).limit(1)).first() is not None
+
     def get(self, id: str) -> StoredCheck | None:  # noqa: A002 - the field's own word
         with self._database.read() as connection:
             row = connection.execute(select(checks).where(checks.c.id == id)).one_or_none()

@@ -208,6 +208,7 @@ checks = Table(
     Column("said", Text, nullable=False),  # JSON
     Column("made", Instant, nullable=False),
     Index("checks_by_time", "made"),
+    Index("checks_by_commit", "commit"),
 )
 
 reviews = Table(

@@ -89,4 +89,5 @@ def upgrade() -> None:
         sa.Column("comment", sa.String(64), nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
     )
+    op.create_index("checks_by_commit", "checks", ["commit"])
     op.execute("UPDATE moorline_schema SET version = 3")
