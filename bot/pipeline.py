@@ -916,6 +916,8 @@ class Ours:
     """Earlier proposals of which no commit is known: one may have been written just before a crash."""
     settled: Callable[[int], bool] = lambda _number: False
     """Whether what became of a request of ours was reckoned with before."""
+    finished: Callable[[int], bool] = lambda _number: True
+    """Whether a request of ours is remembered: else whoever opened it was stopped before it was all done."""
 
 
 def publish(
@@ -965,7 +967,8 @@ def publish(
     made = Published(branch=proposal.branch, commit=commit, action=action)
     if wish is None or forge.hosting is None:
         return made
-    return _request(proposal, forge.hosting, made, request, wish)
+    finished = request is not None and ours.finished(request.number)
+    return _request(proposal, forge.hosting, made, request, wish, finished=finished)
 
 
 def _change(proposal: Proposal, expected: str | None) -> Change:
@@ -1000,7 +1003,13 @@ def _fate(proposal: Proposal, request: Request) -> Published:
 
 
 def _request(
-    proposal: Proposal, hosting: Hosting, made: Published, request: Request | None, wish: Wish
+    proposal: Proposal,
+    hosting: Hosting,
+    made: Published,
+    request: Request | None,
+    wish: Wish,
+    *,
+    finished: bool,
 ) -> Published:
     """Return what was published, with the request that carries it."""
     paths = sorted({edit.path for edit in proposal.edits})
@@ -1008,13 +1017,13 @@ def _request(
     wish = replace(
         wish, body=texts.noted(wish.body, notes, hosting.advise(proposal.repository, made.commit, paths))
     )
-    if request is None:
+    if request is None or not finished:
         opened = hosting.open(proposal.repository, proposal.base, proposal.branch, wish)
     elif (request.title, request.body) == (wish.title, wish.body):
         opened = Opened(request=request)
     else:
         opened = hosting.edit(proposal.repository, request.number, wish)
-    if request is None or made.action != "unchanged":
+    if request is None or not finished or made.action != "unchanged":
         title, summary = texts.own_check(proposal)
         check = CheckResult(
             conclusion=Conclusion.SUCCESS, title=title, summary=summary, url=opened.request.url

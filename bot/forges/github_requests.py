@@ -157,13 +157,13 @@ class Requests:
         there: list[str] = []
         try:
             there = _assigned(self.client.get(path).json())
-            there = _assigned(self.client.ask_again("PATCH", path, {"assignees": [*there, *wanted]}).json())
+            every = {"assignees": _together(there, wanted)}
+            there = _assigned(self.client.ask_again("PATCH", path, every).json())
         except (RefusedError, MissingError):
             for one in wanted:
                 try:
-                    there = _assigned(
-                        self.client.ask_again("PATCH", path, {"assignees": [*there, one]}).json()
-                    )
+                    more = {"assignees": _together(there, [one])}
+                    there = _assigned(self.client.ask_again("PATCH", path, more).json())
                 except (RefusedError, MissingError):
                     continue
         # Whom GitHub does not let be assigned it leaves out in silence.
@@ -207,6 +207,12 @@ def _assigned(said: object) -> list[str]:
     return [
         one["login"] for one in found or () if isinstance(one, dict) and isinstance(one.get("login"), str)
     ]
+
+
+def _together(there: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Return logins once each: GitHub does not tell their case apart."""
+    known = {one.lower() for one in there}
+    return [*there, *(one for one in wanted if one.lower() not in known)]
 
 
 def _nobody(name: str) -> str:

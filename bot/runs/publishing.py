@@ -136,6 +136,7 @@ class Publishing:
             commits=memory.commits(stored.forge, made.repository, made.branch),
             these=frozenset(stored.commits),
             settled=settled,
+            finished=lambda number: memory.by_number(stored.forge, made.repository, number) is not None,
         )
 
     def _left_alone(self, stored: StoredProposal, published: Published) -> None:
