@@ -160,7 +160,7 @@ FORMS: Mapping[Verb, Form] = {
     Verb.PAUSE: Form(
         usage="pause",
         example="pause",
-        says="proposes nothing in this repository until `resume`; checks go on",
+        says="proposes nothing in this repository until told to resume; checks go on",
         least=Role.WRITE,
     ),
     Verb.RESUME: Form(usage="resume", example="resume", says="ends a pause or a snooze", least=Role.WRITE),
@@ -173,7 +173,7 @@ FORMS: Mapping[Verb, Form] = {
     Verb.OVERRIDE: Form(
         usage="override because REASON",
         example="override because the registry is down and the fix cannot wait",
-        says="breaks the glass: lets the check `moorline` pass for one commit, which is written down",
+        says="breaks the glass: lets the required check pass for one commit, which is written down",
         least=Role.ADMIN,
         because=True,
     ),

@@ -155,6 +155,17 @@ def spellings(reference: Reference) -> tuple[str, ...]:
     return (str(reference),)
 
 
+def forms(reference: Reference) -> tuple[str, ...]:
+    """Return every text by which a person may name a reference or all of its tags, git ones in lower case.
+
+    None of them is a glob, and no digest is in them.
+    """
+    if isinstance(reference, ImageReference):
+        return tuple(dict.fromkeys((*_image_forms(reference), str(replace(reference, digest=None)))))
+    plain = _git_forms(reference)
+    return (*plain, *(f"{form}@{reference.ref.lower()}" for form in plain if reference.ref))
+
+
 def _image_forms(image: ImageReference) -> tuple[str, ...]:
     forms = [image.name, f"{image.registry}/{image.repository}"]
     if image.registry == DOCKER_HUB:

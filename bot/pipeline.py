@@ -716,6 +716,10 @@ def _verdict(
     old = evidence.get((reference, one.current), {}) if one.current else {}
     asked = rulebook.rules(finding, one.cause)
     outcome, reasons = policy.judge(one, old, new, config, now, services.decisions, asked)
+    muted = selection.declined(one, services.decisions, now)
+    if muted is not None and one.cause is not Cause.KEEP:
+        # What it floats to is not wanted; what policy refuses is refused all the same.
+        finding = replace(finding, skip=SkipReason.IGNORED, note=muted)
     return Verdict(
         finding=finding, outcome=outcome, reasons=reasons, candidate=one, evidence=tuple(new.values())
     )

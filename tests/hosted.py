@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from bot.errors import ForgeError, MissingError, MovedError, SupersededError
 from bot.forges import guard
@@ -20,12 +20,15 @@ from bot.forges.base import (
     Change,
     ChangedFile,
     Check,
+    Comment,
     Missed,
     Opened,
+    Reaction,
     Remark,
     Request,
     RequestState,
     Review,
+    Role,
     Said,
     Spoken,
     Standing,
@@ -51,11 +54,23 @@ class Project:
     requests: dict[int, Request] = field(default_factory=dict)
     comments: list[tuple[int, str]] = field(default_factory=list)
     checks: dict[str, Check] = field(default_factory=dict)
+    heard: dict[str, Heard] = field(default_factory=dict)
+    roles: dict[str, Role] = field(default_factory=dict)
+    sticky: dict[str, tuple[int, str]] = field(default_factory=dict)
     reviews: dict[int, list[Review]] = field(default_factory=dict)
     settled: list[tuple[int, Remark]] = field(default_factory=list)
     archived: bool = False
     fork: bool = False
     obstacles: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Heard:
+    """A comment, and how it was reacted to."""
+
+    comment: Comment
+    reactions: list[Reaction] = field(default_factory=list)
+    answers: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -71,6 +86,7 @@ class Hosted:
     """Deliveries that did not reach us."""
     tells_late: bool = False
     """Whether a commit is named only after it was made, as on GitLab."""
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     fail: Callable[[str], None] = lambda _what: None
     """Called with the name of each write that was done; may raise, as an answer that got lost."""
 
@@ -130,6 +146,24 @@ class Hosted:
 
     def open_requests(self, name: str) -> list[Request]:
         return [one for one in self.projects[name].requests.values() if one.state is RequestState.OPEN]
+
+    def say(self, name: str, number: int, text: str, by: str = "ada", **said: object) -> Comment:
+        """Comment on a request as a person does."""
+        project = self.projects[name]
+        ref = f"comment/issue/{len(project.heard) + 1}"
+        made = Comment(
+            ref=ref,
+            number=number,
+            author=Account(id=f"id-{by}", login=by),
+            bot=False,
+            text=text,
+            edited=False,
+            created=self.clock(),
+            url=f"https://forge.example/{name}/pull/{number}#{ref}",
+        )
+        made = replace(made, **said)  # type: ignore[arg-type]  # a test names the fields
+        project.heard[ref] = Heard(comment=made)
+        return made
 
     # --- Forge ----------------------------------------------------------------------------
 
@@ -202,7 +236,7 @@ class Hosted:
         files = dict(project.commits[change.parent])
         guard.judge(change.edits, files)
         for path in {edit.path for edit in change.edits}:
-            files[path] = splice(files[path], [one for one in change.edits if one.path == path])
+            files[path] = splice(files.get(path, b""), [one for one in change.edits if one.path == path])
         text = repr((change.parent, change.message, sorted(files.items()), len(project.commits)))
         commit = hashlib.sha1(text.encode()).hexdigest()  # git's own length
         project.parents[commit] = change.parent
@@ -231,6 +265,10 @@ class Hosted:
         self.fail("delete")
 
     # --- Hosting --------------------------------------------------------------------------
+
+    @property
+    def talk(self) -> Talking:
+        return Talking(self)
 
     def account(self) -> Account:
         return Account(id="1", login="moorline[bot]")

@@ -257,7 +257,7 @@ def test_a_branch_that_somebody_committed_to_is_left_alone_and_that_is_said_once
             world.run()
     project = world.forge.projects[NAME]
     assert project.branches[BRANCH] == head
-    assert len(project.comments) == 1
+    assert [number for number, _ in project.sticky.values()] == [1]
     world.forge.settle(NAME, 1, RequestState.CLOSED)
     del project.branches[BRANCH]
 

@@ -44,6 +44,7 @@ LOOKED = Looked(
     line=1,
     value="node:22",
     spelling="docker.io/library/node:22",
+    names=("node:22",),
     pinned=PIN,
     kind="image",
     outcome="hold",

@@ -314,6 +314,10 @@ class Hosting(Protocol):
     """What GitHub and GitLab have beyond git."""
 
     @property
+    def talk(self) -> Talk:
+        """Return what listens and answers."""
+
+    @property
     def reviewing(self) -> Reviewing:
         """Return what reviews requests."""
 

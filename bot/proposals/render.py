@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _OTHER = re.compile(r"[^A-Za-z0-9._/:+-]+")
+_MOST = 20
+"""Names in a row."""
 _NAME = 60
 """Characters of a name in a title."""
 
@@ -58,11 +61,19 @@ def _environment() -> Environment:
         address=markdown.address,
         plural=lambda count, one, many: Markdown(f"{count} {one if count == 1 else many}"),
         day=lambda moment: Markdown(f"{moment:%Y-%m-%d %H:%M} UTC"),
+        date=lambda day: Markdown(f"{day:%Y-%m-%d}"),
+        listed=_listed,
         short=lambda digest: markdown.code(_short(digest)),
         plain=_plain,
         safe_names=lambda names: [Markdown(visible(name)) for name in names],
     )
     return environment
+
+
+def _listed(names: Sequence[str]) -> Markdown:
+    """Return names as code spans with commas between, and how many did not fit."""
+    made = ", ".join(markdown.code(name) for name in names[:_MOST])
+    return Markdown(f"{made} and {len(names) - _MOST} more" if len(names) > _MOST else made)
 
 
 def _plain(text: str) -> Markdown:

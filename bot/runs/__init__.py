@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 
 from bot.forges.base import Forge
 from bot.model import Job
+from bot.runs.commanding import Manners
 from bot.runs.memory import Memory, remember, shown
 from bot.runs.owners import Owners
 from bot.runs.planning import Errands, Lending, Planning, Served
 from bot.runs.publishing import Publishing
 
-__all__ = ["Lending", "Memory", "Runs", "Served", "remember", "shown"]
+__all__ = ["Lending", "Manners", "Memory", "Runs", "Served", "remember", "shown"]
 
 
 def _now() -> datetime:
@@ -34,13 +35,22 @@ class Runs:
         *,
         served: Served | None = None,
         errands: Errands | None = None,
+        manners: Manners | None = None,
         clock: Callable[[], datetime] = _now,
     ) -> None:
         """Take what serves a job by its forge's name; `errands` does what concerns a whole forge."""
+        manners = manners or Manners()
         self._planning = Planning(
-            memory, forges, services, Owners(), served or Served(), errands=errands, clock=clock
+            memory,
+            forges,
+            services,
+            Owners(),
+            served or Served(),
+            errands=errands,
+            manners=manners,
+            clock=clock,
         )
-        self._publishing = Publishing(memory, forges, clock)
+        self._publishing = Publishing(memory, forges, manners, clock)
 
     def plan(self, job: Job) -> str | None:
         """Return what is to be published, or None where there is nothing; raises what the pipeline raises."""

@@ -15,6 +15,8 @@ class Verb(StrEnum):
     """A stored check is reported."""
     REVIEW = "review"
     """A stored review is said."""
+    ANSWER = "answer"
+    """A comment is answered."""
     AGAIN = "again"
     """Nothing more is done now, but some look-ups failed and are tried again."""
 

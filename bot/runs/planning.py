@@ -30,6 +30,8 @@ from bot.proposals import branch_name
 from bot.reference import is_commit, parse_image
 from bot.runs import acts, reviewing
 from bot.runs.acts import Act, Verb
+from bot.runs.commanding import Commanding, Manners
+from bot.runs.looks import last_look
 from bot.runs.memory import Memory, held, matters, remember, rules, scan, shown
 from bot.runs.owners import Owners, holds_policy
 from bot.runs.turns import SWEPT, Turns
@@ -85,6 +87,7 @@ class Planning:
         served: Served,
         *,
         errands: Errands | None,
+        manners: Manners,
         clock: Callable[[], datetime],
     ) -> None:
         self._memory = memory
@@ -95,6 +98,7 @@ class Planning:
         self._errands = errands
         self._clock = clock
         self._turns = Turns(memory)
+        self._commanding = Commanding(memory, manners, clock)
         self._reviewing = reviewing.Reviewing(memory, clock)
 
     def plan(self, job: Job) -> str | None:
@@ -127,7 +131,7 @@ class Planning:
             return []
         self._owners.forget(forge.name, job.repository)
         if job.trigger is Trigger.COMMENT:
-            return []  # who answers comments is not here yet
+            return self._commanding.plan(job, forge, hosting)
         if job.number:
             return self._of_request(job, forge, hosting)
         if job.trigger is Trigger.MERGE_QUEUE:
@@ -240,6 +244,9 @@ class Planning:
 
     def _look(self, job: Job, forge: Forge, there: Repository | None) -> list[Act]:
         now = self._clock()
+        pause = self._memory.conversations.pause(forge.name, job.repository, now)
+        if pause is not None:
+            return self._left_out(job, f"paused by {pause.by}")
         try:
             place = self._place(job, forge, there)
         except MissingError:
@@ -259,6 +266,10 @@ class Planning:
         report = pipeline.inspect(job, place.services, now)
         remember(report, self._memory.ledger(place.services.scope), now)
         report, turn = self._turns.today(job, place.base, report, config, now)
+        if there is not None:
+            self._memory.conversations.looked(
+                forge.name, job.repository, place.base, last_look(report, config)
+            )
         made = self._proposals(place, report, config, now)
         # Last, and only when everything before went well: what is remembered as scanned is not looked at again.
         scanned = scan(report, config, place.ruled)

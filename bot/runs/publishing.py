@@ -12,6 +12,8 @@ from bot.model import Proposal, Published
 from bot.proposals.notes import NOTHING_LEFT
 from bot.runs import reviewing
 from bot.runs.acts import Act, Verb, decode
+from bot.runs.answering import Answering
+from bot.runs.commanding import Manners
 from bot.runs.memory import Memory
 from bot.store.base import ProposalState, StoredProposal
 
@@ -21,10 +23,17 @@ _SETTLED = frozenset({ProposalState.CLOSED, ProposalState.MERGED, ProposalState.
 class Publishing:
     """Publishes stored proposals.  Safe to repeat: what is there already is left."""
 
-    def __init__(self, memory: Memory, forges: Mapping[str, Forge], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        forges: Mapping[str, Forge],
+        manners: Manners,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._memory = memory
         self._forges = forges
         self._clock = clock
+        self._answering = Answering(memory, manners.answers_per_hour, clock)
         self._introduced: set[str] = set()
 
     def publish(self, plan: str) -> None:
@@ -47,6 +56,9 @@ class Publishing:
             return
         if act.verb is Verb.REVIEW:
             self._say(act.id)
+            return
+        if act.verb is Verb.ANSWER:
+            self._answer(act.id)
             return
         stored = self._memory.proposals.get(act.id)
         if stored is None:
@@ -93,6 +105,17 @@ class Publishing:
         with forge.publishing(stored.repository):
             reviewing.say(self._memory, forge, stored, self._clock())
 
+    def _answer(self, id_: str) -> None:
+        """Answer a comment."""
+        stored = self._memory.conversations.answer(id_)
+        if stored is None:
+            raise ForgeError(f"The answer {id_} is not in the store any more.")
+        forge = self._forge(stored.answer.forge)
+        if forge.hosting is not None:
+            self._introduce(forge)
+            with forge.publishing(stored.answer.repository):
+                self._answering.say(stored, forge.hosting)
+
     def _publish(self, stored: StoredProposal, forge: Forge) -> None:
         made = stored.proposal
         if stored.state is ProposalState.SUPERSEDED:
@@ -117,6 +140,8 @@ class Publishing:
             raise SupersededError(f"{published.url or published.branch}: {published.action}")
         first = stored.state is not ProposalState.PUBLISHED
         self._mark(stored, ProposalState.PUBLISHED, published)
+        if forge.hosting is not None and published.number:
+            self._answering.stick(forge.hosting, stored.forge, made.repository, published.number, ASIDE, "")
         if first or published.action != "unchanged":
             self._log(stored, "proposal.published", published)
 
@@ -151,7 +176,9 @@ class Publishing:
             self._log(stored, "proposal.left-alone", published)
             hosting = self._forges[stored.forge].hosting
             if hosting is not None and published.number:
-                hosting.comment(made.repository, published.number, STANDS_BACK)
+                self._answering.stick(
+                    hosting, stored.forge, made.repository, published.number, ASIDE, STANDS_BACK
+                )
         raise ForgeError(
             f"{published.branch} is left alone: {published.detail}.",
             advice="Merge or close it, or delete the branch, and Moorline goes on.",
@@ -219,9 +246,11 @@ class Publishing:
         )
 
 
+ASIDE = "aside"
+"""The topic of our one comment on a branch that people commit to."""
 STANDS_BACK = (
     "Somebody committed to this branch, so Moorline stands back: it changes nothing here any more. "
-    "Merge it, or close it and delete the branch to have Moorline take over again."
+    "Merge it, or have Moorline take over again and drop those commits: say `recreate` to it."
 )
 
 

@@ -757,6 +757,8 @@ class Looked:
     """As it is written."""
     spelling: str
     """By which a decision names it: normalised, without digest."""
+    names: tuple[str, ...]
+    """What people may call it, as `globs.forms` has it."""
     pinned: Pinned
     """What a person who declines it means."""
     kind: str

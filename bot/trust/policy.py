@@ -34,6 +34,7 @@ from bot.model import (
     Reason,
     Ruling,
     Status,
+    Verdict,
 )
 from bot.presets import GUARD, ROWS, Row
 from bot.trust import CHECKS
@@ -43,6 +44,7 @@ _REGISTRIES = "registries"
 _PRESETS = tuple(Preset)
 _DEMANDS = tuple(Demand)
 _OUTCOMES = tuple(Outcome)
+_DEMAND_NAMES = frozenset(one.value for one in Demand)
 _FIRST = frozenset({Cause.FIRST, Cause.KEEP})
 T = TypeVar("T", bound=str)
 
@@ -225,12 +227,38 @@ def judge(
         outcome = decide(ROWS[name], one.demand, judgement.ruling, candidate.cause)
         text = judgement.text
         if outcome in (Outcome.HOLD, Outcome.REFUSE) and ROWS[name].excepted:
-            exception = _exception(name, candidate, config.allow, settled, now)
+            words = settled if may_except(name, candidate.finding.location.path, config) else ()
+            exception = _exception(name, candidate, config.allow, words, now)
             if exception is not None:
                 outcome, text = Outcome.WARN, f"{text}; {exception}"
         reasons.append(Reason(check=name, ruling=judgement.ruling, text=text, demand=one.demand.value))
         worst = max(worst, outcome, key=_OUTCOMES.index)
     return worst, tuple(reasons)
+
+
+def may_except(check: str, path: str, config: Config) -> bool:
+    """Return whether those who look after a repository may make exceptions from a check for a file.
+
+    Where the server or the owner insists on the check and does not delegate `allow`, nobody may.
+    """
+    return ROWS[check].excepted and not any(
+        "allow" not in floor.delegate and binds(floor, check, path) for floor in config.floors
+    )
+
+
+def held_by(verdict: Verdict) -> tuple[str, ...]:
+    """Return the checks that hold or refuse a verdict, or would if nobody had made an exception."""
+    candidate = verdict.candidate
+    if candidate is None:
+        return ()
+    return tuple(
+        one.check
+        for one in verdict.reasons
+        if one.check in ROWS
+        and one.demand in _DEMAND_NAMES
+        and decide(ROWS[one.check], Demand(one.demand), one.ruling, candidate.cause)
+        in (Outcome.HOLD, Outcome.REFUSE)
+    )
 
 
 def decide(row: Row, demand: Demand, ruling: Ruling, cause: Cause) -> Outcome:

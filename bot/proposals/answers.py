@@ -1,0 +1,131 @@
+"""What is answered to a command: one part for each, as data for a template.  Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+from bot.proposals.render import render
+
+MOST_ROWS = 20
+"""Rows of one table in an answer."""
+
+
+class Kind(StrEnum):
+    """What became of a command.  Closed: the audit log shows it."""
+
+    HELP = "help"
+    STATUS = "status"
+    EXPLAINED = "explained"
+    NOT_LOOKED = "not-looked"
+    """Nothing was looked at here yet."""
+    UNKNOWN = "unknown"
+    """No such image in the last look."""
+    MISTAKEN = "mistaken"
+    REFUSED = "refused"
+    IGNORED = "ignored"
+    UNPINNED = "unpinned"
+    ALLOWED = "allowed"
+    NOT_HELD = "not-held"
+    INSISTED = "insisted"
+    PINNING = "pinning"
+    RECHECKING = "rechecking"
+    REBASING = "rebasing"
+    NEWEST = "newest"
+    """It is made from the newest commit already."""
+    ASIDE = "aside"
+    """Somebody committed to the branch."""
+    RECREATING = "recreating"
+    SETTLED = "settled"
+    """Merged, or closed."""
+    NOT_OURS = "not-ours"
+    CLOSING = "closing"
+    PAUSED = "paused"
+    SNOOZED = "snoozed"
+    RESUMED = "resumed"
+    NOT_PAUSED = "not-paused"
+    OVERRIDDEN = "overridden"
+    UNSEEN = "unseen"
+    """The head came after the comment, or was not checked before it."""
+    NO_OVERRIDE = "no-override"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """One command, for the table of them."""
+
+    usage: str
+    who: str
+    says: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One reference."""
+
+    place: str
+    value: str
+    state: str
+    digest: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Open:
+    """One proposal of ours that is open."""
+
+    number: int
+    base: str
+    references: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What is said of one command."""
+
+    kind: Kind
+    verb: str = ""
+    said: str = ""
+    """What was written, where that was not understood."""
+    problem: str = ""
+    usage: str = ""
+    example: str = ""
+    needs: str = ""
+    has: str = ""
+    usages: tuple[Usage, ...] = ()
+    names: tuple[str, ...] = ()
+    near: str = ""
+    rows: tuple[Row, ...] = ()
+    more: int = 0
+    open: tuple[Open, ...] = ()
+    held: int = 0
+    ignored: tuple[str, ...] = ()
+    who: str = ""
+    because: str = ""
+    until: date | None = None
+    day: datetime | None = None
+    since: datetime | None = None
+    first: datetime | None = None
+    """When a sweep may next propose first pins."""
+    refresh: datetime | None = None
+    base: str = ""
+    commit: str = ""
+    request: bool = False
+    """Whether it was asked on a request that is not ours."""
+    lasting: bool = False
+    """Whether a proposal for the configuration follows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _View:
+    parts: tuple[Part, ...]
+
+
+def answer(parts: Sequence[Part]) -> str:
+    """Return the Markdown of an answer; nothing in it that somebody else wrote is read as markup."""
+    made = render("answer.md.j2", _View(parts=tuple(parts)))
+    return re.sub(r"\n{3,}", "\n\n", made).strip() + "\n"

@@ -1,0 +1,86 @@
+"""What is said in a conversation: reactions, answers, and our one comment of a topic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from bot.errors import MissingError
+from bot.forges.base import Account, Comment, Hosting, Reaction
+from bot.runs.memory import Memory
+from bot.store.base import ProposalState, StoredAnswer
+
+_HOUR = timedelta(hours=1)
+
+
+class Answering:
+    """Says what was planned; safe to repeat: what was said is not said again."""
+
+    def __init__(self, memory: Memory, per_hour: int, clock: Callable[[], datetime]) -> None:
+        self._memory = memory
+        self._per_hour = per_hour
+        self._clock = clock
+
+    def say(self, stored: StoredAnswer, hosting: Hosting) -> None:
+        """React at once, do what has to be done on the forge, and answer, within `publishing`."""
+        if stored.ended is not None:
+            return
+        answer, talk = stored.answer, self._memory.conversations
+        comment = Comment(
+            ref=answer.ref,
+            number=answer.number,
+            author=Account(id=answer.asker_id, login=answer.asker),
+            bot=False,
+            text="",
+            edited=False,
+            created=stored.made,
+            url=answer.url,
+        )
+        with suppress(MissingError):  # it was taken back; what it asked for is done all the same
+            hosting.talk.react(answer.repository, comment, Reaction.SEEN)
+        if answer.closes:
+            self._close(stored, hosting)
+        now = self._clock()
+        if answer.body and (stored.begun is not None or self._may_speak(stored, now)):
+            talk.begin(stored.id, now)
+            with suppress(MissingError):
+                hosting.talk.answer(answer.repository, comment, answer.body, maybe_since=stored.begun)
+        with suppress(MissingError):
+            hosting.talk.react(answer.repository, comment, Reaction(answer.reaction))
+        talk.end(stored.id, self._clock())
+
+    def stick(
+        self, hosting: Hosting, forge: str, repository: str, number: int, topic: str, body: str
+    ) -> None:
+        """Make our one comment of a topic on a request say this, within `publishing`; nothing takes it away."""
+        talk = self._memory.conversations
+        known = talk.sticky(forge, repository, number, topic)
+        if not known and not body:
+            return
+        made = hosting.talk.sticky(repository, number, known, body)
+        if made != known:
+            talk.stuck(forge, repository, number, topic, made, self._clock())
+
+    def _may_speak(self, stored: StoredAnswer, now: datetime) -> bool:
+        answer = stored.answer
+        said = self._memory.conversations.said_since(answer.forge, answer.repository, now - _HOUR)
+        return said < self._per_hour
+
+    def _close(self, stored: StoredAnswer, hosting: Hosting) -> None:
+        """Close the request of a proposal that a person does not want, and remember that."""
+        answer = stored.answer
+        proposal = self._memory.proposals.get(answer.closes)
+        if proposal is None or proposal.state is not ProposalState.PUBLISHED:
+            return
+        made = proposal.proposal
+        hosting.close(made.repository, proposal.number, "")
+        now = self._clock()
+        self._memory.proposals.mark(proposal.id, ProposalState.CLOSED, now, number=proposal.number)
+        self._memory.audit.add(
+            f"{answer.forge}:{answer.asker}",
+            "proposal.declined",
+            f"{answer.forge} {made.repository} {made.base}",
+            {"proposal": proposal.id, "number": proposal.number},
+            now,
+        )

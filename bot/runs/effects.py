@@ -1,0 +1,467 @@
+"""What each command comes to: a function for each verb, and the table of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from difflib import get_close_matches
+from functools import cached_property
+
+from bot import cron
+from bot.commands import FORMS, Command, Verb
+from bot.errors import MissingError
+from bot.forges.base import Comment, Forge, Hosting, Request, Role
+from bot.model import Decision, Job, Pinned, Trigger
+from bot.proposals.answers import MOST_ROWS, Kind, Open, Part, Row, Usage
+from bot.reference import is_commit
+from bot.runs.memory import Memory
+from bot.store.base import LastLook, Looked, Override, Pause, ProposalState, StoredProposal
+
+_WHO = {
+    Role.READ: "whoever may read",
+    Role.WRITE: "write, Developer",
+    Role.MAINTAIN: "maintain, Maintainer",
+    Role.ADMIN: "admin, Owner",
+}
+_MOST_IGNORED = 20
+_CLOSE = timedelta(seconds=1)
+"""GitHub tells the time of a comment in whole seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What one command comes to."""
+
+    part: Part
+    decisions: tuple[Decision, ...] = ()
+    unignored: tuple[str, ...] = ()
+    undeclined: tuple[Pinned, ...] = ()
+    reopened: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
+    adopted: tuple[tuple[str, str], ...] = ()
+    pause: Pause | None = None
+    resumes: bool = False
+    override: Override | None = None
+    closes: str = ""
+    jobs: tuple[Job, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """Where a command was said, and by whom; what it needs is asked for once."""
+
+    memory: Memory
+    forge: Forge
+    hosting: Hosting
+    job: Job
+    comment: Comment
+    now: datetime
+    overrides: bool
+
+    @property
+    def who(self) -> str:
+        """Whoever said it."""
+        return self.comment.author.login
+
+    @cached_property
+    def proposal(self) -> StoredProposal | None:
+        """Our proposal that it was said on, or None."""
+        found = self.memory.proposals.by_number(self.forge.name, self.job.repository, self.comment.number)
+        return None if found is None or found.state is ProposalState.SUPERSEDED else found
+
+    @cached_property
+    def request(self) -> Request:
+        """The request that it was said on."""
+        return self.hosting.request(self.job.repository, self.comment.number)
+
+    @cached_property
+    def base(self) -> str:
+        """The branch that the request is for."""
+        return self.proposal.proposal.base if self.proposal is not None else self.request.base
+
+    @cached_property
+    def look(self) -> LastLook | None:
+        """What was last found in the request, else at its base."""
+        talk = self.memory.conversations
+        made = None
+        if self.proposal is None:
+            made = talk.look(self.forge.name, self.job.repository, self._head_ref)
+        return made or talk.look(self.forge.name, self.job.repository, self.base)
+
+    @property
+    def _head_ref(self) -> str:
+        return f"refs/pull/{self.comment.number}/head"
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """What to look at again: the base, and a person's request as well."""
+        job = Job(forge=self.forge.name, repository=self.job.repository, ref=self.base, trigger=Trigger.PUSH)
+        return (job,) if self.proposal is not None else (job, self.request_job)
+
+    @property
+    def request_job(self) -> Job:
+        """The person's request, to be judged again."""
+        return Job(
+            forge=self.forge.name,
+            repository=self.job.repository,
+            ref=self._head_ref,
+            trigger=Trigger.PULL_REQUEST,
+            number=self.comment.number,
+        )
+
+    def branch_head(self, proposal: StoredProposal) -> str | None:
+        """Return where the branch of a proposal is now, None where it is gone."""
+        try:
+            return self.forge.head(self.job.repository, proposal.proposal.branch)[1]
+        except MissingError:
+            return None
+
+    def is_ours(self, proposal: StoredProposal, head: str) -> bool:
+        """Return whether a commit on the proposal's branch is one that we put there."""
+        branch = proposal.proposal.branch
+        return head in self.memory.proposals.commits(self.forge.name, self.job.repository, branch)
+
+
+# --- what is told -------------------------------------------------------------------------
+
+
+def _help(_scene: Scene, _command: Command) -> Effect:
+    usages = tuple(Usage(usage=one.usage, who=_WHO[one.least], says=one.says) for one in FORMS.values())
+    return Effect(part=Part(kind=Kind.HELP, usages=usages))
+
+
+def _status(scene: Scene, _command: Command) -> Effect:
+    name, repository = scene.forge.name, scene.job.repository
+    pause = scene.memory.conversations.pause(name, repository, scene.now)
+    standing = scene.memory.proposals.standing(name, repository)
+    look = scene.memory.conversations.look(name, repository, scene.base)
+    scan = scene.memory.repositories.scan(name, repository, scene.base)
+    turn = scene.memory.schedules.turn(name, repository, scene.base)
+    settled = scene.memory.decisions.of(name, repository, scene.now)
+    spoken = dict.fromkeys(f"{one.what} {one.reference}" for one in settled)
+    return Effect(
+        part=Part(
+            kind=Kind.STATUS,
+            base=scene.base,
+            who=pause.by if pause else "",
+            day=pause.until if pause else None,
+            open=tuple(
+                Open(
+                    number=one.number,
+                    base=one.proposal.base,
+                    references=len(one.proposal.pins),
+                    note=one.detail,
+                )
+                for one in standing[:MOST_ROWS]
+            ),
+            held=scan.held if scan is not None else 0,
+            since=look.at if look else None,
+            commit=look.commit if look else "",
+            ignored=tuple(spoken)[:_MOST_IGNORED],
+            first=_next(turn.schedule_first, scene.now),
+            refresh=_next(turn.schedule_refresh, scene.now),
+        )
+    )
+
+
+def _next(schedule: Sequence[str], now: datetime) -> datetime | None:
+    """Return when all of a schedule agree next, as far as the last of them tells."""
+    times = [cron.parse(one).next(now) for one in schedule if cron.wrong(one) is None]
+    return max(times, default=None)
+
+
+def _explain(scene: Scene, command: Command) -> Effect:
+    look = scene.look
+    if look is None:
+        return _not_looked(command)
+    if command.names:
+        found = _found(command.names[0], look)
+        if not found:
+            return _unknown(command, look)
+    else:
+        found = [one for one in look.references if one.outcome in ("hold", "refuse")]
+    return Effect(
+        part=Part(
+            kind=Kind.EXPLAINED,
+            rows=tuple(map(_row, found[:MOST_ROWS])),
+            more=max(len(found) - MOST_ROWS, 0),
+            commit=look.commit,
+            since=look.at,
+        )
+    )
+
+
+_OUTCOMES = {
+    "hold": "held",
+    "refuse": "refused",
+    "warn": "may be pinned, with a word",
+    "pass": "may be pinned",
+}
+
+
+def _row(one: Looked) -> Row:
+    if one.skip == "pinned":
+        state = "pinned" if one.outcome in ("pass", "warn") else f"pinned, {_OUTCOMES[one.outcome]}"
+    elif one.skip and one.outcome != "refuse":
+        state = f"left as it is: {one.skip}"
+    else:
+        state = _OUTCOMES.get(one.outcome, one.outcome)
+    why = [one.note] if one.note else []
+    return Row(
+        place=f"{one.path}:{one.line}",
+        value=one.value,
+        state=state,
+        digest=one.target or one.written,
+        why="; ".join([*why, *one.reasons]) or "nothing speaks against it",
+    )
+
+
+# --- what is decided ----------------------------------------------------------------------
+
+
+def _ignore(scene: Scene, command: Command) -> Effect:
+    return _muted(scene, command, Kind.IGNORED)
+
+
+def _unpin(scene: Scene, command: Command) -> Effect:
+    return _muted(scene, command, Kind.UNPINNED)
+
+
+def _muted(scene: Scene, command: Command, kind: Kind) -> Effect:
+    look = scene.look
+    if look is None:
+        return _not_looked(command)
+    found = _found(command.names[0], look)
+    if not found:
+        return _unknown(command, look)
+    # What nobody could look up yet has no digest that a decision could be bound to.
+    bound = dict.fromkeys((one.spelling, one.target or None) for one in found)
+    decisions = tuple(_decision(scene, command, "ignore", spelling, digest) for spelling, digest in bound)
+    pinned = [one for one in found if one.written] if kind is Kind.UNPINNED else []
+    return Effect(
+        part=Part(
+            kind=kind,
+            names=_spellings(found),
+            because=command.because,
+            until=command.until,
+            rows=tuple(map(_row, pinned[:MOST_ROWS])),
+            lasting=True,
+        ),
+        decisions=decisions,
+        jobs=scene.jobs,
+    )
+
+
+def _allow(scene: Scene, command: Command) -> Effect:
+    look = scene.look
+    if look is None:
+        return _not_looked(command)
+    found = _found(command.names[0], look)
+    if not found:
+        return _unknown(command, look)
+    names = _spellings(found)
+    held = [one for one in found if one.held_by and one.target]
+    if not held:
+        return Effect(part=Part(kind=Kind.NOT_HELD, names=names))
+    free = [one for one in held if not one.insisted]
+    if not free:
+        return Effect(part=Part(kind=Kind.INSISTED, names=names))
+    bound = dict.fromkeys((one.spelling, one.target) for one in free)
+    decisions = tuple(_decision(scene, command, "allow", spelling, digest) for spelling, digest in bound)
+    return Effect(
+        part=Part(
+            kind=Kind.ALLOWED,
+            names=_spellings(free),
+            because=command.because,
+            until=command.until,
+            rows=tuple(map(_row, free[:MOST_ROWS])),
+            more=max(len(free) - MOST_ROWS, 0),
+            lasting=True,
+        ),
+        decisions=decisions,
+        jobs=scene.jobs,
+    )
+
+
+def _decision(scene: Scene, command: Command, what: str, reference: str, digest: str | None) -> Decision:
+    last = datetime.combine(command.until, time.max, UTC) if command.until is not None else None
+    return Decision(
+        by=scene.who, what=what, reference=reference, digest=digest, until=last, because=command.because
+    )
+
+
+def _pin(scene: Scene, command: Command) -> Effect:
+    look = scene.look
+    if command.names and look is None:
+        return _not_looked(command)
+    found = [one for name in command.names for one in (_found(name, look) if look else ())]
+    missing = [name for name in command.names if look is not None and not _found(name, look)]
+    if missing and look is not None:
+        return _unknown(command, look, missing)
+    if not command.names and look is not None:
+        found = list(look.references)
+    if scene.proposal is None:
+        scene.memory.reviews.again(scene.forge.name, scene.job.repository, scene.comment.number)
+    mine = scene.proposal.proposal.pins if scene.proposal is not None and not command.names else ()
+    return Effect(
+        part=Part(
+            kind=Kind.PINNING,
+            names=_spellings(found) if command.names else (),
+            base=scene.base,
+            request=scene.proposal is None,
+        ),
+        unignored=tuple(dict.fromkeys(one.spelling for one in found)),
+        undeclined=tuple(dict.fromkeys((*mine, *(one.pinned for one in found)))),
+        jobs=scene.jobs,
+    )
+
+
+# --- what is looked at again --------------------------------------------------------------
+
+
+def _recheck(scene: Scene, _command: Command) -> Effect:
+    request = scene.proposal is None
+    return Effect(
+        part=Part(kind=Kind.RECHECKING, base=scene.base, request=request),
+        jobs=(scene.request_job,) if request else scene.jobs,
+    )
+
+
+def _rebase(scene: Scene, command: Command) -> Effect:
+    proposal = scene.proposal
+    if proposal is None:
+        return _not_ours(command)
+    if proposal.state is not ProposalState.PUBLISHED:
+        return _settled(command, proposal)
+    head = scene.branch_head(proposal)
+    if head is not None and not scene.is_ours(proposal, head):
+        return Effect(part=Part(kind=Kind.ASIDE))
+    newest = scene.forge.head(scene.job.repository, scene.base)[1]
+    if head is not None and newest == proposal.proposal.commit:
+        return Effect(part=Part(kind=Kind.NEWEST, base=scene.base, commit=newest))
+    part = Part(kind=Kind.REBASING, base=scene.base)
+    return Effect(part=part, stale=(proposal.id,), jobs=scene.jobs)
+
+
+def _recreate(scene: Scene, command: Command) -> Effect:
+    proposal = scene.proposal
+    if proposal is None:
+        return _not_ours(command)
+    if proposal.state is ProposalState.MERGED:
+        return _settled(command, proposal)
+    head = scene.branch_head(proposal)
+    foreign = head if head is not None and not scene.is_ours(proposal, head) else None
+    return Effect(
+        part=Part(kind=Kind.RECREATING, base=scene.base, commit=foreign or ""),
+        reopened=(proposal.id,) if proposal.state is ProposalState.CLOSED else (),
+        stale=(proposal.id,),
+        adopted=((proposal.id, foreign),) if foreign is not None else (),
+        jobs=scene.jobs,
+    )
+
+
+def _close(scene: Scene, command: Command) -> Effect:
+    proposal = scene.proposal
+    if proposal is None:
+        return _not_ours(command)
+    if proposal.state is not ProposalState.PUBLISHED:
+        return _settled(command, proposal)
+    return Effect(part=Part(kind=Kind.CLOSING), closes=proposal.id)
+
+
+# --- what holds for all of a repository ---------------------------------------------------
+
+
+def _pause(scene: Scene, _command: Command) -> Effect:
+    return Effect(part=Part(kind=Kind.PAUSED), pause=Pause(by=scene.who, since=scene.now))
+
+
+def _snooze(scene: Scene, command: Command) -> Effect:
+    until = scene.now + timedelta(days=command.days)
+    return Effect(
+        part=Part(kind=Kind.SNOOZED, day=until), pause=Pause(by=scene.who, since=scene.now, until=until)
+    )
+
+
+def _resume(scene: Scene, _command: Command) -> Effect:
+    pause = scene.memory.conversations.pause(scene.forge.name, scene.job.repository, scene.now)
+    if pause is None:
+        return Effect(part=Part(kind=Kind.NOT_PAUSED))
+    return Effect(part=Part(kind=Kind.RESUMED, base=scene.base), resumes=True, jobs=scene.jobs[:1])
+
+
+def _override(scene: Scene, command: Command) -> Effect:
+    if not scene.overrides:
+        return Effect(part=Part(kind=Kind.NO_OVERRIDE))
+    head = scene.request.head
+    first = scene.memory.conversations.checked(scene.forge.name, scene.job.repository, head)
+    told = scene.job.head
+    moved = is_commit(told) and told != head
+    # A commit that slipped in behind the admin's back is none that the admin has seen.
+    if moved or first is None or first >= scene.comment.created + _CLOSE:
+        return Effect(part=Part(kind=Kind.UNSEEN, commit=head))
+    return Effect(
+        part=Part(kind=Kind.OVERRIDDEN, commit=head, who=scene.who, because=command.because),
+        override=Override(commit=head, by=scene.who, because=command.because, at=scene.now),
+        jobs=(scene.request_job,),
+    )
+
+
+# --- what cannot be done ------------------------------------------------------------------
+
+
+def _not_looked(command: Command) -> Effect:
+    return Effect(part=Part(kind=Kind.NOT_LOOKED, verb=command.verb.value))
+
+
+def _not_ours(command: Command) -> Effect:
+    return Effect(part=Part(kind=Kind.NOT_OURS, verb=command.verb.value))
+
+
+def _settled(command: Command, proposal: StoredProposal) -> Effect:
+    closed = proposal.state is ProposalState.CLOSED
+    advice = "`recreate` brings it back." if closed and command.verb is not Verb.CLOSE else ""
+    return Effect(part=Part(kind=Kind.SETTLED, verb=command.verb.value, problem=advice.replace("`", "")))
+
+
+def _unknown(command: Command, look: LastLook, names: Sequence[str] = ()) -> Effect:
+    missing = tuple(names or command.names)
+    known = list(dict.fromkeys(one.value for one in look.references))
+    near = get_close_matches(missing[0], known, n=1, cutoff=0.6)
+    return Effect(part=Part(kind=Kind.UNKNOWN, names=missing, near=near[0] if near else ""))
+
+
+def _found(name: str, look: LastLook) -> list[Looked]:
+    """Return the references of the last look that a name means: a tag's, or those of all tags."""
+    plain, _, digest = name.partition("@sha256:")
+    wanted = {plain, plain.lower()}
+    return [
+        one
+        for one in look.references
+        if (wanted & {*one.names, one.spelling, one.value} or name == one.value)
+        and (not digest or f"sha256:{digest}" in (one.target, one.written))
+    ]
+
+
+def _spellings(found: Sequence[Looked]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.value.partition("@sha256:")[0] for one in found))
+
+
+EFFECTS: Mapping[Verb, Callable[[Scene, Command], Effect]] = {
+    Verb.HELP: _help,
+    Verb.STATUS: _status,
+    Verb.EXPLAIN: _explain,
+    Verb.PIN: _pin,
+    Verb.RECHECK: _recheck,
+    Verb.REBASE: _rebase,
+    Verb.RECREATE: _recreate,
+    Verb.IGNORE: _ignore,
+    Verb.UNPIN: _unpin,
+    Verb.ALLOW: _allow,
+    Verb.SNOOZE: _snooze,
+    Verb.PAUSE: _pause,
+    Verb.RESUME: _resume,
+    Verb.CLOSE: _close,
+    Verb.OVERRIDE: _override,
+}
