@@ -57,6 +57,7 @@ class Threads:
             "isOutdated": False,
             "diffSide": first.side,
             "line": first.line,
+            "originalLine": first.line,
             "startLine": first.start_line,
             "path": first.path,
             "viewerCanResolve": True,

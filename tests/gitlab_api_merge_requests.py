@@ -19,7 +19,8 @@ _WRITE = Need(level=Level.REPORTER)
 _MAX_TEXT = 1_048_576
 
 
-def _one(call: Call) -> MergeRequest:
+def find(call: Call) -> MergeRequest:
+    """Return the merge request that is asked about."""
     text = call.parts["merge_request_iid"]
     found = call.project.merge_requests.get(int(text)) if text.isdigit() else None
     if found is None:
@@ -64,7 +65,7 @@ def listed(call: Call) -> Reply:
 
 def shown(call: Call) -> Reply:
     """Return one merge request."""
-    one = _one(call)
+    one = find(call)
     one.prepared = True
     return _shown(call, one)
 
@@ -125,7 +126,7 @@ def create(call: Call) -> Reply:
 
 def update(call: Call) -> Reply:
     """Change a merge request: its author may, and whoever may push."""
-    one, body = _one(call), call.body
+    one, body = find(call), call.body
     if one.author is not call.user and call.world.level(call.user, call.project) < Level.DEVELOPER:
         raise forbidden()
     if not body.keys() - {"source_branch", "target_project_id"}:
@@ -260,7 +261,7 @@ def merge_now(world: World, one: MergeRequest, user: User) -> str:
 
 def merge(call: Call) -> Reply:
     """Merge; a 409 where `sha` is not the head, a 405 where it cannot be."""
-    one = _one(call)
+    one = find(call)
     if not call.world.pushes(call.user, call.project, one.target_branch):
         raise Refusal(401, "401 Unauthorized")
     if one.state != "opened" or one.draft:
@@ -273,21 +274,21 @@ def merge(call: Call) -> Reply:
 
 def diffs(call: Call) -> Reply:
     """List what the merge request changes."""
-    one = _one(call)
+    one = find(call)
     found = [] if one.sha is None else call.project.repository.diffs(one.base_sha, one.sha)
     return paged(call, found, dict)
 
 
 def its_commits(call: Call) -> Reply:
     """List the merge request's commits."""
-    one, repository = _one(call), call.project.repository
+    one, repository = find(call), call.project.repository
     found = [] if one.sha is None else repository.log(one.sha, stop=one.base_sha)
     return paged(call, found, lambda oid: shapes.commit(call.world, call.project, oid))
 
 
 def notes(call: Call) -> Reply:
     """List notes, the newest first, system notes among them."""
-    one = _one(call)
+    one = find(call)
     found = sorted(one.notes, key=lambda note: note.id, reverse=call.asked("sort") != "asc")
     if call.asked("activity_filter") == "only_comments":
         found = [note for note in found if not note.system]
@@ -303,7 +304,7 @@ def _note(call: Call, one: MergeRequest) -> Note:
 
 def note(call: Call) -> Reply:
     """Return one note."""
-    one = _one(call)
+    one = find(call)
     return answer(shapes.note(call.world, _note(call, one), one))
 
 
@@ -326,14 +327,14 @@ def _said(call: Call, one: MergeRequest, **more: Any) -> Note | Reply:
 
 def create_note(call: Call) -> Reply:
     """Comment; lines that are quick actions are carried out, and a note of nothing else is not kept."""
-    one = _one(call)
+    one = find(call)
     made = _said(call, one, internal=bool(call.body.get("internal")))
     return made if isinstance(made, Reply) else answer(shapes.note(call.world, made, one), 201)
 
 
 def update_note(call: Call) -> Reply:
     """Change one's own note, or another's as a maintainer."""
-    one = _one(call)
+    one = find(call)
     found = _note(call, one)
     if found.author is not call.user and call.world.level(call.user, call.project) < Level.MAINTAINER:
         raise forbidden()
@@ -353,13 +354,13 @@ def _emoji(call: Call, note: Note, user: User, name: str) -> dict[str, Any]:
 
 def emoji(call: Call) -> Reply:
     """List the emoji on a note."""
-    found = _note(call, _one(call))
+    found = _note(call, find(call))
     return paged(call, found.emoji, lambda one: _emoji(call, found, *one))
 
 
 def award(call: Call) -> Reply:
     """Give a note an emoji; a 404 where one gave it that before."""
-    found, name = _note(call, _one(call)), str(call.body["name"])
+    found, name = _note(call, find(call)), str(call.body["name"])
     if (call.user, name) in found.emoji:
         raise missing("Award Emoji Name has already been taken")
     found.emoji.append((call.user, name))
@@ -368,7 +369,7 @@ def award(call: Call) -> Reply:
 
 def delete_note(call: Call) -> Reply:
     """Remove a note."""
-    one = _one(call)
+    one = find(call)
     found = _note(call, one)
     if found.author is not call.user and call.world.level(call.user, call.project) < Level.MAINTAINER:
         raise forbidden()
@@ -385,7 +386,7 @@ def _threads(one: MergeRequest) -> dict[str, list[Note]]:
 
 def discussions(call: Call) -> Reply:
     """List threads; a plain note is one of its own."""
-    one = _one(call)
+    one = find(call)
     return paged(call, list(_threads(one).values()), lambda held: shapes.discussion(call.world, held, one))
 
 
@@ -398,22 +399,23 @@ def _thread(call: Call, one: MergeRequest) -> list[Note]:
 
 def discussion(call: Call) -> Reply:
     """Return one thread."""
-    one = _one(call)
+    one = find(call)
     return answer(shapes.discussion(call.world, _thread(call, one), one))
 
 
 def create_discussion(call: Call) -> Reply:
     """Start a thread, at a place in the diff where a position is given; a 400 where it is not in the diff."""
-    one, position = _one(call), call.body.get("position")
+    one, position = find(call), call.body.get("position")
     if position is not None:
-        _check_position(one, position)
+        check_position(one, position)
     made = _said(call, one, individual=False, position=position, discussion=uuid.uuid4().hex)
     if isinstance(made, Reply):
         return made
     return answer(shapes.discussion(call.world, [made], one), 201)
 
 
-def _check_position(one: MergeRequest, position: Mapping[str, Any]) -> None:
+def check_position(one: MergeRequest, position: Mapping[str, Any]) -> None:
+    """Raise `Refusal` where a position is not one of the diff."""
     told = (position["base_sha"], position["start_sha"], position["head_sha"])
     if told != (one.base_sha, one.start_sha, one.sha):
         raise Refusal(400, '400 Bad request - Note {:position=>["is incomplete"]}')
@@ -452,7 +454,7 @@ def _lines(diff: str) -> set[tuple[int | None, int | None]]:
 
 def reply(call: Call) -> Reply:
     """Answer in a thread."""
-    one = _one(call)
+    one = find(call)
     first = _thread(call, one)[0]
     made = _said(call, one, discussion=first.discussion, individual=False)
     return made if isinstance(made, Reply) else answer(shapes.note(call.world, made, one), 201)
@@ -460,7 +462,7 @@ def reply(call: Call) -> Reply:
 
 def resolve(call: Call) -> Reply:
     """Resolve a thread, or open it again."""
-    one = _one(call)
+    one = find(call)
     found = _thread(call, one)
     text = call.body.get("resolved", call.flag("resolved"))
     for each in found:

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
 
+import gitlab_api_drafts
 import gitlab_api_hooks
 import gitlab_api_merge_requests
 import gitlab_api_projects
@@ -39,6 +40,7 @@ ROUTES: tuple[Route, ...] = (
     *gitlab_api_projects.ROUTES,
     *gitlab_api_repository.ROUTES,
     *gitlab_api_merge_requests.ROUTES,
+    *gitlab_api_drafts.ROUTES,
     *gitlab_api_hooks.ROUTES,
     *gitlab_graphql.ROUTES,
 )

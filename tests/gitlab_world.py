@@ -108,6 +108,16 @@ class Note:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
+class Draft:
+    """A note that nobody but its author sees yet."""
+
+    id: int
+    author: User
+    body: str
+    position: Mapping[str, Any] | None = None
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
 class MergeRequest:
     """A merge request within one project."""
 
@@ -131,6 +141,9 @@ class MergeRequest:
     squash: bool = False
     remove_source: bool | None = None
     notes: list[Note] = field(default_factory=list)
+    drafts: list[Draft] = field(default_factory=list)
+    published: int = 0
+    """How often drafts were published: one notification each time."""
     closed_by: User | None = None
     closed: datetime | None = None
     merged_by: User | None = None
@@ -302,6 +315,8 @@ class World:
     """Whether hooks know signing tokens; where they do not, the attribute is silently ignored."""
     hooks_disable: bool = True
     """Whether failing hooks disable themselves; off by default on self-managed instances."""
+    draft_notes: bool = True
+    """Whether merge requests have draft notes."""
     prepares_at_once: bool = True
     """Whether a new merge request is ready in the very answer; else only in later ones."""
     log_bytes: int = 25 * 1024 * 1024

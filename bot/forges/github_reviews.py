@@ -27,7 +27,7 @@ query($owner: String!, $name: String!, $number: Int!, $after: String) {
     pullRequest(number: $number) {
       reviewThreads(first: 100, after: $after) {
         nodes {
-          id isResolved
+          id isResolved originalLine
           comments(first: 1) {
             nodes {
               id fullDatabaseId isMinimized body path
@@ -55,6 +55,8 @@ class _Thread:
     number: int
     """Its REST id."""
     path: str
+    line: int
+    """The line that it was begun on."""
     body: str
     review: int
     review_node: str
@@ -144,7 +146,7 @@ class Reviews:
         left = [one for one in threads if not one.resolved and str(one.review) not in known]
         found: list[Spoken] = []
         for remark in remarks:
-            one = next((each for each in left if _is(each, remark)), None)
+            one = _best(left, remark)
             if one is not None:
                 left.remove(one)
                 found.append(Spoken(remark=remark, place=str(one.review)))
@@ -156,9 +158,7 @@ class Reviews:
         left = list(threads)
         settled: list[_Thread] = []
         for spoken in gone:
-            one = next(
-                (each for each in left if str(each.review) == spoken.place and _is(each, spoken.remark)), None
-            )
+            one = _best([each for each in left if str(each.review) == spoken.place], spoken.remark)
             if one is not None:
                 left.remove(one)
                 if not one.resolved:
@@ -233,6 +233,7 @@ class Reviews:
                 comment=str(first["id"]),
                 number=int(first["fullDatabaseId"]),
                 path=str(first["path"]),
+                line=int(node["originalLine"] or 0),
                 body=str(first["body"]),
                 review=int(_below(first, "pullRequestReview", "fullDatabaseId") or 0),
                 review_node=str(_below(first, "pullRequestReview", "id") or ""),
@@ -257,6 +258,7 @@ class Reviews:
                     comment=str(one.get("node_id") or ""),
                     number=id_,
                     path=str(one.get("path") or ""),
+                    line=int(one.get("original_line") or 0),
                     body=body,
                     review=int(one.get("pull_request_review_id") or 0),
                     review_node="",
@@ -296,6 +298,12 @@ def _comment(remark: Remark) -> dict[str, Any]:
     if remark.first < remark.last:
         made |= {"start_line": remark.first, "start_side": "RIGHT"}
     return made
+
+
+def _best(threads: Sequence[_Thread], remark: Remark) -> _Thread | None:
+    """Return the thread that a remark began: of several that say the same the one on its line."""
+    found = [one for one in threads if _is(one, remark)]
+    return min(found, key=lambda one: (one.line != remark.last, one.resolved), default=None)
 
 
 def _is(thread: _Thread, remark: Remark) -> bool:

@@ -206,16 +206,15 @@ class Reviews:
         left = [one for one in self._discussions(project, request) if one[0] not in before]
         found: list[Spoken] = []
         for remark in remarks:
-            one = next(
-                (each for each in left if each[1] == remark.path and _begins(each[2], _text(remark))), None
-            )
+            alike = [each for each in left if each[1] == remark.path and _begins(each[2], _text(remark))]
+            one = min(alike, key=lambda each: each[3] != remark.first, default=None)
             if one is not None:
                 left.remove(one)
                 found.append(Spoken(remark=remark, place=one[0]))
         return found
 
-    def _discussions(self, project: int, request: int) -> Iterator[tuple[str, str, str]]:
-        """Yield id, path and text of our own discussions that nobody resolved."""
+    def _discussions(self, project: int, request: int) -> Iterator[tuple[str, str, str, int]]:
+        """Yield id, path, text and line of our own discussions that nobody resolved."""
         us = self._us()
         for one in self._api.pages(f"{_place(project, request)}/discussions", {}, most=_MOST_PAGES):
             first = next(nodes(one.get("notes")), None)
@@ -225,7 +224,12 @@ class Reviews:
                 and text(first, "position", "new_path")
                 and not flag(first, "resolved")
             ):
-                yield text(one, "id"), text(first, "position", "new_path"), text(first, "body")
+                yield (
+                    text(one, "id"),
+                    text(first, "position", "new_path"),
+                    text(first, "body"),
+                    number(first, "position", "new_line"),
+                )
 
     def _resolve(self, project: int, request: int, discussion: str) -> None:
         if not re.fullmatch(r"[0-9A-Za-z_-]{1,100}", discussion):
