@@ -249,7 +249,7 @@ def rig(
             accounts=service.store.accounts.of,
             stored=worker.wake,
         )
-        thread = threading.Thread(target=worker.run, args=(stop,), kwargs={"drain": 5.0})
+        thread = threading.Thread(target=worker.run, args=(stop,), kwargs={"drain": 5.0}, daemon=True)
         if works:
             thread.start()
         try:
@@ -268,7 +268,8 @@ def rig(
         finally:
             stop.set()
             if works:
-                thread.join()
+                thread.join(60)
+                assert not thread.is_alive(), "the worker does not stop"
 
 
 @contextmanager

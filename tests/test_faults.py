@@ -7,16 +7,20 @@ Afterwards there is exactly one proposal for every head, and nothing is lost.  E
 from __future__ import annotations
 
 import re
+import threading
 import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
+from postgres_cluster import cluster
 from scenario_places import Can, Content, GitHubPlace, GitLabPlace
-from scenarios import Repo, Scene, rig, scene
+from scenarios import PACE, Repo, Scene, rig, scene
 from service_nursery import STAGES, Nursery, nursery
 from waiting import until
 
@@ -111,7 +115,12 @@ def test_a_web_process_that_is_killed_between_storing_and_answering(
         for repository in repositories.values():
             here.place.push(repository.name, {"README": b"x\n"}, "main")
         deliveries: list[tuple[str, Mapping[str, str], bytes]] = []
-        here.place.tell(lambda *said: deliveries.append(said) or 202)  # type: ignore[func-returns-value]
+
+        def keep(path: str, headers: Mapping[str, str], body: bytes) -> int:
+            deliveries.append((path, headers, body))
+            return 202
+
+        here.place.tell(keep)
         answers = []
         for delivery in deliveries:
             web = processes.make("web", made.variables, holds=["after-stored"])
@@ -153,7 +162,7 @@ def sent(url: str, path: str, headers: Mapping[str, str], body: bytes) -> int:
 DRESSED = b"proposal: {labels: [pins], reviewers: [ann], assignees: [bob]}\n"
 
 
-@at("github", "github-enterprise", "gitlab")
+@at("github", "gitlab")
 @pytest.mark.parametrize("how", ["502 after it", "502 before it", "cut after it"])
 def test_answers_that_get_lost(tmp_path: Path, place: str, how: str) -> None:
     """Each write of a proposal's life fails once, for a repository of its own."""
@@ -166,7 +175,7 @@ def test_answers_that_get_lost(tmp_path: Path, place: str, how: str) -> None:
         ]
         files: dict[str, Content] = {"Dockerfile": dockerfile(tool), ".moorline.yml": DRESSED}
         plain = here.repository(files, "plain")
-        writes = [written(here, plain, lambda phase=phase: plain.push(phase)) for phase in phases]
+        writes = [written(here, plain, partial(plain.push, phase)) for phase in phases]
         cases = [(number, write) for number, some in enumerate(writes) for write in some]
         struck = {
             f"{number}-{index}": here.repository(files, f"struck-{number}-{index}")
@@ -231,3 +240,171 @@ def unstruck(here: Scene) -> list[str]:
         return [f"{one.method} {one.path}" for one in here.place.hub.faults if not one.struck]
     assert isinstance(here.place, GitLabPlace)
     return [f"{one.method} {one.path}" for one in here.place.lab.application.faults if one.times]
+
+
+# --- limits -------------------------------------------------------------------------------
+
+
+@at("github", "gitlab")
+def test_limits_in_the_middle_of_a_proposal(tmp_path: Path, place: str) -> None:
+    """Every write meets a limit once; whoever waits for it holds up nobody."""
+    pace = replace(PACE, concurrency=2)
+    with rig(place, tmp_path / place, policy=MANY, pace=pace) as made, scene(made) as here:
+        tool = here.image()
+        files: dict[str, Content] = {"Dockerfile": dockerfile(tool), ".moorline.yml": DRESSED}
+        plain = here.repository(files, "plain")
+        writes = written(here, plain, lambda: plain.push({"README": b"x\n"}))
+        assert len(writes) > pace.concurrency
+        limited = {f"{index}": here.repository(files, f"limited-{index}") for index in range(len(writes))}
+        for one, write in zip(limited.values(), writes, strict=True):
+            limit(here, one, write, 3)
+        here.push_all(limited.values(), {"README": b"x\n"})
+        until(lambda: all(one.runs() for one in limited.values()), seconds=30)
+        waits = here.store.backlog.waits(100)
+        # Those that met theirs first may be at it again; all others wait, and nobody for them.
+        other = here.repository(files, "other")
+        here.push_all([other], {"README": b"x\n"})
+        until(other.runs)
+        assert other.proposal.labels == ("pins",)
+        until(made.is_drained, seconds=30)
+        made.tell()
+        for name, one in limited.items():
+            assert one.runs()[0].ending is Ending.POSTPONED, (name, one.details())
+            looks = (one.proposal.labels, one.proposal.reviewers, one.proposal.assignees)
+            assert looks == (("pins",), ("ann",), ("bob",)), (writes[int(name)], one.details())
+        pinned = dockerfile(here.pin(tool))
+        assert_one_each(here, limited, dict.fromkeys(limited, pinned))
+        summary(place, f"limited in {len(writes)} writes, {len(waits)} waited at once", limited)
+
+
+def limit(here: Scene, repository: Repo, write: str, seconds: int) -> None:
+    """Let the next such write to a repository be above a limit."""
+    method, _, rest = write.partition(" ")
+    tail = re.sub(r"\{[a-z_]+\}", "*", rest)
+    if isinstance(here.place, GitHubPlace):
+        here.place.hub.secondary_limit(method, f"/repos/{repository.name}{tail}", retry_after=seconds)
+        return
+    assert isinstance(here.place, GitLabPlace)
+    path = f"/api/v4/projects/{here.place.project(repository.name).id}{tail}"
+    here.place.lab.rate_limit(method, path, retry_after=seconds)
+
+
+@at("github")
+def test_an_hour_that_is_used_up_in_the_middle_of_a_proposal(tmp_path: Path, place: str) -> None:
+    with rig(place, tmp_path / place) as made, scene(made) as here:
+        assert isinstance(here.place, GitHubPlace)
+        app = here.repository({"Dockerfile": dockerfile(here.image())})
+        fault = here.place.hub.slow("POST", f"/repos/{app.name}/pulls")
+        here.push_all([app], {"README": b"x\n"})
+        assert fault.arrived.wait(20)
+        here.place.hub.exhaust(2)
+        fault.release()
+        until(made.is_drained, seconds=20)
+        assert_one_each(here, {"app": app}, {"app": dockerfile(here.pin(here.image()))})
+        assert Ending.POSTPONED in {one.ending for one in app.runs()}
+        summary(place, "the hour was used up before the request was opened", {"app": app})
+
+
+# --- servers that go and come back --------------------------------------------------------
+
+
+@at("git", "github", "gitlab")
+def test_a_registry_that_is_gone_and_comes_back(tmp_path: Path, place: str) -> None:
+    pace = replace(PACE, backoff=0.3)
+    with rig(place, tmp_path / place, pace=pace) as made, scene(made) as here:
+        repositories = {
+            f"app{number}": here.repository({"Dockerfile": dockerfile(here.image())}, f"app{number}")
+            for number in range(4)
+        }
+        made.images.down.add("*")
+        here.push_all(repositories.values(), {"README": b"x\n"})
+        until(lambda: all(one.runs() for one in repositories.values()))
+        assert all(one.every() == [] for one in repositories.values())
+        made.images.down.clear()
+        until(made.is_drained)
+        pinned = dockerfile(here.pin(here.image()))
+        assert_one_each(here, repositories, dict.fromkeys(repositories, pinned))
+        summary(place, "the registry was gone", repositories)
+
+
+@at("github", "gitlab")
+def test_a_database_that_is_gone_and_comes_back(tmp_path: Path, place: str) -> None:
+    """It goes in the middle of a run, and while it is away the forge tells of another push."""
+    with (
+        cluster() as postgres,
+        rig(place, tmp_path / place, database=postgres.url) as made,
+        scene(made) as here,
+    ):
+        names = ("before", "during", "away", "after")
+        tool = here.image()
+        repositories = {name: here.repository({"Dockerfile": dockerfile(tool)}, name) for name in names}
+        before, during, away, after = repositories.values()
+        before.push({"README": b"x\n"})
+        # Between writing and remembering that it was written.
+        gate, reached = held(here, during)
+        here.push_all([during], {"README": b"x\n"})
+        assert reached.wait(20)
+        postgres.stop()
+        here.place.push(away.name, {"README": b"x\n"}, "main")
+        missed: list[tuple[str, Mapping[str, str], bytes]] = []
+
+        def told(path: str, headers: Mapping[str, str], body: bytes) -> int:
+            status = made.receive(path, headers, body)
+            if status == 503:
+                missed.append((path, headers, body))
+            return status
+
+        here.place.tell(told)
+        assert missed
+        gate.set()
+        until(during.every, seconds=20)
+        postgres.start()
+        for one in missed:
+            assert made.receive(*one) == 202
+        here.push_all([after], {"README": b"x\n"})
+        until(made.is_drained, seconds=40)
+        made.tell()
+        assert_one_each(here, repositories, dict.fromkeys(names, dockerfile(here.pin(tool))))
+        summary(place, "the database was gone", repositories)
+
+
+def held(here: Scene, repository: Repo) -> tuple[threading.Event, threading.Event]:
+    """Hold the request that opens a proposal; return what lets it go on, and what tells that it is there."""
+    if isinstance(here.place, GitHubPlace):
+        fault = here.place.hub.slow("POST", f"/repos/{repository.name}/pulls")
+        return fault.released, fault.arrived
+    assert isinstance(here.place, GitLabPlace)
+    path = f"/api/v4/projects/{here.place.project(repository.name).id}/merge_requests"
+    slow = here.place.lab.slow("POST", path)
+    assert slow.gate is not None
+    return slow.gate, slow.reached
+
+
+@at("github", "gitlab")
+def test_two_workers_on_postgres_one_of_which_is_killed_for_good(
+    tmp_path: Path, processes: Nursery, place: str
+) -> None:
+    with (
+        cluster() as postgres,
+        rig(place, tmp_path / place, database=postgres.url, works=False, policy=MANY) as made,
+        scene(made) as here,
+    ):
+        tool = here.image()
+        held_up = {stage: here.repository({"Dockerfile": dockerfile(tool)}, stage) for stage in STAGES}
+        others = {
+            f"other{number}": here.repository({"Dockerfile": dockerfile(tool)}, f"other{number}")
+            for number in range(8)
+        }
+        here.push_all(held_up.values(), {"README": b"x\n"})
+        victim = processes.make("worker", made.variables, pace={**QUICK, "concurrency": 6}, holds=STAGES)
+        until(lambda: len(victim.said()) == 7, seconds=40)
+        survivor = processes.make("worker", made.variables, pace={**QUICK, "concurrency": 4})
+        here.push_all(others.values(), {"README": b"x\n"})
+        until(lambda: all(one.runs() for one in others.values()), seconds=40)  # nobody waits for the dead
+        victim.end()
+        until(made.is_drained, seconds=40)
+        survivor.end()
+        here.place.forget()
+        every = {**held_up, **others}
+        assert_one_each(here, every, dict.fromkeys(every, dockerfile(here.pin(tool))))
+        summary(place, "one of two workers was killed with six runs in hand", every)
