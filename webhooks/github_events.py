@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from bot.model import Job, Trigger
@@ -26,6 +27,8 @@ _MOST_COMMITS = 2048
 _MOST_FILES = 3000
 
 _REQUEST = frozenset({"opened", "synchronize", "reopened", "closed", "ready_for_review", "edited"})
+_BUTTONS = frozenset({"pin", "explain"})
+"""What the check `moorline` offers, by the identifiers of `bot.runs.guarding`."""
 _INSTALLATION = frozenset({"created", "deleted", "suspend", "unsuspend", "new_permissions_accepted"})
 _REPOSITORY = frozenset(
     {
@@ -183,7 +186,16 @@ def _merge_group(event: Event, _context: Context) -> Read:
 
 def _check_run(event: Event, context: Context) -> Read:
     run = event.get("check_run")
-    return _again(event, context, run, at(run, "check_suite", "head_branch"))
+    if event["action"] == "rerequested":
+        return _again(event, context, run, at(run, "check_suite", "head_branch"))
+    pressed = at(event, "requested_action", "identifier")
+    if pressed not in _BUTTONS:
+        return Reason.IRRELEVANT
+    # GitHub names no request from a fork here: its head has no button that anybody could answer to.
+    found = _again(event, context, run, None)
+    if isinstance(found, Reason):
+        return found
+    return tuple(replace(job, ref=f"button/{pressed}/{job.number}") for job in found)
 
 
 def _check_suite(event: Event, context: Context) -> Read:
