@@ -32,7 +32,7 @@ _GITHUB = {
     "GET /repos/{owner}/{repo}/installation": f"{_ASIDE}the owner's installation, once an hour",
     "POST /app/installations/{installation_id}/access_tokens": f"{_ASIDE}a token",
     "GET /app": f"{_ASIDE}who we are, once",
-    "GET /app/installations": f"{_LISTING} the App's installations",
+    "GET /app/installations": f"{_LISTING} the App's installations; once, for who we are",
     "GET /users/{username}": f"{_ASIDE}who we are, once",
     "POST /repos/{owner}/{repo}/issues/{issue_number}/labels": f"{_ASIDE}labels",
     "POST /repos/{owner}/{repo}/pulls/{pull_number}/requested_reviewers": f"{_ASIDE}reviewers",
@@ -49,6 +49,10 @@ _GITHUB = {
     "POST /repos/{owner}/{repo}/pulls": "open the pull request",
     "PATCH /repos/{owner}/{repo}/pulls/{pull_number}": "bring the pull request up to date",
     "GET /repos/{owner}/{repo}/pulls/{pull_number}": "what is proposed",
+    "GET /repos/{owner}/{repo}/pulls/{pull_number}/files": "which of its lines can be commented on",
+    "POST /repos/{owner}/{repo}/pulls/{pull_number}/reviews": "the review, on its lines",
+    "GET /repos/{owner}/{repo}/pulls/{pull_number}/comments": "what we said of it before",
+    "GET /repos/{owner}/{repo}/issues/{issue_number}/comments": "what we said of it before",
     "GET /repos/{owner}/{repo}/compare/{basehead}": "where it branched off",
     "GET /repos/{owner}/{repo}/commits/{ref}/check-runs": "whether we reported on that commit before",
     "POST /repos/{owner}/{repo}/check-runs": "the check",
@@ -67,6 +71,9 @@ _GITLAB = {
     "GET /api/v4/projects/{id}/repository/merge_base": "where it branched off",
     "GET /api/v4/projects/{id}/merge_requests": "our merge request, just before writing",
     "GET /api/v4/projects/{id}/merge_requests/{merge_request_iid}": "what is proposed",
+    "GET /api/v4/projects/{id}/merge_requests/{merge_request_iid}/diffs": "which of its lines can be commented on",
+    "POST /api/v4/projects/{id}/merge_requests/{merge_request_iid}/discussions": "the review, on its lines",
+    "GET /api/v4/projects/{id}/merge_requests/{merge_request_iid}/discussions": "what we said of it before",
     "POST /api/v4/projects/{id}/repository/commits": "write files, commit and branch in one",
     "POST /api/v4/projects/{id}/merge_requests": "open the merge request, labels with it",
     "PUT /api/v4/projects/{id}/merge_requests/{merge_request_iid}": "bring the merge request up to date",
@@ -107,18 +114,20 @@ class Cost:
 
 
 NOTHING = "a push that touches nothing relevant"
+MEANWHILE = "a push that touches nothing relevant, while a proposal of ours stands"
 ELSEWHERE = "a push to a branch that nobody asked to have looked at, without a request"
 FIRST = "a push that changes one Dockerfile: the first proposal"
 UPDATE = "a push that changes one Dockerfile: the proposal that stands is updated"
+FRESH = "the very first push of an owner's, which becomes a proposal"
 KNOWN = "a push to a repository that is new to us, with nothing to propose"
-REQUEST = "a request that changes one Dockerfile is opened: the check"
+REQUEST = "a request that changes one Dockerfile is opened: the check and the review"
 LISTING = "a sweep of {} repositories that did not change: the listing"
 SWEEP = "a sweep of {} repositories that did not change: everything else"
 
 BOUNDS: Mapping[str, Mapping[str, int]] = {
-    "github": {NOTHING: 0, ELSEWHERE: 0, FIRST: 8, UPDATE: 8, KNOWN: 3, REQUEST: 7},
+    "github": {NOTHING: 0, MEANWHILE: 0, ELSEWHERE: 0, FIRST: 8, UPDATE: 8, KNOWN: 3, REQUEST: 9},
     # GitLab has no query that tells of branches and requests at once, and no token to be had for one project.
-    "gitlab": {NOTHING: 0, ELSEWHERE: 0, FIRST: 7, UPDATE: 10, KNOWN: 4, REQUEST: 7},
+    "gitlab": {NOTHING: 0, MEANWHILE: 0, ELSEWHERE: 0, FIRST: 7, UPDATE: 10, KNOWN: 4, REQUEST: 10},
 }
 
 
@@ -134,7 +143,7 @@ class Party:
         self.pinned = b"FROM " + scene.pin(self.image) + b"\n"
         self.floating = f"FROM {self.image}\n".encode()
         self.repository("known", self.floating).push({"README.md": b"once per owner\n"})
-        self.since()
+        self.fresh = Cost(act=FRESH, most=None, asked=self.since())
 
     @property
     def forge(self) -> str:
@@ -168,6 +177,7 @@ def party(forge: str, folder: Path, *, validates: bool = True) -> Iterator[Party
 
 def acts(at: Party) -> Iterator[Cost]:
     """Do what people do, and yield what each act costs."""
+    yield at.fresh
     tool = at.repository("tool", at.pinned)
     tool.push({"README.md": b"# The tool\n"})
     yield at.cost(KNOWN)
@@ -181,6 +191,8 @@ def acts(at: Party) -> Iterator[Cost]:
     tool.push({"Dockerfile": at.floating + f"COPY --from={at.other} /a /b\n".encode()})
     assert len(tool.every()) == 1, tool.details()
     yield at.cost(UPDATE)
+    tool.push({"README.md": b"# The best tool\n"})
+    yield at.cost(MEANWHILE)
     reviewed = at.repository("reviewed", at.pinned)
     reviewed.push({"README.md": b"# To be reviewed\n"})
     at.rig.place.push(reviewed.name, {"Dockerfile": at.floating}, "proposed")
@@ -261,7 +273,7 @@ def show(costs: Sequence[Cost], *, requests: bool = True) -> str:
         lines.append(f"{one.act:<76} {one.counted:>3}{bound}{f', {aside} aside' if aside else ''}")
         counted = Counter((each.name, each.why) for each in one.asked)
         for (name, why), count in counted.items() if requests else ():
-            lines.append(f"  {f'{count} x ' if count > 1 else '':>7}{name:<66} {why}")
+            lines.append(f"  {f'{count} x ' if count > 1 else '':>7}{name:<79} {why}")
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import costs
 import pytest
+from commands import ROOT
 
 FORGES = sorted(costs.BOUNDS)
 
@@ -19,13 +20,17 @@ def party(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[costs.Part
 
 def test_what_people_do_costs_no_more_than_it_may(party: costs.Party) -> None:
     table = {one.act: one for one in costs.acts(party)}
-    assert set(table) == set(costs.BOUNDS[party.forge])
+    assert set(table) == {costs.FRESH, *costs.BOUNDS[party.forge]}
     for one in table.values():
-        assert one.most is not None
-        assert one.counted <= one.most, costs.show([one])
+        assert one.most is None or one.counted <= one.most, costs.show([one])
         # Whoever reads the table sees what each request is for.
         assert [each.name for each in one.asked if not each.why] == []
-    assert table[costs.NOTHING].asked == table[costs.ELSEWHERE].asked == ()
+    for act in (costs.NOTHING, costs.MEANWHILE, costs.ELSEWHERE):
+        assert table[act].asked == ()
+    # `make figures` writes it there.
+    operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    shown = costs.show(list(table.values())).splitlines()
+    assert [line for line in shown if line not in operations] == []
     # They were counted at all: nothing is pinned without reading, writing and a request.
     assert table[costs.FIRST].counted > 4
 
@@ -33,7 +38,7 @@ def test_what_people_do_costs_no_more_than_it_may(party: costs.Party) -> None:
 def test_a_sweep_of_what_did_not_change_costs_its_listing_and_little_else(party: costs.Party) -> None:
     """Fifty repositories here, a thousand in `make bench`."""
     listing, rest = costs.swept(party, 50)
-    assert listing.counted == 1, costs.show([listing])
+    assert 1 <= listing.counted <= 2, costs.show([listing])
     assert rest.most == 1
     assert rest.counted <= rest.most, costs.show([rest])
     assert [one.name for one in rest.asked if not one.why] == []
