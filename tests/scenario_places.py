@@ -522,12 +522,9 @@ class GitHubPlace(Place):
         self.hub.archive(name)
 
     def hide(self, name: str) -> None:
-        owner = name.partition("/")[0]
         installation = self.hub.world.installation_of(self.hub[name])
         assert installation is not None
-        others = [one for one in self.hub.world.covered(installation) if one.full_name != name]
-        assert owner
-        installation.repositories = others
+        self.hub.select(installation, remove=[name])
 
     def forbid(self, name: str) -> None:
         rule = {

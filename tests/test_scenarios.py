@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from scenario_places import EXECUTABLE, LINK, SUBMODULE, Can, Content, GitHubPlace, Proposed
@@ -55,6 +57,22 @@ def test_a_push_becomes_one_proposal(here: Scene) -> None:
         assert "This is Moorline, and its first proposal here" in made.body
 
 
+def test_a_secret_would_be_found(here: Scene) -> None:
+    """What every scenario is searched for in the end."""
+    assert here.rig.leaks() == []
+    for secret in (here.place.secrets()[-1], "glpat-0123456789abcdef", "ghs_0123456789abcdef"):
+        here.rig.said.lines.append(f"a line with {secret}")
+        assert here.rig.leaks() != []
+        here.rig.said.lines.pop()
+
+
+def test_a_secret_in_the_database_would_be_found(tmp_path: Path) -> None:
+    with rig("git", tmp_path, works=False) as made:
+        assert made.leaks() == []
+        made.store.audit.add("moorline", "proposal.published", "ghs_0123456789abcdef", {}, datetime.now(UTC))
+        assert made.leaks() == ["the database: ghs_012345..."]
+
+
 def test_a_second_push_updates_it_in_place(here: Scene) -> None:
     tool, other = here.image(), here.image("other")
     app = here.repository({"Dockerfile": dockerfile(tool)})
@@ -93,6 +111,17 @@ def test_a_push_that_cannot_matter_costs_no_request(here: Scene) -> None:
     assert app.proposal == made
     app.push({"Dockerfile": dockerfile(here.image()) + b"USER 1\n"})
     assert app.proposed().endswith(b"USER 1\n")
+
+
+def test_a_burst_of_pushes_is_answered_at_its_newest(here: Scene) -> None:
+    tool = here.image()
+    app = here.repository({"Dockerfile": dockerfile(tool)})
+    for number in range(5):
+        here.place.push(app.name, {"Dockerfile": dockerfile(tool) + b"USER %d\n" % number}, "main")
+    here.rig.tell()
+    assert app.proposed() == dockerfile(here.pin(tool)) + b"USER 4\n"
+    assert len(app.every()) == 1
+    assert len(app.runs()) <= 3
 
 
 def test_a_forced_push_is_looked_at_whole(here: Scene) -> None:
@@ -175,7 +204,7 @@ def test_it_looks_as_the_configuration_says(here: Scene) -> None:
     assert Can.SQUASH not in here.place.can or made.squash is True
     [stored] = here.store.proposals.standing(here.place.forge, app.identity)
     assert "nobody-knows" in stored.detail
-    # What people changed about it stays as they left it.
+    # An update leaves them as they are.
     app.push({"Dockerfile": dockerfile(here.image("other"))})
     assert set(app.proposal.labels) == {"dependencies", "pins"}
     assert app.proposal.number == made.number
@@ -521,9 +550,16 @@ def test_what_we_may_not_see_any_more_is_forgotten(here: Scene) -> None:
     for one in told:
         assert here.rig.receive(*one) == 202
     here.rig.tell()
-    assert app.last() in (Ending.NOTHING, Ending.FAILED), app.details()
-    known = here.store.repositories.get(here.place.forge, app.identity)
-    assert known is None or known.gone or app.last() is Ending.FAILED
+    standing = app.every()
+    if Can.INSTALLS in here.place.can:  # it tells who took it away
+        known = here.store.repositories.get(here.place.forge, app.identity)
+        assert known is not None
+        assert known.gone
+        assert app.states() == [ProposalState.SUPERSEDED]
+    else:
+        assert app.last() is Ending.FAILED
+        assert "does not show it to us" in app.runs()[-1].detail
+    assert standing == app.every()
 
 
 def test_a_rule_that_forbids_our_branches_is_said(here: Scene) -> None:
