@@ -293,7 +293,7 @@ def _read(verb: Verb, words: list[str], today: date) -> Command:
         until = _day(rest[1] if len(rest) > 1 else "", today)
         rest = rest[2:]
     if rest and rest[0].casefold().strip(_AROUND + ":") == "because":
-        because = visible(" ".join(rest[1:]), LONGEST_REASON + 1)
+        because = _printable(visible(" ".join(rest[1:]), LONGEST_REASON + 1))
         rest = []
     if rest:
         raise _MistakenError("Behind the date stands only `because` and the reason.")
@@ -363,6 +363,11 @@ def _day(word: str, today: date) -> date:
     if day > today + FARTHEST:
         raise _MistakenError("The date is more than five years away.")
     return day
+
+
+def _printable(text: str) -> str:
+    """Return a text as the configuration takes it: characters that nobody knows are no part of a reason."""
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
 def _shown(line: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bot.model import Outcome, Report, Ruling, Unread, Verdict
 from bot.proposals.markdown import Markdown
 from bot.proposals.pins import Aside, aside_of
-from bot.proposals.render import render
+from bot.proposals.render import render, render_text
 from bot.visible import named, visible
 
 _ROWS = 100
@@ -90,6 +90,29 @@ def undecided(why: str) -> tuple[str, str]:
     """Return title and summary of a check that could not be made, and why."""
     view = _View(trouble=why, rows=(), unread=(), more=0, base="")
     return "Moorline cannot decide", render("check.md.j2", view)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Overridden:
+    by: str
+    because: str
+    title: str
+    summary: Markdown
+
+
+_OVERRIDDEN = """\
+{{ view.by | code }} broke the glass for this one commit, because: {{ view.because | prose }}
+
+Without that it says: {{ view.title | prose }}.
+
+{{ view.summary }}
+"""
+
+
+def overridden(title: str, summary: str, by: str, because: str) -> tuple[str, str]:
+    """Return title and summary of a check that passes by somebody's word; both given are ours."""
+    view = _Overridden(by=by, because=because, title=title, summary=Markdown(summary))
+    return "Passes because the glass was broken", render_text(_OVERRIDDEN, view)
 
 
 def irrelevant(files: int) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.model import Proposal
+from bot.proposals.lasting import CONFIGURATION
 from bot.proposals.markdown import Markdown
 from bot.proposals.render import render_text
 
@@ -45,6 +46,8 @@ def noted(body: str, notes: Sequence[str], advice: str) -> str:
 
 def own_check(proposal: Proposal) -> tuple[str, str]:
     """Return title and summary (Markdown) of the check on a commit of our own."""
+    if proposal.group == CONFIGURATION:
+        return "Keeps what was decided", KEEPS
     files = len({edit.path for edit in proposal.edits})
     count = len(proposal.pins) or len(proposal.edits)
     references = "1 reference" if count == 1 else f"{count} references"
@@ -56,6 +59,11 @@ def own_check(proposal: Proposal) -> tuple[str, str]:
     return f"Pins {references}", summary
 
 
+KEEPS = "This change adds what people decided in comments to Moorline's own configuration and touches nothing else."
+NOTHING_TO_KEEP = (
+    "What was decided stands in the configuration by now, or holds no longer, so Moorline closes this."
+)
+"""The comment on a request for the configuration that Moorline closes itself."""
 NOTHING_LEFT = (
     "Nothing is left to pin here, so Moorline closes this. It comes back when something floats again."
 )

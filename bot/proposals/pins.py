@@ -136,7 +136,7 @@ def pin(
     body = render("body.md.j2", shown)
     if len(body) > _BODY:
         body = render("body_short.md.j2", shown)
-    digest = _content_hash(edits, report.snapshot.files)
+    digest = content_hash(edits, report.snapshot.files)
     message = config.commit_prefix + issue + render("message.txt.j2", shown).strip()
     trailers = [f"Moorline-Digest: {digest}"]
     if config.sign_off:
@@ -155,7 +155,7 @@ def pin(
     )
 
 
-def _content_hash(edits: Sequence[Edit], files: Mapping[str, bytes]) -> str:
+def content_hash(edits: Sequence[Edit], files: Mapping[str, bytes]) -> str:
     """Return the hash of edits and of the files that they are for: equal where a branch still fits."""
     made = hashlib.sha256()
     for edit in sorted(edits, key=lambda one: (one.path, one.span)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -38,6 +38,10 @@ class Asking:
 
     changed: Callable[[], Iterable[ChangedFile]]
     """Tells which lines a remark may stand on."""
+    known: Sequence[ChangedFile] = ()
+    """What is known of that already: of files that were added, all of it."""
+    since: str = ""
+    """Where the head branched off, if that is known."""
     link: str = ""
     """Where our own proposal for the same base is."""
     explains: bool = False
@@ -55,6 +59,8 @@ class Guarded:
     """What is said on the request; None where nothing is to be changed about what was said."""
     report: Report | None = None
     """What it was judged by; None where the policy cannot be read."""
+    config: Config | None = None
+    """The policy that stands."""
 
 
 def guard(
@@ -101,6 +107,7 @@ def guard(
         again=pipeline.passing(judged) is not None,
         review=review,
         report=judged,
+        config=config,
     )
 
 
@@ -110,6 +117,14 @@ def undecided(why: str, server: Config) -> CheckRun:
     fails = policy.guard(server).unreachable is Unreachable.FAILURE
     conclusion = Conclusion.FAILURE if fails else Conclusion.NEUTRAL
     return CheckRun(conclusion=conclusion, title=title, summary=summary)
+
+
+def overridden(check: CheckRun, by: str, because: str) -> CheckRun:
+    """Return a check that passes since somebody broke the glass; what it would have said stays below."""
+    if check.conclusion is Conclusion.SUCCESS:
+        return check
+    title, summary = checks.overridden(check.title, check.summary, by, because)
+    return replace(check, conclusion=Conclusion.SUCCESS, title=title, summary=summary)
 
 
 def irrelevant(files: int) -> CheckRun:
@@ -134,6 +149,8 @@ def _review(report: Report, judged: Report, since: AtCommit, asking: Asking) -> 
             path: proposals.sure(path, data, report.snapshot.files.get(path, b""))
             for path, data in before.items()
         }
+        # Of a file that is new every line is shown.
+        sure |= {one.path: one for one in asking.known if one.path in paths and one.hunks}
         spoken_of = [one.finding.location for one in judged.verdicts if one.finding.location.path in paths]
         for place in spoken_of:
             known = sure.get(place.path)

@@ -28,7 +28,7 @@ from bot.model import (
 from bot.pipeline import Services
 from bot.proposals import branch_name
 from bot.reference import is_commit, parse_image
-from bot.runs import acts, reviewing
+from bot.runs import acts, lasting, reviewing
 from bot.runs.acts import Act, Verb
 from bot.runs.commanding import Commanding, Manners
 from bot.runs.looks import last_look
@@ -360,17 +360,44 @@ class Planning:
         if trouble is not None and any(pipeline.unpins(report, one.proposal) for one in standing.values()):
             raise trouble  # what was proposed stands until the registry says otherwise
         made = pipeline.propose(report, config, place.base, introduces=self._introduces(place, standing))
-        made = self._within(place, config, made, standing.keys(), now)
+        kept = self._kept(place, report, config, now)
+        made = self._within(place, config, (*made, *([kept.proposal] if kept else ())), standing.keys(), now)
+        pins = shown(report)
         planned = [
-            Act(Verb.PUBLISH, self._store(place, one, standing.get(one.group), shown(report), now))
+            Act(
+                Verb.PUBLISH,
+                self._store(
+                    place,
+                    one,
+                    standing.get(one.group),
+                    kept.diff if kept is not None and one is kept.proposal else pins,
+                    now,
+                ),
+            )
             for one in made
         ]
         if trouble is not None:
             if not planned:
                 raise trouble  # a registry that is down says nothing about what is left to pin
             return [*planned, Act(Verb.AGAIN)]
-        kept = {one.group for one in made}
-        return [*planned, *(Act(Verb.CLOSE, one.id) for group, one in standing.items() if group not in kept)]
+        groups = {one.group for one in made}
+        return [
+            *planned,
+            *(Act(Verb.CLOSE, one.id) for group, one in standing.items() if group not in groups),
+        ]
+
+    def _kept(self, place: _Place, report: Report, config: Config, now: datetime) -> lasting.Kept | None:
+        """Return the proposal for the configuration that people's decisions lead to, on the default branch."""
+        services = place.services
+        if place.forge.hosting is None or place.base != place.default or services.holds_policy:
+            return None
+        name, repository = place.forge.name, place.job.repository
+        decisions = self._memory.decisions.of(name, repository, now)
+        if not decisions:
+            return None
+        declined = self._memory.proposals.declined(name, repository, place.base)
+        reading = services.reading(place.job)
+        return lasting.keep(report, reading, config, place.base, decisions, declined, now)
 
     def _introduces(self, place: _Place, standing: Mapping[str, StoredProposal]) -> bool:
         if place.forge.hosting is None or standing:

@@ -9,7 +9,8 @@ from bot import pipeline
 from bot.errors import ForgeError, GuardError, MissingError, MoorlineError, SupersededError, TransientError
 from bot.forges.base import Forge, Wish
 from bot.model import Proposal, Published
-from bot.proposals.notes import NOTHING_LEFT
+from bot.proposals.lasting import CONFIGURATION
+from bot.proposals.notes import NOTHING_LEFT, NOTHING_TO_KEEP
 from bot.runs import reviewing
 from bot.runs.acts import Act, Verb, decode
 from bot.runs.answering import Answering
@@ -93,7 +94,8 @@ class Publishing:
         if forge.hosting is not None:
             self._introduce(forge)
             with forge.publishing(stored.repository):
-                forge.hosting.check(stored.repository, stored.commit, stored.check)
+                told = self._memory.checks.any(stored.forge, stored.repository, stored.commit, besides=id_)
+                forge.hosting.check(stored.repository, stored.commit, stored.check, first=not told)
 
     def _say(self, id_: str) -> None:
         """Say a review on its request."""
@@ -206,8 +208,9 @@ class Publishing:
     def _close(self, stored: StoredProposal, forge: Forge) -> None:
         if stored.state in _SETTLED:
             return
+        why = NOTHING_TO_KEEP if stored.proposal.group == CONFIGURATION else NOTHING_LEFT
         try:
-            published = pipeline.withdraw(stored.proposal, forge, self._ours(stored), NOTHING_LEFT)
+            published = pipeline.withdraw(stored.proposal, forge, self._ours(stored), why)
         except MissingError:
             published = Published(branch=stored.proposal.branch, commit="", action="closed")
         if self._settle(stored, published):

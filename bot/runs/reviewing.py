@@ -15,6 +15,7 @@ from bot.pipeline import Services
 from bot.reference import is_commit
 from bot.runs import guarding
 from bot.runs.acts import Act, Verb
+from bot.runs.looks import last_look
 from bot.runs.memory import Memory, matters
 from bot.store.base import ReviewState, StoredReview
 
@@ -38,7 +39,8 @@ class Reviewing:
         pressed = button[1] if button is not None else ""
         if pressed == guarding.PIN:
             self._memory.reviews.again(forge.name, job.repository, request.number)
-        changed = hosting.reviewing.changed(job.repository, request.number)
+        told = request.changed
+        changed = told if told is not None else hosting.reviewing.changed(job.repository, request.number)
         if not self._concerns(forge, job, request, changed):
             check = guarding.irrelevant(len(changed))
             nothing = Review(commit=request.head, body="", remarks=())
@@ -46,13 +48,22 @@ class Reviewing:
                 *self._check(forge, job, request.head, check),
                 *self._review(forge, job, request.number, nothing),
             ]
-        _, base = forge.head(job.repository, request.base)
+        base = request.onto or forge.head(job.repository, request.base)[1]
         asking = guarding.Asking(
-            changed=lambda: changed,
+            changed=lambda: (
+                changed if told is None else hosting.reviewing.changed(job.repository, request.number)
+            ),
+            known=changed,
+            since=request.since,
             link=self._proposed(forge, job, request),
             explains=pressed == guarding.EXPLAIN,
         )
         made = self._guarded(job, forge, base, request.head, services, asking)
+        if made.report is not None and made.config is not None:
+            look = last_look(made.report, made.config)
+            self._memory.conversations.looked(
+                forge.name, job.repository, f"refs/pull/{request.number}/head", look
+            )
         return [
             *self._check(forge, job, request.head, made.check),
             *(self._review(forge, job, request.number, made.review) if made.review is not None else ()),
@@ -76,7 +87,10 @@ class Reviewing:
         services: Services,
         asking: guarding.Asking | None,
     ) -> guarding.Guarded:
-        merge_base = partial(forge.merge_base, job.repository)
+        merge_base: Callable[[str, str], str] = partial(forge.merge_base, job.repository)
+        if asking is not None and asking.since:
+            since = asking.since
+            merge_base = lambda _base, _head: since  # noqa: E731 - what the forge told along
         return guarding.guard(job, forge, base, head, services, self._clock(), merge_base, asking)
 
     def _concerns(self, forge: Forge, job: Job, request: Request, changed: Sequence[ChangedFile]) -> bool:
@@ -94,6 +108,7 @@ class Reviewing:
         return next((one.url for one in standing if one.url), "")
 
     def _check(self, forge: Forge, job: Job, commit: str, check: CheckRun) -> list[Act]:
+        check = _let_pass(self._memory, forge, job, commit, check)
         id_ = self._memory.checks.store(forge.name, job.repository, commit, check, self._clock())
         return [Act(Verb.CHECK, id_)]
 
@@ -159,4 +174,13 @@ def undecided(memory: Memory, forge: Forge, job: Job, why: str, server: Config, 
     head = request.head if request is not None else job.head
     if memory.checks.any(forge.name, job.repository, head):
         return None  # what was said before says more
-    return memory.checks.store(forge.name, job.repository, head, guarding.undecided(why, server), now)
+    check = _let_pass(memory, forge, job, head, guarding.undecided(why, server))
+    return memory.checks.store(forge.name, job.repository, head, check, now)
+
+
+def _let_pass(memory: Memory, forge: Forge, job: Job, commit: str, check: CheckRun) -> CheckRun:
+    """Return the check of a commit, which passes where somebody broke the glass for it."""
+    override = memory.conversations.override(forge.name, job.repository, commit)
+    if override is None:
+        return check
+    return guarding.overridden(check, override.by, override.because)

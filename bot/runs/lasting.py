@@ -1,0 +1,116 @@
+"""Which decisions should stand in a repository's own configuration, and the proposal that puts them there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import unified_diff
+
+from bot import globs
+from bot.config import CONFIG_PATHS, Config
+from bot.model import Decision, ImageReference, Pinned, Proposal, Reference, Report, Verdict
+from bot.pipeline import Reading
+from bot.proposals import lasting
+from bot.proposals.groups import short
+from bot.proposals.lasting import Line
+from bot.reference import is_commit
+from bot.trust import policy
+from bot.visible import visible
+
+_MOST = 100
+"""Lines of one proposal."""
+_WIDTH = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A proposal for the configuration, and its diff for people."""
+
+    proposal: Proposal
+    diff: str
+
+
+def keep(
+    report: Report,
+    reading: Reading,
+    config: Config,
+    base: str,
+    decisions: Iterable[Decision],
+    declined: Collection[Pinned],
+    now: datetime,
+) -> Kept | None:
+    """Return the proposal that lets decisions last, or None where all of them stand there, or none can."""
+    found = dict.fromkeys(
+        line
+        for decision in decisions
+        if decision.until is None or now <= decision.until
+        for verdict in report.verdicts
+        for line in _lines(decision, verdict, config)
+        if not line.is_in(config) and line.pinned not in declined
+    )
+    # Of two words on one thing the later one counts.
+    lines = list({line.pinned: line for line in found}.values())[:_MOST]
+    if not lines or report.commit is None:
+        return None
+    made = lasting.added(reading.read(CONFIG_PATHS), lines)
+    if made is None:
+        return None
+    proposal = lasting.proposal(report.job.repository, base, report.commit, made, lines, config)
+    return Kept(proposal=proposal, diff=_shown(made))
+
+
+def _shown(made: lasting.Lasting) -> str:
+    """Return the unified diff of what is added, as text for people."""
+    before, after = (
+        [visible(line, _WIDTH) for line in data.decode("utf-8", "replace").splitlines()]
+        for data in (made.before, made.after)
+    )
+    old = f"a/{made.path}" if made.before else "/dev/null"
+    return "".join(f"{line}\n" for line in unified_diff(before, after, old, f"b/{made.path}", lineterm=""))
+
+
+def _lines(decision: Decision, verdict: Verdict, config: Config) -> Iterable[Line]:
+    """Yield what a decision about a reference comes to in the configuration."""
+    finding = verdict.finding
+    reference = finding.reference
+    if reference is None or decision.reference not in globs.spellings(reference):
+        return
+    name = _name(reference)
+    if set("*?[\\") & set(name) or globs.wrong(name) is not None or not globs.names(name, reference):
+        return
+    until = decision.until.date() if decision.until is not None else None
+    if decision.what == "ignore":
+        yield Line(
+            key="ignore",
+            what=finding.kind.value,
+            name=name,
+            until=until,
+            because=decision.because,
+            by=decision.by,
+        )
+        return
+    candidate = verdict.candidate
+    if decision.what != "allow" or candidate is None or candidate.target != decision.digest:
+        return
+    for check in policy.held_by(verdict):
+        if policy.may_except(check, finding.location.path, config):
+            yield Line(
+                key="allow",
+                what="reference",
+                name=name,
+                check=check,
+                digest=candidate.target,
+                until=until,
+                because=decision.because,
+                by=decision.by,
+            )
+
+
+def _name(reference: Reference) -> str:
+    """Return how people name a reference in a configuration, its tag or ref included."""
+    if isinstance(reference, ImageReference):
+        plain = short(f"{reference.registry}/{reference.repository}")
+        return f"{plain}:{reference.followed_tag}" if reference.followed_tag else plain
+    place = f"{reference.repository}/{reference.path}" if reference.path else reference.repository
+    return place if is_commit(reference.ref) or not reference.ref else f"{place}@{reference.ref}"
