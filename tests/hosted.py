@@ -317,8 +317,10 @@ class Hosted:
             body=wish.body,
             ours=True,
         )
-        assert not [one for one in self.open_requests(repository) if one.branch == branch], "a second one"
-        project.requests[number] = request
+        for one in self.open_requests(repository):
+            if (one.branch, one.base) == (branch, base):  # as a forge does, which opens no second one
+                request = replace(request, number=one.number, url=one.url)
+        project.requests[request.number] = request
         self.fail("open")
         return Opened(request=request)
 
@@ -337,7 +339,8 @@ class Hosted:
     def comment(self, repository: str, number: int, body: str) -> None:
         self._written(repository, "comment").comments.append((number, body))
 
-    def check(self, repository: str, commit: str, check: Check) -> None:
+    def check(self, repository: str, commit: str, check: Check, *, first: bool = False) -> None:
+        del first
         self._written(repository, "check").checks[commit] = check
         self.fail("check")
 

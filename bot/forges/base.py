@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Protocol
@@ -70,6 +70,12 @@ class Request:
     """Whether our own account opened it."""
     fork: bool = False
     """Whether it comes from another repository than the one that it is for."""
+    onto: str = field(default="", compare=False)
+    """The commit of the branch that it is for; empty where the forge does not tell it along."""
+    since: str = field(default="", compare=False)
+    """The commit that it branched off; empty as above."""
+    changed: tuple[ChangedFile, ...] | None = field(default=None, compare=False)
+    """The files that it changes, those that it adds with all of their lines; None as above."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -351,8 +357,8 @@ class Hosting(Protocol):
     def comment(self, repository: str, number: int, body: str) -> None:
         """Add a comment to a request."""
 
-    def check(self, repository: str, commit: str, check: Check) -> None:
-        """Report on a commit, in place of what we said of it before."""
+    def check(self, repository: str, commit: str, check: Check, *, first: bool = False) -> None:
+        """Report on a commit, in place of what we said of it before; `first` says that we never did."""
 
     def advise(self, repository: str, commit: str, paths: Iterable[str]) -> str:
         """Return what the forge itself says of changed files at a commit, as Markdown; empty for nothing.

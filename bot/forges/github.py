@@ -173,7 +173,11 @@ class GitHubForge:
     def request(self, repository: str, number: int) -> Request:
         """Return a pull request; raises `MissingError`."""
         with self._at(repository) as client:
-            return self._look(client, repository).request(number)
+            request = self._look(client, repository).proposed(number)
+        if request.since and request.changed:
+            paths = [one.path for one in request.changed]
+            self._contents.expect(repository, request.head, request.since, paths)
+        return request
 
     def verified(self, repository: str, commit: str) -> str:
         """Return why GitHub does not show a commit as verified; empty where it does."""
@@ -268,11 +272,11 @@ class GitHubForge:
         with self._requests(repository) as requests:
             requests.comment(number, body)
 
-    def check(self, repository: str, commit: str, check: Check) -> None:
+    def check(self, repository: str, commit: str, check: Check, *, first: bool = False) -> None:
         """Report on a commit by the check run `moorline`, in place of what we said of it before."""
         writer = self._writer(repository)
         app, _ = self._ourselves()
-        fresh = self._written.get(commit) is not None
+        fresh = first or self._written.get(commit) is not None
         with self._moving(repository):
             report(writer, repository, commit, check, app=app, runs=self._runs, fresh=fresh)
 

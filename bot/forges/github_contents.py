@@ -18,6 +18,7 @@ from bot.forges.github_client import Client, NoGraphQLError, QueryError, reposit
 from bot.forges.github_transport import RAW, AmbiguousError
 from bot.forges.github_trees import LINK, SUBMODULE, Entry, Listing, Trees, blob_id
 from bot.model import Snapshot, Unread, UnreadReason
+from bot.reference import is_commit
 
 _BATCH = 80
 """Files of one query."""
@@ -34,6 +35,7 @@ _MOST_AHEAD_BYTES = 6_000_000
 _MOST_FILES = 5_000
 _MOST_BYTES = 128 * 1024 * 1024
 """Files and bytes of one snapshot."""
+_MOST_EXPECTED = 200
 _KEPT = 24 * 1024 * 1024
 """Bytes of files that are remembered."""
 
@@ -77,10 +79,19 @@ class Contents:
         self._trees = trees
         self._blobs = blobs
         self._prefetch = prefetch
+        self._lock = threading.Lock()
+        self._expected: OrderedDict[tuple[str, str], tuple[str, tuple[str, ...]]] = OrderedDict()
+
+    def expect(self, repository: str, commit: str, before: str, paths: Iterable[str]) -> None:
+        """Remember that a commit differs from another one in some files alone, as somebody says."""
+        with self._lock:
+            self._expected[repository.lower(), commit] = (before, tuple(paths))
+            if len(self._expected) > _MOST_EXPECTED:
+                self._expected.popitem(last=False)
 
     def snapshot(self, client: Client, repository: str, commit: str, claims: Claims) -> Snapshot:
         """Return the files at `commit` that `claims` says yes to, first asked by path alone."""
-        listing = self._trees.at(client, repository, commit)
+        listing = self._at(client, repository, commit)
         unread = list(listing.unread)
         wanted = _wanted(listing, claims, unread)
         loaded = self._load(client, repository, listing, list(wanted.values()))
@@ -101,7 +112,7 @@ class Contents:
 
     def read(self, client: Client, repository: str, commit: str, paths: Iterable[str]) -> dict[str, bytes]:
         """Return those of `paths` that are regular files at `commit` and within the size limit."""
-        listing = self._trees.at(client, repository, commit)
+        listing = self._at(client, repository, commit)
         wanted = {
             path: entry
             for path in paths
@@ -109,6 +120,75 @@ class Contents:
         }
         loaded = self._load(client, repository, listing, list(wanted.values()))
         return {path: loaded[entry.oid] for path, entry in wanted.items() if entry.oid in loaded}
+
+    def _at(self, client: Client, repository: str, commit: str) -> Listing:
+        """Return the tree of a commit: asked for, or that of another one with what is said to differ.
+
+        The latter is believed only where git's own arithmetic says so, and brings the files along.
+        """
+        with self._lock:
+            expected = self._expected.pop((repository.lower(), commit), None)
+        if expected is not None and client.graphql_served and self._trees.known(repository, commit) is None:
+            before, paths = expected
+            made = self._altered(
+                client, repository, commit, self._trees.at(client, repository, before), paths
+            )
+            if made is not None:
+                self._trees.put(repository, commit, made)
+                return made
+        return self._trees.at(client, repository, commit)
+
+    def _altered(
+        self, client: Client, repository: str, commit: str, before: Listing, paths: Sequence[str]
+    ) -> Listing | None:
+        names = [f"p{number}" for number in range(len(paths))]
+        whole = " isBinary isTruncated text"
+        fields = " ".join(
+            f"{name}: file(path: ${name}) {{ mode oid object {{ ... on Blob"
+            f" {{ oid byteSize{whole if self._prefetch(path, b'') else ''} }} }} }}"
+            for name, path in zip(names, paths, strict=True)
+        )
+        declared = "".join(f", ${name}: String!" for name in names)
+        owner, _, name_ = repository.partition("/")
+        text = (
+            f"query($owner: String!, $name: String!, $commit: GitObjectID!{declared})"
+            " { repository(owner: $owner, name: $name)"
+            f" {{ object(oid: $commit) {{ ... on Commit {{ tree {{ oid }} {fields} }} }} }} }}"
+        )
+        variables = {"owner": owner, "name": name_, "commit": commit, **dict(zip(names, paths, strict=True))}
+        try:
+            place = client.query(text, variables, patient=False).get("repository")
+        except (NoGraphQLError, QueryError, AmbiguousError):
+            return None
+        found = place.get("object") if isinstance(place, dict) else None
+        tree = found.get("tree") if isinstance(found, dict) else None
+        root = tree.get("oid") if isinstance(tree, dict) else None
+        if not isinstance(found, dict) or not isinstance(root, str) or not is_commit(root):
+            return None
+        changes: dict[str, Entry | None] = {}
+        for name, path in zip(names, paths, strict=True):
+            said = found.get(name)
+            entry = None
+            if said is not None:
+                entry = self._entry(repository, said)
+                if entry is None:
+                    return None
+            changes[path] = entry
+        return before.altered(changes, root)
+
+    def _entry(self, repository: str, said: object) -> Entry | None:
+        """Return an entry as a query tells of it, and remember its content; None where it is none."""
+        mode, oid = (said.get("mode"), said.get("oid")) if isinstance(said, dict) else (None, None)
+        if not isinstance(said, dict) or not isinstance(mode, int) or not isinstance(oid, str):
+            return None
+        if not is_commit(oid):
+            return None
+        blob = said.get("object")
+        data = _content(blob, oid)
+        if data is not None:
+            self._blobs.put(repository, oid, data)
+        size = blob.get("byteSize") if isinstance(blob, dict) else None
+        return Entry(mode, oid, size if isinstance(size, int) else 0)
 
     def _load(
         self, client: Client, repository: str, listing: Listing, entries: Sequence[Entry]

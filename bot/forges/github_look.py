@@ -6,11 +6,11 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bot.errors import ForgeError, MissingError, MovedError
-from bot.forges.base import Request, RequestState, Standing
+from bot.forges.base import ChangedFile, Request, RequestState, Standing
 from bot.forges.github_client import (
     Client,
     NoGraphQLError,
@@ -31,6 +31,14 @@ _REQUEST = (
     "number url state isCrossRepository headRefName baseRefName headRefOid title body"
     " author { __typename login ... on Bot { databaseId } }"
 )
+_PROPOSED = (
+    f"pullRequest(number: $number) {{ {_REQUEST} baseRefOid baseRef {{ target {{ oid }} }}"
+    " commits(first: 100) { totalCount nodes { commit { oid parents(first: 10) { totalCount nodes { oid } } } } }"
+    " files(first: 100) { totalCount nodes { path changeType } } }"
+)
+_TOLD = frozenset({"ADDED", "DELETED", "MODIFIED", "CHANGED"})
+"""Of the others the name before is not told."""
+_ALL = 10**9
 _LATEST = 20
 """Requests of one branch among which the newest of ours is looked for."""
 _MOST_KEPT = 5_000
@@ -211,6 +219,22 @@ class Look:
             None,
         )
 
+    def proposed(self, number: int) -> Request:
+        """Return a request with all that a query can tell of it at once; raises `MissingError`."""
+        try:
+            place = self._asked("$number: Int!", {"number": number}, _PROPOSED)
+        except QueryError:
+            place = None  # an older server knows less
+        found = place.get("pullRequest") if place is not None else None
+        if not isinstance(found, dict):
+            return self.request(number)
+        told = replace(_queried(found), ours=self._is_ours(found.get("author")))
+        onto = _oid(found.get("baseRef"))
+        # What it holds is counted from where its base was when somebody last pushed to it.
+        if onto is None or onto != found.get("baseRefOid"):
+            return told
+        return replace(told, onto=onto, since=_branched_off(found), changed=_changed(found))
+
     def request(self, number: int) -> Request:
         """Return a request by REST; raises `MissingError`."""
         return self.told(self._client.get(repository_path(self._repository, "pulls", str(number))).json())
@@ -287,6 +311,44 @@ class Look:
             )
             raise MissingError(f"{what}.")
         return commit
+
+
+def _branched_off(said: Mapping[str, Any]) -> str:
+    """Return the one commit that all commits of a request stand on; empty where it is not that simple."""
+    connection = said.get("commits")
+    nodes = connection.get("nodes") if isinstance(connection, dict) else None
+    if not isinstance(connection, dict) or not isinstance(nodes, list) or not nodes:
+        return ""
+    parents: dict[str, list[str]] = {}
+    for one in nodes:
+        commit = one.get("commit") if isinstance(one, dict) else None
+        oid, found = (commit.get("oid"), commit.get("parents")) if isinstance(commit, dict) else (None, None)
+        inner = found.get("nodes") if isinstance(found, dict) else None
+        if not isinstance(oid, str) or not isinstance(found, dict) or not isinstance(inner, list):
+            return ""
+        above = [each["oid"] for each in inner if isinstance(each, dict) and isinstance(each.get("oid"), str)]
+        if len(above) != found.get("totalCount") or not all(map(is_commit, above)):
+            return ""
+        parents[oid] = above
+    if len(parents) != connection.get("totalCount"):
+        return ""
+    below = {each for above in parents.values() for each in above} - parents.keys()
+    return below.pop() if len(below) == 1 else ""
+
+
+def _changed(said: Mapping[str, Any]) -> tuple[ChangedFile, ...] | None:
+    """Return the files of a request; None where not all of them are told, or not under which name they were."""
+    connection = said.get("files")
+    nodes = connection.get("nodes") if isinstance(connection, dict) else None
+    if not isinstance(connection, dict) or not isinstance(nodes, list):
+        return None
+    found: list[ChangedFile] = []
+    for one in nodes:
+        path, how = (one.get("path"), one.get("changeType")) if isinstance(one, dict) else (None, None)
+        if not isinstance(path, str) or how not in _TOLD:
+            return None
+        found.append(ChangedFile(path=path, hunks=((1, _ALL),) if how == "ADDED" else ()))
+    return tuple(found) if len(found) == connection.get("totalCount") else None
 
 
 def _standing(base: str, branch: str, *, rulesets: bool) -> tuple[str, dict[str, str], str]:

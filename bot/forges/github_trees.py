@@ -21,6 +21,8 @@ _MOST_ENTRIES = 1_000_000
 _MOST_ASKED = 500
 """Trees that are asked for where one answer could not hold them all."""
 _MAX_DEPTH = 200
+_MOST_RECKONED = 20_000
+"""Files of a tree that is reckoned rather than asked for."""
 _KEPT = 100_000
 """Entries of all trees that are remembered."""
 
@@ -73,6 +75,33 @@ class Listing:
         }
         return self._tree("", blobs, self._children())
 
+    def altered(self, changes: Mapping[str, Entry | None], oid: str) -> Listing | None:
+        """Return this tree with files changed, added, or (by None) gone; None unless that is the tree `oid`."""
+        if self.unread or len(self.files) > _MOST_RECKONED:
+            return None
+        files = {path: entry for path, entry in self.files.items() if path not in changes}
+        files |= {path: entry for path, entry in changes.items() if entry is not None and _is_path(path)}
+        below: dict[str, dict[str, Entry]] = {"": {}}
+        for path, entry in files.items():
+            folder, _, name = path.rpartition("/")
+            below.setdefault(folder, {})[name] = entry
+        for folder in list(below):
+            while folder:
+                folder = folder.rpartition("/")[0]  # noqa: PLW2901 - upwards to the root
+                below.setdefault(folder, {})
+        folders: dict[str, Entry] = {}
+        root = ""
+        for folder in sorted(below, key=lambda path: -path.count("/") - (path != "")):
+            made = _hash("tree", _packed(below[folder]), oid)
+            above, _, name = folder.rpartition("/")
+            if not folder:
+                root = made
+            elif name in below[above]:
+                return None  # a file where a folder is
+            else:
+                below[above][name] = folders[folder] = Entry(FOLDER, made, 0)
+        return Listing(oid, files, folders, ()) if root == oid else None
+
     def _tree(
         self,
         folder: str,
@@ -110,6 +139,17 @@ class Trees:
                 self._known.move_to_end(key)
                 return known
         made = _Reading(client, repository).whole(commit)
+        self.put(repository, commit, made)
+        return made
+
+    def known(self, repository: str, commit: str) -> Listing | None:
+        """Return the tree of a commit if it is remembered."""
+        with self._lock:
+            return self._known.get((repository.lower(), commit))
+
+    def put(self, repository: str, commit: str, made: Listing) -> None:
+        """Remember the tree of a commit."""
+        key = (repository.lower(), commit)
         with self._lock:
             if key not in self._known:
                 self._known[key] = made
@@ -117,7 +157,6 @@ class Trees:
             while self._count > self._kept and len(self._known) > 1:
                 _, gone = self._known.popitem(last=False)
                 self._count -= len(gone.files) + len(gone.folders) + 1
-        return made
 
 
 class _Reading:

@@ -238,7 +238,10 @@ class GitLabForge:
 
     def request(self, repository: str, number: int) -> Request:
         """Return a merge request; raises `MissingError`."""
-        return self._requests.one(self._projects.find(repository).id, number)
+        project = self._projects.find(repository).id
+        request = self._requests.one(project, number)
+        self._reviews.note(project, request)
+        return request
 
     def open(self, repository: str, base: str, branch: str, wish: Wish) -> Opened:
         """Return the open merge request from branch to base, made as wished; one that is there is edited."""
@@ -256,8 +259,9 @@ class GitLabForge:
         """Add a note to a merge request."""
         self._requests.comment(self._projects.find(repository).id, number, body)
 
-    def check(self, repository: str, commit: str, check: Check) -> None:
+    def check(self, repository: str, commit: str, check: Check, *, first: bool = False) -> None:
         """Set the status `moorline` of a commit; GitLab has no annotations, `check.url` leads to them."""
+        del first  # the pipeline to join is to be found all the same
         self._checks.report(self._projects.find(repository).id, _full(commit), check)
 
     def advise(self, repository: str, commit: str, paths: Iterable[str]) -> str:

@@ -72,17 +72,23 @@ class Requests:
         state = _STATES.get(text(said, "state"))
         if state is None or number(said, "iid") <= 0:
             raise ForgeError("GitLab's answer is no merge request.")
+        head = commit(said, "sha") or ""
+        refs = node(said["diff_refs"]) if isinstance(said.get("diff_refs"), dict) else {}
+        # Until GitLab has looked at what was pushed last they are of what was there before.
+        told = bool(head) and commit(refs, "head_sha") == head
         return Request(
             number=number(said, "iid"),
             url=text(said, "web_url"),
             state=state,
             branch=text(said, "source_branch"),
             base=text(said, "target_branch"),
-            head=commit(said, "sha") or "",
+            head=head,
             title=bare_title(text(said, "title")),
             body=text(said, "description"),
             ours=number(said, "author", "id") == self._people.number,
             fork=number(said, "source_project_id") != number(said, "target_project_id"),
+            onto=(commit(refs, "start_sha") or "") if told else "",
+            since=(commit(refs, "base_sha") or "") if told else "",
         )
 
     # --- writing --------------------------------------------------------------------------

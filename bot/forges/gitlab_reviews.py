@@ -7,12 +7,12 @@ several notes; where a server has none, or will not have them, the discussions a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from bot.errors import ForgeError, MissingError, SupersededError
-from bot.forges.base import ChangedFile, Remark, Review, Said, Spoken
+from bot.forges.base import ChangedFile, Remark, Request, Review, Said, Spoken
 from bot.forges.gitlab_answers import Node, commit, flag, node, nodes, number, text
 from bot.forges.gitlab_api import Api, RefusedError, UncertainError
 from bot.forges.gitlab_kept import Kept
@@ -61,7 +61,14 @@ class Reviews:
     def __init__(self, api: Api, us: Callable[[], int], clock: Callable[[], float]) -> None:
         self._api = api
         self._us = us
+        self._refs: Kept[tuple[int, int], Mapping[str, str]] = Kept(1_000, seconds=_JUST_NOW, clock=clock)
         self._shown: Kept[tuple[int, int], tuple[_Diff, ...]] = Kept(100, seconds=_JUST_NOW, clock=clock)
+
+    def note(self, project: int, request: Request) -> None:
+        """Remember where a merge request is: what is said of it soon need not ask again."""
+        if request.since and request.onto:
+            refs = {"base_sha": request.since, "start_sha": request.onto, "head_sha": request.head}
+            self._refs.put((project, request.number), refs)
 
     def changed(self, project: int, request: int) -> tuple[ChangedFile, ...]:
         """Return the files of a merge request, as far as GitLab tells of them."""
@@ -105,11 +112,10 @@ class Reviews:
         self, project: int, request: int, review: Review, fresh: Sequence[Remark], before: set[str]
     ) -> tuple[list[Spoken], list[Remark]]:
         """Return what was said and what found no place."""
-        said = node(self._api.get(_place(project, request)))
-        base, start, head = (commit(said, "diff_refs", f"{key}_sha") for key in ("base", "start", "head"))
-        if head != review.commit or base is None or start is None:
-            raise SupersededError("The merge request has another head than the one that was reviewed.")
-        at = {"base_sha": base, "start_sha": start, "head_sha": head, "position_type": "text"}
+        known = self._refs.pop((project, request))
+        if known is None or known["head_sha"] != review.commit:
+            known = self._at(project, request, review)
+        at = {**known, "position_type": "text"}
         shown = self._shown.get((project, request)) or self._diffs(project, request)
         diffs = {one.path: one for one in shown}
         notes: list[tuple[Remark, dict[str, object]]] = []
@@ -128,6 +134,14 @@ class Reviews:
             if made is not None:
                 return made[0], unplaced + made[1]
         return self._one_by_one(project, request, review, notes, unplaced, before)
+
+    def _at(self, project: int, request: int, review: Review) -> Mapping[str, str]:
+        """Return what a position on a merge request names, asked now."""
+        said = node(self._api.get(_place(project, request)))
+        found = {key: commit(said, "diff_refs", key) or "" for key in ("base_sha", "start_sha", "head_sha")}
+        if found["head_sha"] != review.commit or not all(found.values()):
+            raise SupersededError("The merge request has another head than the one that was reviewed.")
+        return found
 
     def _by_drafts(
         self,
@@ -156,6 +170,7 @@ class Reviews:
             except RefusedError as error:
                 if error.status not in (400, 422):
                     return None
+                self._at(project, request, review)  # it may have moved on meanwhile
                 unplaced.append(remark)
             else:
                 drafted.append(remark)
@@ -192,6 +207,7 @@ class Reviews:
             except RefusedError as error:
                 if error.status not in (400, 422):
                     raise
+                self._at(project, request, review)
                 unplaced.append(remark)
                 continue
             if not text(said, "id"):

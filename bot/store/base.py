@@ -381,8 +381,8 @@ class Checks(Protocol):
     def get(self, id: str) -> StoredCheck | None:  # noqa: A002 - the field's own word
         """Return a check, or None where there is no such id."""
 
-    def any(self, forge: str, repository: str, commit: str) -> bool:
-        """Return whether anything was ever to be said about a commit."""
+    def any(self, forge: str, repository: str, commit: str, besides: str = "") -> bool:
+        """Return whether anything was ever to be said about a commit, besides the check of one id."""
 
 
 # --- reviews ------------------------------------------------------------------------------

@@ -36,11 +36,12 @@ class SqlChecks:
             )
         return id_
 
-    def any(self, forge: str, repository: str, commit: str) -> bool:
+    def any(self, forge: str, repository: str, commit: str, besides: str = "") -> bool:
         wanted = (
             checks.c.forge == forge,
             checks.c.repository == clean(repository),
             checks.c.commit == commit,
+            checks.c.id != besides,
         )
         with self._database.read() as connection:
             return connection.execute(select(checks.c.id).where(*wanted).limit(1)).first() is not None
