@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from postgres_cluster import cluster
 from scenario_places import Can, Content, GitHubPlace, GitLabPlace
-from scenarios import PACE, Repo, Scene, rig, scene
+from scenarios import PACE, TOKEN, Repo, Scene, rig, scene
 from service_nursery import STAGES, Nursery, nursery
 from waiting import until
 
@@ -32,15 +32,15 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def at(*names: str) -> pytest.MarkDecorator:
-    """Run a test at these places, those of one place in one process."""
-    marked = [pytest.param(name, marks=pytest.mark.xdist_group(f"faults-{name}")) for name in names]
-    return pytest.mark.parametrize("place", marked)
+    """Run a test at these places."""
+    return pytest.mark.parametrize("place", names)
 
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
     with nursery(tmp_path_factory.mktemp("processes")) as made:
         yield made
+        assert not TOKEN.search(made.log())
 
 
 def dockerfile(image: str | bytes, more: bytes = b"") -> bytes:
