@@ -296,7 +296,7 @@ def _read(verb: Verb, words: list[str], today: date) -> Command:
         because = _printable(visible(" ".join(rest[1:]), LONGEST_REASON + 1))
         rest = []
     if rest:
-        raise _MistakenError("Behind the date stands only `because` and the reason.")
+        raise _MistakenError("Behind the date stands only the reason, after the word because.")
     names, days = _subject(form.subject, about)
     _fit(form, until, because)
     return Command(verb=verb, names=names, days=days, until=until, because=because or "")
@@ -306,11 +306,11 @@ def _fit(form: Form, until: date | None, because: str | None) -> None:
     if form.until is Until.NO and until is not None:
         raise _MistakenError("This command takes no date.")
     if form.until is Until.MUST and until is None:
-        raise _MistakenError("It needs a last day: `until` and a date.")
+        raise _MistakenError("It needs a last day: the word until, and a date.")
     if not form.because and because is not None:
         raise _MistakenError("This command takes no reason.")
     if form.because and not because:
-        raise _MistakenError("It needs a reason: `because` and why.")
+        raise _MistakenError("It needs a reason: the word because, and why.")
     if because is not None and len(because) > LONGEST_REASON:
         raise _MistakenError(f"A reason has at most {LONGEST_REASON} characters.")
 
@@ -343,7 +343,7 @@ def _name(word: str) -> str:
 def _days(text: str) -> int:
     found = _DAYS.fullmatch(text)
     if found is None:
-        raise _MistakenError("It needs a number of days, such as `7d` or `2w`.")
+        raise _MistakenError("It needs a number of days, such as 7d or 2w.")
     days = int(found[1]) * (7 if (found[2] or "d")[0] in "wW" else 1)
     if not 1 <= days <= MOST_DAYS:
         raise _MistakenError(f"It takes 1 to {MOST_DAYS} days.")
@@ -357,7 +357,7 @@ def _day(word: str, today: date) -> date:
     except ValueError:
         day = None
     if day is None:
-        raise _MistakenError("A date is written as year, month and day: `2027-01-31`.")
+        raise _MistakenError("A date is written as year, month and day, such as 2027-01-31.")
     if day < today:
         raise _MistakenError("The date is over.")
     if day > today + FARTHEST:

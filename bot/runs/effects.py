@@ -67,8 +67,7 @@ class Scene:
     @cached_property
     def proposal(self) -> StoredProposal | None:
         """Our proposal that it was said on, or None."""
-        found = self.memory.proposals.by_number(self.forge.name, self.job.repository, self.comment.number)
-        return None if found is None or found.state is ProposalState.SUPERSEDED else found
+        return self.memory.proposals.by_number(self.forge.name, self.job.repository, self.comment.number)
 
     @cached_property
     def request(self) -> Request:
@@ -421,8 +420,8 @@ def _not_ours(command: Command) -> Effect:
 
 def _settled(command: Command, proposal: StoredProposal) -> Effect:
     closed = proposal.state is ProposalState.CLOSED
-    advice = "`recreate` brings it back." if closed and command.verb is not Verb.CLOSE else ""
-    return Effect(part=Part(kind=Kind.SETTLED, verb=command.verb.value, problem=advice.replace("`", "")))
+    advice = "Say recreate to bring it back." if closed and command.verb is not Verb.CLOSE else ""
+    return Effect(part=Part(kind=Kind.SETTLED, verb=command.verb.value, problem=advice))
 
 
 def _unknown(command: Command, look: LastLook, names: Sequence[str] = ()) -> Effect:
