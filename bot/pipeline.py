@@ -1043,12 +1043,24 @@ def _request(
     )
 
 
-def withdraw(proposal: Proposal, forge: Forge, ours: Ours, comment: str) -> Published:
+def withdraw(
+    proposal: Proposal,
+    forge: Forge,
+    ours: Ours,
+    comment: str,
+    *,
+    planned: str = "",
+    intend: Callable[[], None] = lambda: None,
+) -> Published:
     """Close a proposal that has nothing left to say: its request with a comment, and its branch.
 
-    What a person merged, closed or committed to is left as it is.  Safe to repeat.
+    What a person merged, closed or committed to is left as it is.  Safe to repeat.  `planned` is the
+    commit of the base at which nothing was left, if there is one: raises `SupersededError` where the base
+    is elsewhere.  `intend` is called before the request is closed.
     """
     standing = forge.standing(proposal.repository, proposal.base, proposal.branch)
+    if planned and standing.base != planned:
+        raise SupersededError(f"{proposal.base} moved to {standing.base} while nothing seemed to be left")
     request = standing.request
     if request is not None and request.state is not RequestState.OPEN and not ours.settled(request.number):
         made = _fate(proposal, request)
@@ -1057,6 +1069,7 @@ def withdraw(proposal: Proposal, forge: Forge, ours: Ours, comment: str) -> Publ
     mine = standing.branch is not None and _is_ours(standing.branch, ours, forge)
     if request is not None and request.state is RequestState.OPEN and (mine or standing.branch is None):
         if forge.hosting is not None:
+            intend()
             forge.hosting.close(proposal.repository, request.number, comment)
         made = replace(made, url=request.url, number=request.number)
     if standing.branch is not None:

@@ -280,6 +280,99 @@ def test_a_rule_that_forbids_the_branch_is_said(world: World) -> None:
     assert world.forge.asked["write"] == 0
 
 
+# --- what is told late, twice or not at all ------------------------------------------------
+
+
+def test_a_late_delivery_closes_nothing(world: World) -> None:
+    """What it tells of was true once: nothing is closed, and nothing remembered, by an old head."""
+    first = world.forge.create(NAME, FLOATING)
+    world.run()
+    old = world.forge.push(NAME, {"README": b"none\n"})
+    new = world.push(FLOATING, changed=("Dockerfile",))
+    world.run(world.job(head=old, before=first, changed=("Dockerfile",)))
+    assert world.request.number == 1
+    scanned = world.store.repositories.scan("github", NAME, "main")
+    assert scanned is not None
+    assert scanned.head == new
+
+
+def test_a_push_that_cannot_matter_hides_none_that_does(world: World) -> None:
+    """It comes while the other one is planned, whose base has moved by the time it is published."""
+    first = world.forge.create(NAME, {"README": b""})
+    world.run()
+    head = world.forge.push(NAME, FLOATING)
+    plan = world.runs.plan(world.job(head=head, before=first, changed=("Dockerfile",)))
+    later = world.forge.push(NAME, {**FLOATING, "main.py": b""})
+    assert plan is not None
+    with pytest.raises(SupersededError):
+        world.runs.publish(plan)
+    world.run(world.job(head=later, before=head, changed=("main.py",)))
+    assert world.request.number == 1
+
+
+@pytest.mark.parametrize("what", ["close", "delete"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, TransientError])
+def test_our_own_closing_declines_nothing_though_it_is_cut_short(
+    world: World, what: str, error: type[BaseException]
+) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.run()
+
+    def cut(done: str) -> None:
+        if done == what:
+            raise error("The answer got lost.")
+
+    world.forge.fail = cut
+    with pytest.raises(error):
+        world.push({"README": b""}, changed=("Dockerfile",))
+    world.forge.fail = lambda _what: None
+    world.run(world.job(ref="refs/pull/1/head", number=1, trigger=Trigger.PULL_REQUEST))
+    world.run()
+    assert world.forge.open_requests(NAME) == []
+    assert not world.store.proposals.declined("github", NAME, "main")
+    world.push(FLOATING, changed=("Dockerfile",))
+    assert world.request.number == 2
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_what_a_person_closed_stays_closed_after_we_were_away(world: World, *, told: bool) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.run()
+    world.store.repositories.gone("github", NAME, world.now)
+    world.forge.settle(NAME, 1, RequestState.CLOSED)
+    if told:
+        world.run(world.job(ref="refs/pull/1/head", number=1, trigger=Trigger.PULL_REQUEST))
+    world.tag("node:22", "two")
+    world.run(world.job(ref="", trigger=Trigger.INSTALLED))
+    assert world.forge.open_requests(NAME) == []
+
+
+def test_what_a_person_closed_stays_closed_after_its_branch_went_away(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.run()
+    del world.forge.projects[NAME].branches[BRANCH]
+    world.forge.push(NAME, {**FLOATING, "compose.yml": b"services: {}\n"})
+    plan = world.runs.plan(world.job())
+    assert plan is not None
+    with pytest.raises(SupersededError):
+        world.runs.publish(plan)
+    world.forge.settle(NAME, 1, RequestState.CLOSED)
+    world.run()
+    assert world.forge.open_requests(NAME) == []
+
+
+def test_a_request_that_is_opened_again_is_made_new_at_once(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.run()
+    told = world.job(ref="refs/pull/1/head", number=1, trigger=Trigger.PULL_REQUEST)
+    world.forge.settle(NAME, 1, RequestState.CLOSED)
+    world.run(told)
+    world.push({"Dockerfile": b"FROM node:22 AS later\n"}, changed=("Dockerfile",))
+    world.forge.settle(NAME, 1, RequestState.OPEN)
+    world.run(told)
+    assert b"AS later" in world.proposed()
+
+
 # --- what costs nothing -------------------------------------------------------------------
 
 
@@ -454,6 +547,35 @@ def test_a_renamed_repository_keeps_its_request(world: World) -> None:
     [request] = world.forge.open_requests("acme/new")
     assert request.number == 1
     assert [one.number for one in world.store.proposals.standing("github", "acme/new")] == [1]
+
+
+def test_a_name_that_passed_to_another_repository_inherits_nothing(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.run()
+    world.forge.settle(NAME, 1, RequestState.CLOSED)
+    world.run(world.job(ref="refs/pull/1/head", number=1, trigger=Trigger.PULL_REQUEST))
+    world.forge.projects["acme/old"] = world.forge.projects.pop(NAME)
+    head = world.forge.create(NAME, FLOATING)
+    told = world.job(head=head, before="0" * 40, changed=("README",), identity=world.forge.projects[NAME].id)
+    assert told.identity != world.forge.projects["acme/old"].id
+    world.run(told)
+    assert world.request.number == 1
+
+
+def test_a_number_of_another_repository_of_that_name_is_not_ours(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.run()
+    world.forge.projects["acme/old"] = world.forge.projects.pop(NAME)
+    world.forge.create(NAME, {"README": b""})
+    identity = world.forge.projects[NAME].id
+    request = world.forge.propose(NAME, FLOATING)
+    assert request.number == 1
+    told = world.job(ref="refs/pull/1/head", number=1, trigger=Trigger.PULL_REQUEST, identity=identity)
+    world.run(told)
+    assert world.forge.projects[NAME].checks[request.head].conclusion is Conclusion.FAILURE
+    world.forge.settle(NAME, 1, RequestState.CLOSED)
+    world.run(told)
+    assert world.store.proposals.counts().get("closed") is None
 
 
 def test_the_first_proposals_of_an_owner_are_paced(tmp_path: Path) -> None:

@@ -73,6 +73,8 @@ class _Place:
     services: Services
     ruled: str
     """Hash of what rules a scan."""
+    told: bool
+    """Whether the commit is what somebody told of, rather than what the branch was asked for."""
 
 
 class Planning:
@@ -130,6 +132,7 @@ class Planning:
         if not self._served.owners.serves(job.forge, job.repository):
             return []
         self._owners.forget(forge.name, job.repository)
+        self._recognise(job, hosting)
         if job.trigger is Trigger.COMMENT:
             return self._commanding.plan(job, forge, hosting)
         if job.number:
@@ -156,6 +159,8 @@ class Planning:
         known = repositories.get(job.forge, job.repository)
         if not _is_known(known, job) or job.trigger is not Trigger.PUSH or not job.ref or not job.head:
             return False
+        if self._memory.proposals.unpublished(job.forge, job.repository, job.ref):
+            return False  # what a moved base kept from being published is looked at again
         default = known.repository.default_branch
         scanned = repositories.scan(job.forge, job.repository, default)
         if scanned is None:
@@ -166,6 +171,13 @@ class Planning:
         if here is None or job.changed is None or any(matters(path, here) for path in job.changed):
             return False
         return repositories.moved(job.forge, job.repository, job.ref, job.before, job.head)
+
+    def _recognise(self, job: Job, hosting: Hosting) -> None:
+        """Ask again who has a name that was another repository's: neither its numbers nor its heads count."""
+        known = self._memory.repositories.get(job.forge, job.repository)
+        if known is not None and job.identity and known.repository.id not in ("", job.identity):
+            there = hosting.repository(job.repository)
+            self._memory.repositories.record(job.forge, there, self._clock())
 
     def _repository(self, job: Job, forge: Forge, hosting: Hosting) -> Repository:
         """Return what is known of a repository; asked for where it is new or was told to have changed."""
@@ -179,10 +191,15 @@ class Planning:
 
     def _of_request(self, job: Job, forge: Forge, hosting: Hosting) -> list[Act]:
         """Return what is said about a person's request; of our own, remember what a person did with it."""
-        known = self._memory.proposals.by_number(forge.name, job.repository, job.number) is not None
+        stored = self._memory.proposals.by_number(forge.name, job.repository, job.number)
+        known = stored is not None
         request = self._fate(job, forge, hosting) if known else hosting.request(job.repository, job.number)
         if request is None or request.state is not RequestState.OPEN:
             return []
+        if stored is not None and stored.state in (ProposalState.CLOSED, ProposalState.MERGED):
+            # It was opened again, and what it is made from may be long past.
+            base = replace(job, ref=request.base, number=0, head="", before="", trigger=Trigger.PUSH)
+            return self._look(base, forge, self._repository(base, forge, hosting))
         if known or request.ours:
             commits = self._memory.proposals.commits(forge.name, job.repository, request.branch)
             if request.head in commits:
@@ -223,10 +240,12 @@ class Planning:
     def _fate(self, job: Job, forge: Forge, hosting: Hosting) -> Request | None:
         """Remember what a person did with a request of ours; return it, unless another took its place."""
         stored = self._memory.proposals.by_number(forge.name, job.repository, job.number)
-        if stored is None or stored.state is ProposalState.SUPERSEDED:
+        if stored is None or stored.closing:
             return None
         request = hosting.request(job.repository, job.number)
         state = _STATES[request.state]
+        if stored.state is ProposalState.SUPERSEDED and state is ProposalState.PUBLISHED:
+            return request  # another one may have taken its place
         if state is stored.state:
             return request
         now = self._clock()
@@ -271,6 +290,7 @@ class Planning:
                 forge.name, job.repository, place.base, last_look(report, config)
             )
         made = self._proposals(place, report, config, now)
+        self._confirm(place)
         # Last, and only when everything before went well: what is remembered as scanned is not looked at again.
         scanned = scan(report, config, place.ruled)
         if pipeline.passing(report) is None:
@@ -281,6 +301,19 @@ class Planning:
         look = Look.PROPOSES if proposes else Look.CHANGED
         self._note(job, look, held=scanned.held, detail=held(report))
         return made
+
+    def _confirm(self, place: _Place) -> None:
+        """Raise `SupersededError` where the branch is not at the commit that was told of.
+
+        Publishing something new looks first; whoever closes, keeps or finds nothing would not.
+        """
+        name, repository = place.forge.name, place.job.repository
+        fresh = self._memory.proposals.unpublished(name, repository, place.base)
+        if not place.told or any(one.proposal.commit == place.commit for one in fresh):
+            return
+        _, head = place.forge.head(repository, place.base)
+        if head != place.commit:
+            raise SupersededError(f"{place.base} is at {head}, not at {place.commit} any more.")
 
     def _drop(self, job: Job, base: str, made: Sequence[Act], now: datetime) -> None:
         """Forget what was to be published before, and is not any more."""
@@ -322,6 +355,7 @@ class Planning:
             default=there.default_branch if there is not None else base,
             services=services,
             ruled=rules(services),
+            told=told,
         )
 
     def _unchanged(self, place: _Place, now: datetime) -> bool:
@@ -383,7 +417,11 @@ class Planning:
         groups = {one.group for one in made}
         return [
             *planned,
-            *(Act(Verb.CLOSE, one.id) for group, one in standing.items() if group not in groups),
+            *(
+                Act(Verb.CLOSE, f"{one.id}@{place.commit}")
+                for group, one in standing.items()
+                if group not in groups
+            ),
         ]
 
     def _kept(self, place: _Place, report: Report, config: Config, now: datetime) -> lasting.Kept | None:

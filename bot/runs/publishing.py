@@ -18,7 +18,8 @@ from bot.runs.commanding import Manners
 from bot.runs.memory import Memory
 from bot.store.base import ProposalState, StoredProposal
 
-_SETTLED = frozenset({ProposalState.CLOSED, ProposalState.MERGED, ProposalState.SUPERSEDED})
+_SETTLED = frozenset({ProposalState.CLOSED, ProposalState.MERGED})
+"""What became of a request is known; of a superseded proposal it is only where we closed it ourselves."""
 
 
 class Publishing:
@@ -61,14 +62,15 @@ class Publishing:
         if act.verb is Verb.ANSWER:
             self._answer(act.id)
             return
-        stored = self._memory.proposals.get(act.id)
+        id_, _, planned = act.id.partition("@")
+        stored = self._memory.proposals.get(id_)
         if stored is None:
-            raise ForgeError(f"The proposal {act.id} is not in the store any more.")
+            raise ForgeError(f"The proposal {id_} is not in the store any more.")
         forge = self._forge(stored.forge)
         self._introduce(forge)
         with forge.publishing(stored.proposal.repository):
             if act.verb is Verb.CLOSE:
-                self._close(stored, forge)
+                self._close(stored, forge, planned)
             else:
                 self._publish(stored, forge)
 
@@ -152,7 +154,7 @@ class Publishing:
 
         def settled(number: int) -> bool:
             known = memory.by_number(stored.forge, made.repository, number)
-            return known is not None and known.state in _SETTLED
+            return known is not None and (known.closing or known.state in _SETTLED)
 
         def drafts() -> list[Proposal]:
             found = memory.drafts(stored.forge, made.repository, made.branch)
@@ -205,12 +207,20 @@ class Publishing:
         self._log(known or stored, what, published)
         return True
 
-    def _close(self, stored: StoredProposal, forge: Forge) -> None:
-        if stored.state in _SETTLED:
+    def _close(self, stored: StoredProposal, forge: Forge, planned: str) -> None:
+        """Close a proposal that has nothing left to say, if its base is where that was seen."""
+        if stored.state is not ProposalState.PUBLISHED:
             return
         why = NOTHING_TO_KEEP if stored.proposal.group == CONFIGURATION else NOTHING_LEFT
         try:
-            published = pipeline.withdraw(stored.proposal, forge, self._ours(stored), why)
+            published = pipeline.withdraw(
+                stored.proposal,
+                forge,
+                self._ours(stored),
+                why,
+                planned=planned,
+                intend=lambda: self._memory.proposals.withdraw(stored.id, self._clock()),
+            )
         except MissingError:
             published = Published(branch=stored.proposal.branch, commit="", action="closed")
         if self._settle(stored, published):

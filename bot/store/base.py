@@ -257,6 +257,8 @@ class StoredProposal:
     changed: datetime
     number: int = 0
     """Of its pull or merge request, or 0."""
+    closing: bool = False
+    """Whether we close its request ourselves, or did: nobody declined it."""
 
 
 class Proposals(Protocol):
@@ -279,6 +281,9 @@ class Proposals(Protocol):
 
     def intend(self, id: str, commit: str, now: datetime) -> None:  # noqa: A002 - as above
         """Remember a commit before it is written, so that it is ours should we die meanwhile."""
+
+    def withdraw(self, id: str, now: datetime) -> None:  # noqa: A002 - as above
+        """Remember that we are about to close a request ourselves, should we die meanwhile."""
 
     def mark(
         self,

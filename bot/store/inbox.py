@@ -113,6 +113,8 @@ class SqlInbox:
             return ()
         with self._database.write() as connection:
             for row in sorted(rows, key=key):
+                # Two branches of one repository are two rows: without this, two workers could take one each.
+                self._database.lock(connection, f"claim {row.forge} {row.repository}")
                 # Meanwhile another worker may have been quicker, or a newer head have come.
                 taken = connection.execute(
                     wanted.update()

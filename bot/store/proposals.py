@@ -94,6 +94,12 @@ class SqlProposals:
         with self._database.write() as connection:
             self._remember(connection, _existing(connection, id), commit, now)
 
+    def withdraw(self, id: str, now: datetime) -> None:  # noqa: A002 - as above
+        with self._database.write() as connection:
+            connection.execute(
+                proposals.update().where(proposals.c.id == id).values(closing=True, changed=now)
+            )
+
     def mark(
         self,
         id: str,  # noqa: A002 - as above
@@ -386,4 +392,5 @@ def _stored(connection: Connection, row: Row[Any]) -> StoredProposal:
         made=row.made,
         changed=row.changed,
         number=row.number,
+        closing=row.closing,
     )

@@ -154,6 +154,7 @@ proposals = Table(
     Column("number", Integer, nullable=False, server_default="0"),  # of its request
     Column("pins", Text, nullable=False, server_default="[]"),
     Column("looks", Text, nullable=False, server_default="{}"),
+    Column("closing", Boolean, nullable=False, server_default=false()),  # we close its request, or did
     Index("proposals_by_place", "forge", "repository", "base", "group", "state"),
     Index("proposals_by_number", "forge", "repository", "number"),
     Index("proposals_by_state", "state", "changed"),

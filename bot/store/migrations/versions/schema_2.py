@@ -59,6 +59,7 @@ def upgrade() -> None:
     op.add_column("proposals", sa.Column("number", sa.Integer, nullable=False, server_default="0"))
     op.add_column("proposals", sa.Column("pins", sa.Text, nullable=False, server_default="[]"))
     op.add_column("proposals", sa.Column("looks", sa.Text, nullable=False, server_default="{}"))
+    op.add_column("proposals", sa.Column("closing", sa.Boolean, nullable=False, server_default=sa.false()))
     op.create_index("proposals_by_number", "proposals", ["forge", "repository", "number"])
     op.create_index("proposals_by_state", "proposals", ["state", "changed"])
     _fate()
