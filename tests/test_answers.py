@@ -63,17 +63,18 @@ def test_every_kind_says_something(kind: Kind) -> None:
 @pytest.mark.parametrize("kind", list(Kind))
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_is_text_only(kind: Kind, text: str) -> None:
-    _is_harmless(answer([part(kind, text), part(kind, text)]))
+    is_harmless(answer([part(kind, text), part(kind, text)]))
 
 
 @given(st.sampled_from(list(Kind)), st.text(max_size=200))
 def test_any_text_is_text_only(kind: Kind, text: str) -> None:
-    _is_harmless(answer([part(kind, text)]))
+    is_harmless(answer([part(kind, text)]))
 
 
-def _is_harmless(made: str) -> None:
+def is_harmless(made: str) -> None:
+    """Hold Markdown against what nobody else's words may do in it."""
     html = PARSER.render(made)
-    for sign in ("<script", "<img", "<a ", "<pre", "<!--", "<blockquote"):
+    for sign in ("<script", "<img", '<a href="http', "<!--", "<blockquote"):
         assert sign not in html
     # Not a line of it is taken for an order, and nobody is called.
     assert extract(made)[1] == []

@@ -1,0 +1,468 @@
+"""Who may say what, and that it is done once: in memory, with people of every role."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from conversing import BRANCH, NAME, ROLES, World
+from hosted import Heard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_answers import is_harmless
+from test_markdown import HOSTILE
+
+from bot.commands import FORMS, Verb
+from bot.config import parse
+from bot.forges.base import Reaction, RequestState, Role
+from bot.model import Conclusion, Decision, Resolution
+from bot.runs import Manners
+from bot.store.base import Pause, ProposalState
+from bot.store.sql import Store
+
+FLOATING = {"Dockerfile": b"FROM node:22\nFROM redis:7\n"}
+
+
+@pytest.fixture(params=["github", "gitlab"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    with Store(f"sqlite:///{tmp_path}/moorline.db") as store:
+        made = World(store, name=request.param)
+        made.create(FLOATING)
+        yield made
+
+
+def effects(world: World) -> list[str]:
+    """Return what the audit log says of commands."""
+    return [
+        str(one.evidence["effect"])
+        for one in world.store.audit.entries(0, 1000)
+        if one.what.startswith("command.")
+    ]
+
+
+def state(world: World) -> object:
+    """Return all that a command may change."""
+    store = world.store
+    return (
+        store.decisions.of(world.name, NAME, world.now),
+        store.conversations.pause(world.name, NAME, world.now),
+        store.proposals.declined(world.name, NAME, "main"),
+        store.proposals.counts(),
+        [(one.number, one.state, one.head) for one in world.forge.projects[NAME].requests.values()],
+        store.backlog.waits(10),
+    )
+
+
+# --- who may say what ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", list(ROLES))
+@pytest.mark.parametrize("verb", list(Verb))
+def test_the_forge_s_role_decides(tmp_path: Path, verb: Verb, who: str) -> None:
+    """Every command by every role: whoever may not changes nothing, is told politely, and is logged."""
+    with Store(f"sqlite:///{tmp_path}/moorline.db") as store:
+        world = World(store)
+        world.create(FLOATING)
+        before, role, least = state(world), ROLES[who], FORMS[verb].least
+        heard = world.say(f"@moorline {FORMS[verb].example}", who)
+        if role is Role.NONE:
+            assert (heard.reactions, heard.answers, effects(world)) == ([], [], [])
+        elif role < least:
+            assert heard.reactions == [Reaction.SEEN, Reaction.REFUSED]
+            [answer] = heard.answers
+            assert f"needs the role `{least.name.lower()}`" in answer
+            assert effects(world) == ["refused"]
+            [entry] = [one for one in store.audit.entries(0, 99) if one.what.startswith("command.")]
+            assert (entry.who, entry.what) == (f"github:{who}", f"command.{verb.value}")
+        else:
+            assert Reaction.SEEN in heard.reactions
+            assert effects(world) != ["refused"]
+            return
+        assert state(world) == before
+
+
+def test_the_role_is_asked_when_the_command_runs(world: World) -> None:
+    comment = world.forge.say(NAME, 1, "@moorline pause", "wes")
+    world.forge.projects[NAME].roles["wes"] = Role.READ
+    world.run(world.heard(comment))
+    assert effects(world) == ["refused"]
+
+
+# --- what is not listened to --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"bot": True},
+        {"edited": True},
+        {"created": datetime(2026, 2, 28, 11, tzinfo=UTC)},
+        {"author": "us"},
+    ],
+)
+def test_bots_edits_and_old_words_are_not_commands(world: World, said: dict[str, object]) -> None:
+    if said.get("author") == "us":
+        said = {"author": world.forge.account()}
+    comment = world.forge.say(NAME, 1, "@moorline pause", "ada", **said)
+    world.run(replace(world.heard(comment), number=1))
+    heard = world.forge.projects[NAME].heard[comment.ref]
+    assert (heard.reactions, heard.answers, effects(world)) == ([], [], [])
+    assert world.store.conversations.pause(world.name, NAME, world.now) is None
+
+
+def test_a_comment_elsewhere_than_told_is_not_listened_to(world: World) -> None:
+    comment = world.forge.say(NAME, 1, "@moorline pause", "ada")
+    world.run(replace(world.heard(comment), number=7))
+    assert effects(world) == []
+
+
+def test_a_comment_that_was_taken_back_is_not_acted_on(world: World) -> None:
+    comment = world.forge.say(NAME, 1, "@moorline pause", "ada")
+    del world.forge.projects[NAME].heard[comment.ref]
+    world.run(world.heard(comment))
+    assert effects(world) == []
+
+
+def test_a_comment_runs_once_however_often_it_is_told(world: World) -> None:
+    heard = world.say("@moorline snooze 7d", "wes")
+    pause = world.store.conversations.pause(world.name, NAME, world.now)
+    for _ in range(3):
+        world.run(world.heard(heard.comment))
+    assert len(heard.answers) == 1
+    assert world.store.conversations.pause(world.name, NAME, world.now) == pause
+    assert effects(world) == ["snoozed"]
+
+
+def test_a_thousand_words_of_our_own_start_nothing(world: World) -> None:
+    before = state(world)
+    asked = dict(world.forge.asked)
+    for number in range(1000):
+        comment = world.forge.say(
+            NAME, 1, f"@moorline snooze {number % 300 + 1}d", author=world.forge.account()
+        )
+        assert world.runs.plan(world.heard(comment)) is None
+    assert state(world) == before
+    changed = {what for what, count in world.forge.asked.items() if count != asked.get(what, 0)}
+    assert changed == {"said"}  # nothing but the comment was asked for
+
+
+# --- crashes ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["react", "answer", "close"])
+@pytest.mark.parametrize(
+    "text", ["@moorline close", "@moorline ignore node:22 because x", "@moorline status"]
+)
+def test_a_killed_answer_is_given_once(world: World, what: str, text: str) -> None:
+    """Killed right after the forge did it, each time that it does: the next start goes on."""
+    comment = world.forge.say(NAME, 1, text, "wes")
+    job = world.heard(comment)
+    plan = world.runs.plan(job)
+    assert plan is not None
+
+    def killed(done: str) -> None:
+        if done == what:
+            raise KeyboardInterrupt
+
+    world.forge.fail = killed
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt) if what != "close" or "close" in text else _nothing():
+            world.runs.publish(plan)
+    world.forge.fail = lambda _what: None
+    again = world.runs.plan(job)  # the engine may plan anew as well
+    assert again == plan
+    world.runs.publish(plan)
+    world.runs.publish(plan)
+    world.work()
+    heard = world.forge.projects[NAME].heard[comment.ref]
+    assert len(heard.answers) == 1
+    assert heard.reactions == [Reaction.SEEN, Reaction.DONE]
+    assert len(effects(world)) == 1
+    if "close" in text:
+        assert world.forge.projects[NAME].requests[1].state is RequestState.CLOSED
+        assert world.store.proposals.counts()["closed"] == 1
+
+
+class _nothing:  # noqa: N801 - stands where a context manager does
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+# --- decisions ----------------------------------------------------------------------------
+
+
+def test_an_ignore_is_bound_to_the_digest(world: World) -> None:
+    world.say("@moorline ignore node:22 because it moves")
+    [decision] = world.store.decisions.of(world.name, NAME, world.now)
+    assert decision.reference == "docker.io/library/node:22"
+    assert decision.digest is not None
+    assert decision.digest.encode() not in world.proposed(group="moorline/pin/")
+    moved = world.tag("node:22", "two")
+    world.run(world.job())
+    assert moved.digest.encode() in world.proposed(group="moorline/pin/")
+
+
+def test_an_ignore_ends_with_its_last_day(world: World) -> None:
+    world.say("@moorline ignore node:22 until 2026-03-02 because it moves")
+    [decision] = world.store.decisions.of(world.name, NAME, world.now)
+    assert decision.until == datetime(2026, 3, 2, 23, 59, 59, 999999, UTC)
+    assert decision.digest is not None
+    world.now = datetime(2026, 3, 3, 0, 0, 1, tzinfo=UTC)
+    world.run(world.job())
+    assert decision.digest.encode() in world.proposed()
+    assert len(world.open) == 1  # and nobody is asked to keep it any longer
+
+
+def test_an_ignore_is_no_way_around_a_refusal(tmp_path: Path) -> None:
+    policy = b"registries:\n  allow: [quay.io]\ntrust:\n  checks:\n    registries: require\n"
+    with Store(f"sqlite:///{tmp_path}/moorline.db") as store:
+        world = World(store, server=parse("policy.yml", policy, policy=True))
+        world.create({"README": b"x\n"})
+        request = world.forge.propose(NAME, FLOATING)
+        world.judge(request.number)
+        checks = world.forge.projects[NAME].checks
+        assert checks[request.head].conclusion is Conclusion.FAILURE
+        heard = world.say("@moorline ignore node because we may", number=request.number)
+        assert heard.reactions[-1] is Reaction.DONE
+        assert checks[request.head].conclusion is Conclusion.FAILURE
+
+
+def test_nobody_here_may_except_from_what_the_server_insists_on(tmp_path: Path) -> None:
+    policy = "registries:\n  allow: [quay.io]\ntrust:\n  checks:\n    registries: require\n"
+    for delegate in ("", "delegate: [allow]\n"):
+        with Store(f"sqlite:///{tmp_path}/{len(delegate)}.db") as store:
+            world = World(store, server=parse("policy.yml", (policy + delegate).encode(), policy=True))
+            world.create(FLOATING)
+            request = world.forge.propose(NAME, {"README": b"x\n"})
+            heard = world.say("@moorline allow node:22 until 2026-04-01 because x", "ada", request.number)
+            if delegate:
+                assert heard.reactions[-1] is Reaction.DONE
+                assert world.open
+            else:
+                assert heard.reactions[-1] is Reaction.REFUSED
+                assert "insists" in heard.answers[0]
+                # Nor does a decision that found its way into the store.
+                node = world.images.resolutions["node:22"]
+                assert isinstance(node, Resolution)
+                told = Decision(
+                    by="eve",
+                    what="allow",
+                    reference="docker.io/library/node:22",
+                    digest=node.digest,
+                    until=None,
+                    because="x",
+                )
+                store.decisions.add("github", NAME, told, world.now)
+                world.run(world.job())
+                assert not world.open
+
+
+def test_allowing_holds_for_one_digest(tmp_path: Path) -> None:
+    policy = (
+        b"delegate: [allow]\nregistries:\n  allow: [quay.io]\ntrust:\n  checks:\n    registries: require\n"
+    )
+    with Store(f"sqlite:///{tmp_path}/moorline.db") as store:
+        world = World(store, server=parse("policy.yml", policy, policy=True))
+        world.create(FLOATING)
+        request = world.forge.propose(NAME, {"README": b"x\n"})
+        world.say("@moorline allow node:22 until 2026-04-01 because x", "mia", request.number)
+        assert b"node:22@sha256:" in world.proposed(group="moorline/pin/")
+        assert b"redis:7@" not in world.proposed(group="moorline/pin/")
+        assert b"check: registries" in world.proposed(".moorline.yml", "configuration")
+        world.tag("node:22", "two")
+        world.run(world.job())
+        assert not [one for one in world.open if one.branch == BRANCH]
+
+
+def test_a_closed_proposal_for_the_configuration_stays_closed(world: World) -> None:
+    world.say("@moorline ignore node:22 because it moves")
+    [one] = [one for one in world.open if "configuration" in one.branch]
+    world.say("@moorline close", number=one.number)
+    world.run(world.job())
+    assert [each.branch for each in world.open] == [BRANCH]
+
+
+# --- pauses -------------------------------------------------------------------------------
+
+
+def test_a_paused_repository_proposes_nothing_but_checks_go_on(world: World) -> None:
+    world.say("@moorline pause")
+    world.tag("node:22", "two")
+    head = world.open[0].head
+    world.run(world.job())
+    assert world.open[0].head == head
+    request = world.forge.propose(NAME, {"Dockerfile": b"FROM node:22\nFROM redis:7\nFROM redis:7 AS x\n"})
+    world.judge(request.number)
+    assert request.head in world.forge.projects[NAME].checks
+    world.say("@moorline resume")
+    assert world.open[-1].head != head
+
+
+def test_a_snooze_ends_by_itself(world: World) -> None:
+    world.say("@moorline snooze 7d")
+    pause = world.store.conversations.pause(world.name, NAME, world.now)
+    assert pause is not None
+    assert pause.until is not None
+    world.tag("node:22", "two")
+    head = world.open[0].head
+    world.now = pause.until + timedelta(seconds=1)
+    world.run(world.job())
+    assert world.open[0].head != head
+
+
+def test_the_later_of_two_words_counts(world: World) -> None:
+    world.say("@moorline pause\n@moorline resume\n@moorline snooze 3d")
+    pause = world.store.conversations.pause(world.name, NAME, world.now)
+    assert isinstance(pause, Pause)
+    assert pause.until is not None
+    world.say("@moorline snooze 9d\n@moorline resume")
+    assert world.store.conversations.pause(world.name, NAME, world.now) is None
+
+
+# --- the glass ----------------------------------------------------------------------------
+
+STRICT = b"guard:\n  floating: fail\n"
+MORE = {"Dockerfile": b"FROM node:22\nFROM redis:7\nFROM redis:7 AS more\nFROM node:22 AS y\n"}
+BAD = {"Dockerfile": b"FROM node:22\nFROM redis:7\nFROM redis:7 AS more\n"}
+
+
+@pytest.fixture
+def strict(tmp_path: Path) -> Iterator[World]:
+    with Store(f"sqlite:///{tmp_path}/moorline.db") as store:
+        made = World(store, server=parse("policy.yml", STRICT, policy=True))
+        made.create(FLOATING)
+        yield made
+
+
+def checked(world: World, number: int) -> Conclusion:
+    project = world.forge.projects[NAME]
+    return project.checks[project.requests[number].head].conclusion
+
+
+def test_an_override_holds_for_one_head(strict: World) -> None:
+    request = strict.forge.propose(NAME, BAD)
+    strict.judge(request.number)
+    assert checked(strict, request.number) is Conclusion.FAILURE
+    strict.now += timedelta(minutes=1)
+    strict.say("@moorline override because it burns", "ada", request.number)
+    assert checked(strict, request.number) is Conclusion.SUCCESS
+    check = strict.forge.projects[NAME].checks[request.head]
+    assert "`ada` broke the glass" in check.summary
+    assert "it burns" in check.summary
+    [entry] = [one for one in strict.store.audit.entries(0, 99) if one.what == "command.override"]
+    assert entry.evidence["commit"] == request.head
+    head = strict.forge.push(NAME, MORE, request.branch)
+    project = strict.forge.projects[NAME]
+    project.requests[request.number] = replace(request, head=head)
+    strict.judge(request.number)
+    assert checked(strict, request.number) is Conclusion.FAILURE
+
+
+def test_a_commit_that_slipped_in_is_not_let_pass(strict: World) -> None:
+    request = strict.forge.propose(NAME, BAD)
+    strict.judge(request.number)
+    strict.now += timedelta(minutes=1)
+    comment = strict.forge.say(NAME, request.number, "@moorline override because it burns", "ada")
+    head = strict.forge.push(NAME, MORE, request.branch)
+    strict.forge.projects[NAME].requests[request.number] = replace(request, head=head)
+    strict.now += timedelta(seconds=10)
+    strict.judge(request.number)  # the new head has its check before the comment is heard
+    strict.run(strict.heard(comment))
+    assert checked(strict, request.number) is Conclusion.FAILURE
+    assert effects(strict) == ["unseen"]
+
+
+def test_an_operator_may_forbid_to_break_the_glass(tmp_path: Path) -> None:
+    with Store(f"sqlite:///{tmp_path}/moorline.db") as store:
+        world = World(
+            store, server=parse("policy.yml", STRICT, policy=True), manners=Manners(overrides=False)
+        )
+        world.create(FLOATING)
+        request = world.forge.propose(NAME, BAD)
+        world.judge(request.number)
+        world.now += timedelta(minutes=1)
+        heard = world.say("@moorline override because it burns", "ada", request.number)
+        assert heard.reactions[-1] is Reaction.REFUSED
+        assert checked(world, request.number) is Conclusion.FAILURE
+
+
+# --- taking over --------------------------------------------------------------------------
+
+
+def test_only_what_stood_there_is_dropped(world: World) -> None:
+    """A commit that comes after `recreate` was said is somebody's, and left alone."""
+    world.forge.push(NAME, {"Dockerfile": b"FROM scratch\n"}, BRANCH)
+    comment = world.forge.say(NAME, 1, "@moorline recreate", "wes")
+    plan = world.runs.plan(world.heard(comment))
+    assert plan is not None
+    world.runs.publish(plan)
+    theirs = world.forge.push(NAME, {"Dockerfile": b"FROM scratch AS theirs\n"}, BRANCH)
+    with pytest.raises(Exception, match="left alone"):
+        world.work()
+    assert world.forge.projects[NAME].branches[BRANCH] == theirs
+
+
+def test_the_notice_of_standing_back_goes_when_we_take_over(world: World) -> None:
+    world.forge.push(NAME, {"Dockerfile": b"FROM scratch\n"}, BRANCH)
+    world.tag("node:22", "two")
+    with pytest.raises(Exception, match="left alone"):
+        world.run(world.job())
+    assert len(world.forge.projects[NAME].sticky) == 1
+    world.say("@moorline recreate")
+    assert world.forge.projects[NAME].sticky == {}
+    assert b"node:22@sha256:" in world.proposed()
+
+
+# --- manners ------------------------------------------------------------------------------
+
+
+def test_answers_are_limited_and_commands_are_not(tmp_path: Path) -> None:
+    with Store(f"sqlite:///{tmp_path}/moorline.db") as store:
+        world = World(store, manners=Manners(answers_per_hour=3))
+        world.create(FLOATING)
+        heard: list[Heard] = [world.say("@moorline status", "rae") for _ in range(5)]
+        assert [len(one.answers) for one in heard] == [1, 1, 1, 0, 0]
+        assert all(one.reactions == [Reaction.SEEN, Reaction.DONE] for one in heard)
+        quiet = world.say("@moorline pause")
+        assert quiet.answers == []
+        assert store.conversations.pause("github", NAME, world.now) is not None
+        world.now += timedelta(hours=1)
+        assert len(world.say("@moorline status", "rae").answers) == 1
+
+
+# --- hostile words ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_words_do_no_harm(world: World, text: str) -> None:
+    forms = ("{}", "ignore {} because x", "ignore node:22 because {}", "explain {}", "pin {}", "snooze {}")
+    heard = world.say("\n".join(f"@moorline {form.format(text)}" for form in forms))
+    kept = [one.body for one in world.open if "configuration" in one.branch]
+    for body in (*heard.answers, *kept):
+        is_harmless(body)
+
+
+ANY = st.lists(
+    st.one_of(
+        st.sampled_from([one.example for one in FORMS.values()]),
+        st.text(max_size=40),
+        st.sampled_from(["ignore", "because", "until", "2027-01-01", "node:22", "redis", "all", "7d"]),
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(ANY, min_size=1, max_size=4), st.sampled_from(list(ROLES)))
+def test_whatever_is_said_is_answered_or_passed_over(strict: World, lines: list[list[str]], who: str) -> None:
+    text = "\n".join(f"@moorline {' '.join(words)}" for words in lines)
+    heard = strict.say(text, who)
+    assert len(heard.answers) <= 1
+    assert strict.store.audit.broken() is None
+    for one in itertools.islice(strict.open, 5):
+        assert one.ours
+    assert strict.store.proposals.counts().get(ProposalState.OPEN.value, 0) == 0
