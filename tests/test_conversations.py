@@ -219,3 +219,27 @@ def test_a_transcript_holds_on_every_forge(here: Scene, path: Path) -> None:
 
 def test_there_are_transcripts() -> None:
     assert len(TRANSCRIPTS) >= 6
+
+
+def test_a_thousand_events_of_our_own_start_nothing(here: Scene) -> None:
+    """What the bot says, pushes and closes is told to it as everything is; none of it becomes a run."""
+    talk = Talk.begun(here)
+    talk.act("push Dockerfile = FROM {tool}\\n")
+    name, place = talk.repo.name, here.place
+    before = len(here.store.backlog.runs(5000))
+    text = f"@{talk.login} snooze 3d"
+    match place:
+        case GitHubPlace():
+            for _ in range(1000):
+                place.hub.comment(name, 1, text, by=place.hub.bot)
+        case GitLabPlace():
+            request = place.project(name).merge_requests[1]
+            for _ in range(1000):
+                place.lab.comment(request, text, place.bot)
+    said = place.tell(here.rig.receive)
+    assert len(said) >= 1000
+    assert set(said) <= {200, 202, 204}
+    assert here.store.inbox.waiting() == 0
+    here.rig.tell()
+    assert len(here.store.backlog.runs(5000)) == before
+    assert here.store.conversations.pause(place.forge, name, datetime.now(UTC)) is None
