@@ -656,6 +656,21 @@ class GitHub:
                 check=one.checks[check],
             )
 
+    def press(self, full_name: str, check: int, identifier: str, *, by: str = "") -> None:
+        """Press a button of a check run of the App's, as a person."""
+        with self.lock:
+            one = self[full_name]
+            run = one.checks[check]
+            assert identifier in [button["identifier"] for button in run.actions], "there is no such button"
+            self._happened(
+                "check_run",
+                "requested_action",
+                repository=one,
+                sender=self._person(one, by),
+                check=run,
+                identifier=identifier,
+            )
+
     # --- webhooks
 
     def _happened(self, event: str, action: str = "", **about: Any) -> None:

@@ -13,7 +13,7 @@ from bot.config import parse
 from bot.errors import TransientError
 from bot.forges.base import Request, RequestState
 from bot.jobs.base import Pace
-from bot.jobs.steps import Steps
+from bot.jobs.steps import Outcome, Steps
 from bot.model import CheckRun, Conclusion, Job, Review, Trigger, Unresolved, UnresolvedReason
 from bot.reference import parse_image
 from bot.store.base import Delivery, Ending, ReviewState
@@ -276,7 +276,7 @@ def test_a_run_that_fails_for_good_ends_in_a_check(world: World) -> None:
     world.store.inbox.receive(Delivery(source="github", id="1", jobs=(job,)), world.now)
     [claim] = world.store.backlog.claim("w", 1, world.now)
     steps = Steps(world.runs, world.store.backlog, Pace(), lambda: world.now, world.runs.give_up)
-    failed = {"ending": Ending.FAILED.value, "detail": "The forge answers nonsense."}
+    failed: Outcome = {"ending": Ending.FAILED.value, "detail": "The forge answers nonsense."}
     assert steps.settle(claim.run, failed) == Ending.FAILED.value
     assert "nonsense" in world.forge.projects[NAME].checks[request.head].summary
 
