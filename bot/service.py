@@ -20,7 +20,7 @@ from bot.forges.base import Missed
 from bot.jobs.base import Pace, Work
 from bot.model import Job, Trigger
 from bot.pipeline import Ground, Services
-from bot.runs import Runs, Served
+from bot.runs import Manners, Runs, Served
 from bot.runs.errands import ForgeErrands
 from bot.runs.timetable import Timetable
 from bot.service_settings import Settings
@@ -138,7 +138,8 @@ class Service:
             )
             addresses = {"git": settings.git_repositories}
             errands = ForgeErrands(self.store, served, self.read_missed, addresses=addresses)
-            runs = Runs(self.store, self.forges, services, served=served, errands=errands)
+            manners = Manners(answers_per_hour=settings.answers_per_hour, overrides=settings.break_glass)
+            runs = Runs(self.store, self.forges, services, served=served, errands=errands, manners=manners)
             self._work = wrap(runs)
             self._gave_up = runs.give_up
             self._stack = opening.pop_all()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import date
 
 import pytest
+from commands import ROOT
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -290,3 +292,15 @@ def test_what_lies_beyond_the_limit_is_not_looked_at() -> None:
     text = "x" * (LONGEST_TEXT - 8) + "\n\n@moorline pause"
     assert said(text) == ()
     assert verbs("@moorline pause\n" + "x" * LONGEST_TEXT) == ["pause"]
+
+
+def test_the_documents_show_every_command_as_it_is() -> None:
+    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8").replace("\\|", "|")
+    for verb, form in FORMS.items():
+        shown = "`pause`, `resume`" if verb in (Verb.PAUSE, Verb.RESUME) else f"| `{form.usage}` |"
+        assert shown in text, verb
+    examples = re.findall(r"`@moorline ([^`]+)` \|$", text, re.MULTILINE)
+    assert len(examples) >= len(FORMS) - 1
+    for each in examples:
+        [one] = parse(f"@moorline {each}", "moorline", slash=False, today=TODAY)
+        assert isinstance(one, Command), each
