@@ -301,7 +301,10 @@ class Hosted:
         return ""
 
     def request(self, repository: str, number: int) -> Request:
-        return self._project(repository, "request").requests[number]
+        project = self._project(repository, "request")
+        found = project.requests[number]
+        known = found.base in project.branches and found.head in project.commits
+        return replace(found, files=len(_changes(project, found)) if known else None)
 
     def open(self, repository: str, base: str, branch: str, wish: Wish) -> Opened:
         project = self._written(repository, "open")
@@ -350,14 +353,7 @@ class Hosted:
 
     def changed(self, repository: str, number: int) -> tuple[ChangedFile, ...]:
         project = self._project(repository, "changed")
-        request = project.requests[number]
-        base = _common(project, project.branches[request.base], request.head)
-        before, after = project.commits[base], project.commits[request.head]
-        return tuple(
-            _shown(path, before.get(path, b""), after.get(path, b""))
-            for path in sorted(before.keys() | after.keys())
-            if before.get(path) != after.get(path)
-        )
+        return _changes(project, project.requests[number])
 
     def review(
         self,
@@ -392,6 +388,16 @@ class Hosted:
 
     def examine(self) -> Iterator[Symptom]:
         return iter(())
+
+
+def _changes(project: Project, request: Request) -> tuple[ChangedFile, ...]:
+    base = _common(project, project.branches[request.base], request.head)
+    before, after = project.commits[base], project.commits[request.head]
+    return tuple(
+        _shown(path, before.get(path, b""), after.get(path, b""))
+        for path in sorted(before.keys() | after.keys())
+        if before.get(path) != after.get(path)
+    )
 
 
 def _shown(path: str, old: bytes, new: bytes) -> ChangedFile:

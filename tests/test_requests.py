@@ -11,7 +11,7 @@ from test_runs import FLOATING, NAME, World
 
 from bot.config import parse
 from bot.errors import TransientError
-from bot.forges.base import Request, RequestState
+from bot.forges.base import Request, RequestState, Said
 from bot.jobs.base import Pace
 from bot.jobs.steps import Outcome, Steps
 from bot.model import CheckRun, Conclusion, Job, Review, Trigger, Unresolved, UnresolvedReason
@@ -127,6 +127,21 @@ def test_what_cannot_matter_passes_without_being_read(world: World) -> None:
         assert world.forge.asked[what] == before.get(what, 0), what
 
 
+def test_what_a_forge_does_not_tell_of_might_matter(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a change that holds too much a forge leaves files out: what it lists alone settles nothing."""
+    world.forge.create(NAME, {**FLOATING, **README})
+    world.run()
+    files = {**FLOATING, "README": b"y\n", "api/Dockerfile": b"FROM alpine:3\n"}
+    request = world.forge.propose(NAME, files)
+    changed = world.forge.changed
+    monkeypatch.setattr(
+        type(world.forge),
+        "changed",
+        lambda _self, *which: [one for one in changed(*which) if one.path == "README"],
+    )
+    assert look(world, request).conclusion is Conclusion.FAILURE
+
+
 def test_what_another_file_asks_for_does_matter(world: World) -> None:
     files = {"compose.yml": b"services:\n  a: {image: $IMAGE}\n", ".env": b"IMAGE=node:22\n"}
     world.forge.create(NAME, files)
@@ -203,6 +218,32 @@ def test_a_review_whose_answer_got_lost_is_said_once(world: World) -> None:
     assert stored is not None
     assert stored.state is ReviewState.SAID
     assert len(stored.spoken) == 1
+
+
+def test_what_may_have_been_said_by_a_run_that_was_lost_is_looked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in the middle and never taken up again: the next review looks before it says anything."""
+    world.forge.create(NAME, README)
+    request = world.forge.propose(NAME, FLOATING)
+    look(world, request)
+    lost = world.store.reviews.store("github", NAME, request.number, said(world)[0], world.now)
+    world.store.reviews.begin(lost)
+    sure: list[bool] = []
+    review = world.forge.review
+
+    def noted(_self: object, *what: object, uncertain: bool) -> Said:
+        sure.append(not uncertain)
+        return review(*what, uncertain=uncertain)  # type: ignore[arg-type]  # as it was called
+
+    monkeypatch.setattr(type(world.forge), "review", noted)
+    again(world, request, {**FLOATING, "api/Dockerfile": b"FROM alpine:3\n"})
+    again(
+        world,
+        request,
+        {**FLOATING, "api/Dockerfile": b"FROM alpine:3\n", "web/Dockerfile": b"FROM alpine:3\n"},
+    )
+    assert sure == [False, True]
 
 
 def test_a_step_that_is_repeated_says_nothing_twice(world: World) -> None:

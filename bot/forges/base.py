@@ -76,6 +76,8 @@ class Request:
     """The commit that it branched off; empty as above."""
     changed: tuple[ChangedFile, ...] | None = field(default=None, compare=False)
     """The files that it changes, those that it adds with all of their lines; None as above."""
+    files: int | None = field(default=None, compare=False)
+    """How many files it changes; None where the forge does not tell it along, or not exactly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -442,6 +442,7 @@ def _rest_request(said: Any, is_ours: Callable[[object], bool]) -> Request:
         ours=is_ours(said.get("user")),
         # A fork that was deleted leaves nothing behind that could be asked.
         fork=not isinstance(from_, dict) or not isinstance(into, dict) or from_.get("id") != into.get("id"),
+        files=said.get("changed_files") if isinstance(said.get("changed_files"), int) else None,
     )
 
 

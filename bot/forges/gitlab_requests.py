@@ -89,6 +89,7 @@ class Requests:
             fork=number(said, "source_project_id") != number(said, "target_project_id"),
             onto=(commit(refs, "start_sha") or "") if told else "",
             since=(commit(refs, "base_sha") or "") if told else "",
+            files=_exactly(text(said, "changes_count")) if told else None,
         )
 
     # --- writing --------------------------------------------------------------------------
@@ -221,6 +222,11 @@ class Requests:
 
 def _place(project: int) -> str:
     return f"/projects/{project}/merge_requests"
+
+
+def _exactly(count: str) -> int | None:
+    """Return how many files there are; of too many, or too long ones, GitLab says `1000+` and leaves some out."""
+    return int(count) if count.isascii() and count.isdigit() and len(count) < 9 else None
 
 
 def _is_between(said: Node, base: str, branch: str) -> bool:

@@ -205,9 +205,9 @@ class Reviews:
                 made += found
                 continue
             except RefusedError as error:
-                if error.status not in (400, 422):
+                if error.status not in (400, 403, 422):
                     raise
-                self._at(project, request, review)
+                self._at(project, request, review)  # 403: its people have locked the discussion
                 unplaced.append(remark)
                 continue
             if not text(said, "id"):

@@ -95,8 +95,9 @@ class Reviewing:
 
     def _concerns(self, forge: Forge, job: Job, request: Request, changed: Sequence[ChangedFile]) -> bool:
         """Return whether a change may bring something in, by the paths of its files alone."""
-        if not 0 < len(changed) < _UNSURE:
-            return True
+        told = len(changed) if request.changed is not None else request.files
+        if not 0 < len(changed) < _UNSURE or told != len(changed):
+            return True  # a forge leaves out what it holds for too much: not all of it is known
         known = self._memory.repositories.scan(forge.name, job.repository, request.base)
         if known is None:
             return True  # which files other ones ask for there is not known
@@ -127,13 +128,14 @@ def say(memory: Memory, forge: Forge, stored: StoredReview, now: datetime) -> No
     if stored.state is ReviewState.SAID or forge.hosting is None:
         return
     before = memory.reviews.standing(stored.forge, stored.repository, stored.number)
+    uncertain = memory.reviews.begun(stored.forge, stored.repository, stored.number)
     memory.reviews.begin(stored.id)
     said = forge.hosting.reviewing.review(
         stored.repository,
         stored.number,
         stored.review,
         before.spoken if before is not None else (),
-        uncertain=stored.state is ReviewState.BEGUN,
+        uncertain=uncertain,
     )
     # What has no place stands in the check; it is not tried again with every push.
     spoken = (*said.spoken, *(Spoken(remark=one, place="") for one in said.unplaced))
@@ -157,9 +159,9 @@ def undecided(memory: Memory, forge: Forge, job: Job, why: str, server: Config, 
 
     A check may be required, and whoever waits for it would wait for ever.
     """
-    if forge.hosting is None or not is_commit(job.head):
+    if forge.hosting is None:
         return None
-    if not job.number and job.trigger is not Trigger.MERGE_QUEUE:
+    if not job.number and (job.trigger is not Trigger.MERGE_QUEUE or not is_commit(job.head)):
         return None
     if job.trigger is Trigger.COMMENT:
         return None

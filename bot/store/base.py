@@ -430,6 +430,9 @@ class Reviews(Protocol):
     def begin(self, id: str) -> None:  # noqa: A002 - as above
         """Remember that a review is about to be said."""
 
+    def begun(self, forge: str, repository: str, number: int) -> bool:
+        """Return whether a review was about to be said on a request, and nobody came to say that it was."""
+
     def said(self, id: str, spoken: Sequence[Spoken], now: datetime) -> None:  # noqa: A002 - as above
         """Remember what stands on the request since a review was said; those before it are forgotten."""
 

@@ -68,6 +68,16 @@ class SqlReviews:
                 .values(state=ReviewState.BEGUN.value)
             )
 
+    def begun(self, forge: str, repository: str, number: int) -> bool:
+        wanted = (
+            reviews.c.forge == forge,
+            reviews.c.repository == clean(repository),
+            reviews.c.number == number,
+            reviews.c.state == ReviewState.BEGUN.value,
+        )
+        with self._database.read() as connection:
+            return connection.execute(select(reviews.c.id).where(*wanted).limit(1)).first() is not None
+
     def said(self, id: str, spoken: Sequence[Spoken], now: datetime) -> None:  # noqa: A002 - as above
         with self._database.write() as connection:
             row = connection.execute(select(reviews).where(reviews.c.id == id)).one_or_none()
@@ -78,7 +88,7 @@ class SqlReviews:
                     reviews.c.forge == row.forge,
                     reviews.c.repository == row.repository,
                     reviews.c.number == row.number,
-                    reviews.c.state == ReviewState.SAID.value,
+                    reviews.c.state != ReviewState.OPEN.value,
                     reviews.c.id != id,
                 )
             )
