@@ -254,6 +254,15 @@ def test_whatever_the_file_suggestions_come_to_what_a_pin_writes(
             assert not set(kept) & set(base["Dockerfile"].split(b"\n"))
 
 
+def test_a_file_with_another_name_brings_in_what_is_new_in_it() -> None:
+    old = b"FROM node:22\nRUN true\n"
+    report = brought({"new/Dockerfile": old + b"FROM alpine:3\n"}, {"old/Dockerfile": old})
+    shown = [ChangedFile(path="new/Dockerfile", hunks=((1, 3),), old_path="old/Dockerfile")]
+    [remark] = review(report, lambda _paths: shown).remarks
+    assert (remark.path, remark.first) == ("new/Dockerfile", 3)
+    assert report.stood == 1
+
+
 @pytest.mark.parametrize(
     "line",
     [
