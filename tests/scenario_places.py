@@ -457,6 +457,8 @@ class GitHubPlace(Place):
             for pull in one.pulls.values():
                 yield f"{pull.title}\n{pull.body}"
             yield from (comment.body for comment in one.comments.values())
+            yield from (review.body for review in one.reviews.values())
+            yield from (remark.body for remark in one.review_comments.values())
             yield from (json.dumps([check.output, check.annotations]) for check in one.checks.values())
             for sha in self.hub.branches(one.full_name).values():
                 yield self.message(one.full_name, sha)
