@@ -200,14 +200,16 @@ def test_a_look_is_remembered_and_what_is_held_before_all_else(store: Store) -> 
     assert found.references[-1] == LOOKED
 
 
-def test_the_first_check_on_a_commit_tells_since_when_it_is_known(store: Store) -> None:
-    from bot.model import CheckRun, Conclusion
-
-    check = CheckRun(conclusion=Conclusion.NEUTRAL, title="t", summary="s")
-    assert store.conversations.checked("github", NAME, "c" * 40) is None
-    for later in (2, 1):
-        store.checks.store("github", NAME, "c" * 40, check, NOW + timedelta(minutes=later))
-    assert store.conversations.checked("github", NAME, "c" * 40) == NOW + timedelta(minutes=1)
+def test_of_two_words_on_one_thing_the_later_one_counts(store: Store) -> None:
+    other = replace(IGNORE, digest="sha256:" + "a" * 64)
+    for number, because in enumerate(("one", "two")):
+        deed = Deed(
+            answer=replace(ANSWER, ref=f"comment/issue/{number + 1}"),
+            decisions=(replace(IGNORE, because=because), replace(other, because=because)),
+        )
+        store.conversations.carry_out(deed, NOW)
+    made = store.decisions.of("github", NAME, NOW)
+    assert [(one.digest is None, one.because) for one in made] == [(True, "two"), (False, "two")]
 
 
 def test_it_all_goes_along_with_a_new_name(store: Store) -> None:

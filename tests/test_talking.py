@@ -376,6 +376,40 @@ def test_a_commit_that_slipped_in_is_not_let_pass(strict: World) -> None:
     assert effects(strict) == ["unseen"]
 
 
+def test_an_older_head_that_came_back_is_not_let_pass(strict: World) -> None:
+    """Both were judged before the comment; the admin saw the newer one."""
+    request = strict.forge.propose(NAME, MORE)
+    strict.judge(request.number)
+    head = strict.forge.push(NAME, BAD, request.branch)
+    project = strict.forge.projects[NAME]
+    project.requests[request.number] = replace(request, head=head)
+    strict.now += timedelta(minutes=1)
+    strict.judge(request.number)
+    strict.now += timedelta(minutes=1)
+    comment = strict.forge.say(NAME, request.number, "@moorline override because it burns", "ada")
+    project.requests[request.number] = request  # forced back
+    strict.run(strict.heard(comment))
+    assert effects(strict) == ["unseen"]
+    strict.judge(request.number)
+    assert checked(strict, request.number) is Conclusion.FAILURE
+
+
+def test_a_head_that_cannot_be_judged_may_be_let_pass(strict: World) -> None:
+    request = strict.forge.propose(NAME, {**FLOATING, ".moorline.yml": b"mode: nonsense\n"})
+    strict.judge(request.number)
+    assert checked(strict, request.number) is Conclusion.FAILURE
+    strict.now += timedelta(minutes=1)
+    strict.say("@moorline override because we repair it next", "ada", request.number)
+    assert checked(strict, request.number) is Conclusion.SUCCESS
+
+
+def test_what_is_at_the_base_can_be_named_on_a_request(strict: World) -> None:
+    request = strict.forge.propose(NAME, BAD)
+    strict.judge(request.number)
+    heard = strict.say("@moorline explain node:22", "rae", request.number)
+    assert "`Dockerfile:1`" in heard.answers[0]
+
+
 def test_an_operator_may_forbid_to_break_the_glass(tmp_path: Path) -> None:
     with Store(f"sqlite:///{tmp_path}/moorline.db") as store:
         world = World(

@@ -71,7 +71,10 @@ class GitLabTalk:
 
     def _is_bot(self, identity: int) -> bool:
         """Return whether an account is a program's: a note does not say so, its author's page does."""
-        said = node(self.api.get(f"/users/{identity}"))
+        try:
+            said = node(self.api.get(f"/users/{identity}"))
+        except MissingError:
+            return False  # this server shows no pages of accounts
         return flag(said, "bot") or text(said, "state") not in ("active", "")
 
     def role(self, repository: str, account: Account) -> Role:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from difflib import get_close_matches
 from functools import cached_property
@@ -81,12 +81,19 @@ class Scene:
 
     @cached_property
     def look(self) -> LastLook | None:
-        """What was last found in the request, else at its base."""
-        talk = self.memory.conversations
-        made = None
-        if self.proposal is None:
-            made = talk.look(self.forge.name, self.job.repository, self._head_ref)
-        return made or talk.look(self.forge.name, self.job.repository, self.base)
+        """What was last found in the request, and at its base."""
+        base = self.memory.conversations.look(self.forge.name, self.job.repository, self.base)
+        mine = self.judged if self.proposal is None else None
+        if mine is None or base is None:
+            return mine or base
+        there = {(one.path, one.line, one.value) for one in mine.references}
+        rest = (one for one in base.references if (one.path, one.line, one.value) not in there)
+        return replace(mine, references=(*mine.references, *rest))
+
+    @property
+    def judged(self) -> LastLook | None:
+        """What was judged last of the request."""
+        return self.memory.conversations.look(self.forge.name, self.job.repository, self._head_ref)
 
     @property
     def _head_ref(self) -> str:
@@ -394,11 +401,12 @@ def _override(scene: Scene, command: Command) -> Effect:
     if not scene.overrides:
         return Effect(part=Part(kind=Kind.NO_OVERRIDE))
     head = scene.request.head
-    first = scene.memory.conversations.checked(scene.forge.name, scene.job.repository, head)
+    last = scene.judged
     told = scene.job.head
     moved = is_commit(told) and told != head
-    # A commit that slipped in behind the admin's back is none that the admin has seen.
-    if moved or first is None or first >= scene.comment.created + _CLOSE:
+    # A commit that slipped in behind the admin's back, be it an older one, is none that the admin has seen.
+    seen = last is not None and last.commit == head and last.at < scene.comment.created + _CLOSE
+    if moved or not seen:
         return Effect(part=Part(kind=Kind.UNSEEN, commit=head))
     return Effect(
         part=Part(kind=Kind.OVERRIDDEN, commit=head, who=scene.who, because=command.because),

@@ -17,7 +17,7 @@ from bot.runs import guarding
 from bot.runs.acts import Act, Verb
 from bot.runs.looks import last_look
 from bot.runs.memory import Memory, matters
-from bot.store.base import ReviewState, StoredReview
+from bot.store.base import LastLook, ReviewState, StoredReview
 
 _BUTTON = re.compile(r"button/([a-z]{1,20})/[1-9][0-9]*")
 _UNSURE = 1000
@@ -61,9 +61,11 @@ class Reviewing:
         made = self._guarded(job, forge, base, request.head, services, asking)
         if made.report is not None and made.config is not None:
             look = last_look(made.report, made.config)
-            self._memory.conversations.looked(
-                forge.name, job.repository, f"refs/pull/{request.number}/head", look
-            )
+        else:
+            look = LastLook(commit=request.head, at=self._clock(), references=())
+        self._memory.conversations.looked(
+            forge.name, job.repository, f"refs/pull/{request.number}/head", look
+        )
         return [
             *self._check(forge, job, request.head, made.check),
             *(self._review(forge, job, request.number, made.review) if made.review is not None else ()),
@@ -176,6 +178,10 @@ def undecided(memory: Memory, forge: Forge, job: Job, why: str, server: Config, 
     head = request.head if request is not None else job.head
     if memory.checks.any(forge.name, job.repository, head):
         return None  # what was said before says more
+    if request is not None:
+        # Whoever breaks the glass for a head that cannot be judged has seen which one that is.
+        look = LastLook(commit=head, at=now, references=())
+        memory.conversations.looked(forge.name, job.repository, f"refs/pull/{request.number}/head", look)
     check = _let_pass(memory, forge, job, head, guarding.undecided(why, server))
     return memory.checks.store(forge.name, job.repository, head, check, now)
 

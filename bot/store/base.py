@@ -320,6 +320,9 @@ class Proposals(Protocol):
     def declined(self, forge: str, repository: str, base: str) -> frozenset[Pinned]:
         """Return what people declined to have pinned."""
 
+    def accepted(self, forge: str, repository: str, base: str) -> frozenset[Pinned]:
+        """Return what the proposals pin that are published, and those merged last."""
+
     def ever(self, forge: str, repository: str) -> bool:
         """Return whether a request was ever opened in a repository, or a branch written."""
 
@@ -886,9 +889,6 @@ class Conversations(Protocol):
 
     def override(self, forge: str, repository: str, commit: str) -> Override | None:
         """Return who let a commit pass, or None."""
-
-    def checked(self, forge: str, repository: str, commit: str) -> datetime | None:
-        """Return when a check on a commit was first made, or None."""
 
     def look(self, forge: str, repository: str, ref: str) -> LastLook | None:
         """Return what was last found at a branch, or at a request by `refs/pull/7/head`; or None."""

@@ -16,7 +16,6 @@ from bot.store.database import Database, clean
 from bot.store.decisions import columns
 from bot.store.tables import (
     answers,
-    checks,
     commits,
     decisions,
     declined,
@@ -96,6 +95,17 @@ class SqlConversations:
                 )
             )
         for decision in deed.decisions:
+            # Of two words on one thing the later one counts.
+            connection.execute(
+                decisions.delete().where(
+                    _in(decisions, answer.forge, answer.repository),
+                    decisions.c.what == decision.what,
+                    decisions.c.reference == clean(decision.reference),
+                    decisions.c.digest == decision.digest
+                    if decision.digest is not None
+                    else decisions.c.digest.is_(None),
+                )
+            )
             connection.execute(decisions.insert().values(**place, **columns(decision, now)))
         if deed.resumes or deed.pause is not None:
             connection.execute(pauses.delete().where(_in(pauses, answer.forge, answer.repository)))
@@ -232,11 +242,6 @@ class SqlConversations:
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else Override(commit=commit, by=row.by, because=row.because, at=row.at)
-
-    def checked(self, forge: str, repository: str, commit: str) -> datetime | None:
-        first = select(checks.c.made).where(_in(checks, forge, repository), checks.c.commit == commit)
-        with self._database.read() as connection:
-            return connection.execute(first.order_by(checks.c.made).limit(1)).scalar_one_or_none()
 
     # --- looks ----------------------------------------------------------------------------
 
