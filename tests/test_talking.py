@@ -18,6 +18,7 @@ from test_markdown import HOSTILE
 
 from bot.commands import FORMS, Verb
 from bot.config import parse
+from bot.errors import ForgeError, TransientError
 from bot.forges.base import Reaction, RequestState, Role
 from bot.model import Conclusion, Decision, Resolution
 from bot.runs import Manners
@@ -190,6 +191,40 @@ def test_a_killed_answer_is_given_once(world: World, what: str, text: str) -> No
 class _nothing:  # noqa: N801 - stands where a context manager does
     def __enter__(self) -> None: ...
     def __exit__(self, *_: object) -> None: ...
+
+
+def test_what_was_asked_for_is_done_although_nobody_may_speak(world: World) -> None:
+    """The conversation was locked meanwhile, or the comment taken back."""
+    comment = world.forge.say(NAME, 1, "@moorline close", "wes")
+    plan = world.runs.plan(world.heard(comment))
+    assert plan is not None
+
+    def locked(what: str) -> None:
+        if what in ("react", "answer"):
+            raise ForgeError("The conversation is locked.")
+
+    world.forge.fail = locked
+    world.runs.publish(plan)
+    assert world.forge.projects[NAME].requests[1].state is RequestState.CLOSED
+
+
+def test_a_forge_that_is_down_is_waited_for(world: World) -> None:
+    comment = world.forge.say(NAME, 1, "@moorline close", "wes")
+    plan = world.runs.plan(world.heard(comment))
+    assert plan is not None
+
+    def down(what: str) -> None:
+        if what == "react":
+            raise TransientError("Down.")
+
+    world.forge.fail = down
+    with pytest.raises(TransientError):
+        world.runs.publish(plan)
+    world.forge.fail = lambda _what: None
+    world.runs.publish(plan)
+    heard = world.forge.projects[NAME].heard[comment.ref]
+    assert len(heard.answers) == 1
+    assert world.forge.projects[NAME].requests[1].state is RequestState.CLOSED
 
 
 # --- decisions ----------------------------------------------------------------------------

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from bot.errors import MissingError
+from bot.errors import ForgeError, TransientError
 from bot.forges.base import Account, Comment, Hosting, Reaction
 from bot.runs.memory import Memory
 from bot.store.base import ProposalState, StoredAnswer
 
 _HOUR = timedelta(hours=1)
+
+
+@contextmanager
+def _tried() -> Iterator[None]:
+    """Go on where the forge will never take what is said: the comment is gone, the conversation locked."""
+    try:
+        yield
+    except TransientError:
+        raise
+    except ForgeError:
+        return
 
 
 class Answering:
@@ -37,16 +48,16 @@ class Answering:
             created=stored.made,
             url=answer.url,
         )
-        with suppress(MissingError):  # it was taken back; what it asked for is done all the same
+        with _tried():  # it may be taken back by now; what it asked for is done all the same
             hosting.talk.react(answer.repository, comment, Reaction.SEEN)
         if answer.closes:
             self._close(stored, hosting)
         now = self._clock()
         if answer.body and (stored.begun is not None or self._may_speak(stored, now)):
             talk.begin(stored.id, now)
-            with suppress(MissingError):
+            with _tried():
                 hosting.talk.answer(answer.repository, comment, answer.body, maybe_since=stored.begun)
-        with suppress(MissingError):
+        with _tried():
             hosting.talk.react(answer.repository, comment, Reaction(answer.reaction))
         talk.end(stored.id, self._clock())
 
