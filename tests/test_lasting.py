@@ -7,11 +7,13 @@ from datetime import date
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_answers import is_harmless
+from test_markdown import HOSTILE
 
 from bot.config import Config, load, parse
 from bot.errors import ConfigurationError
 from bot.forges import guard
-from bot.proposals import lasting
+from bot.proposals import checks, lasting
 from bot.proposals.lasting import Line
 from bot.visible import visible
 
@@ -202,3 +204,17 @@ def test_whatever_stands_there_is_kept_or_left(rows: list[str]) -> None:
     made = lasting.added({PATH: before.encode()} if before else {}, [IGNORE, ALLOW])
     assert made is not None
     assert all(edit.expected == b"" for edit in made.edits)  # nothing that stands there is replaced
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_the_proposal_and_the_broken_glass_show_hostile_words_as_text(text: str) -> None:
+    line = Line(key="ignore", what="image", name="node:22", because=visible(text, 500), by=text)
+    made = lasting.added({}, [line])
+    assert made is not None
+    proposal = lasting.proposal("acme/app", "main", "c" * 40, made, [line], Config())
+    is_harmless(proposal.body)
+    assert proposal.title == "Keep 1 decision in .moorline.yml"
+    assert text not in proposal.message
+    title, summary = checks.overridden(text, "All is well.", text, text)
+    assert title == "Passes because the glass was broken"
+    is_harmless(summary)
