@@ -855,6 +855,22 @@ def test_the_doctor_knows_the_manifest() -> None:
     assert READS.keys() | WRITES.keys() <= NEEDED.keys()
 
 
+def test_events_that_are_no_names_are_none(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    forge = place.forge()
+    real = Transport.send
+
+    def send(self: Transport, verb: str, path: str, *rest: Any, **more: Any) -> Answer:
+        if path.endswith("/app"):
+            body = b'{"slug": "x", "events": [{}, [], null, "push"], "permissions": {}}'
+            return Answer(status=200, headers={}, body=body)
+        return real(self, verb, path, *rest, **more)
+
+    monkeypatch.setattr(Transport, "send", send)
+    made = found(forge)
+    assert "event pull_request" in made
+    assert "event push" not in made
+
+
 def test_what_is_missing_is_said_with_what_it_costs(place: Place, forge: GitHubForge) -> None:
     world = place.github.world
     [installation] = world.installations.values()

@@ -117,7 +117,7 @@ def _permissions(subject: str, granted: object, where: str) -> Iterator[Symptom]
 
 
 def _events(subscribed: object) -> Iterator[Symptom]:
-    held = set(subscribed) if isinstance(subscribed, list) else set()
+    held = {one for one in subscribed if isinstance(one, str)} if isinstance(subscribed, list) else set()
     missing = [name for name in EVENTS if name not in held]
     for name in missing:
         yield Symptom(
