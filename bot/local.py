@@ -136,15 +136,15 @@ def guard(path: Path, printing: Printing, *, base: str | None) -> int:
     directory = Directory(path)
     job = _job(path)
     with progress(quiet=printing.quiet) as shown, wiring.looking(directory, progress=shown) as services:
-        since = None if base is None else wiring.at_merge_base(directory.root, base)
-        report = pipeline.inspect(job, replace(services, pins=True), _now(), since)
-        config = pipeline.configuration(since or directory, services)
+        before = None if base is None else wiring.before(directory.root, base)
+        report = pipeline.inspect(job, replace(services, pins=True), _now(), before)
+        config = pipeline.configuration(before.rules if before else directory, services)
     judged = pipeline.guard(report, config)
     unread = introduced.unread(judged.unread)
     _print(judged, printing)
     if unread:
         _say(f"nothing vouches for {_counted(len(unread), 'file')} that could not be read")
-    if (unread and since) or any(one.outcome is Outcome.REFUSE for one in judged.verdicts):
+    if (unread and before) or any(one.outcome is Outcome.REFUSE for one in judged.verdicts):
         return FOUND
     return INCOMPLETE if unread or _missing(judged) else CLEAN
 

@@ -108,6 +108,10 @@ class Unread:
     reason: UnreadReason
     detail: str = ""
     line: int | None = None
+    identity: str = ""
+    """What its content is known by, alike in every forge; empty where that is not known."""
+    leads: tuple[str, ...] = ()
+    """Of a link the paths that it leads through and to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -629,6 +633,8 @@ class CheckRun:
     """Where to read more; empty for nowhere."""
     buttons: tuple[Button, ...] = ()
     """At most three."""
+    held: bool = False
+    """Whether the policy minds that something was not looked at: no forge is to show a success then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache, partial
@@ -227,25 +228,43 @@ class Services(Ground):
 # --- inspect ------------------------------------------------------------------------------
 
 
-def inspect(job: Job, services: Services, now: datetime, since: Reading | None = None) -> Report:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """What a change is held against."""
+
+    since: Reading
+    """The merge base: what is there already did not come in."""
+    rules: Reading
+    """What the change is to be merged into, as it is now: its policy counts, and nothing older."""
+
+
+def inspect(job: Job, services: Services, now: datetime, before: Before | None = None) -> Report:
     """Return what is in a repository, where it should go and what is known about it.
 
-    With `since`, a merge base, what came in after it, by the policy that stands there; an inline mark
-    does not count then, since whoever brings a reference in can bring its mark, too.  Reads only.
+    With `before`, what came in since then, by the policy that stands now; an inline mark does not count
+    then, since whoever brings a reference in can bring its mark, too.  Reads only.
     Raises `ConfigurationError` for a broken configuration and `ForgeError` where files cannot be read.
     """
-    if since is None:
+    if before is None:
         survey = look(job, services, now)
     else:
         configuration(services.reading(job), services)  # a broken one would rule nothing once it is merged
-        services = replace(services, policy=lambda _job: since, marks=_unmarked)
+        since, rules = before.since, before.rules
+        services = replace(services, policy=lambda _job: rules, marks=_unmarked)
         base = look(job, replace(services, reading=lambda _job: since), now)
-        written = {name for data in base.snapshot.files.values() for name in _FLUX.findall(data)}
+
+        @cache
+        def written() -> frozenset[bytes]:
+            files = base.snapshot.files
+            if rules.commit != since.commit:
+                files = rules.snapshot(finders.claims, partial(selection.left_out, config=base.config)).files
+            return frozenset(name for data in files.values() for name in _FLUX.findall(data))
 
         def marks(data: bytes) -> bytes:
-            return _unmarked(data) if written.issuperset(_FLUX.findall(data)) else b""
+            return _unmarked(data) if written().issuperset(_FLUX.findall(data)) else b""
 
-        survey = _came_in(look(job, replace(services, marks=marks), now), base, services.reading(job))
+        head = look(job, replace(services, marks=marks), now)
+        survey = _came_in(head, base, services.reading(job), since)
     chosen = [grounded(one, services) for one in survey.selected]
     if services.updates:
         services = replace(services, refreshed=_refreshed(job, services, survey.config))
@@ -275,9 +294,9 @@ def _unmarked(data: bytes) -> bytes:
     return data.replace(b"moorline:", b"moorline ")
 
 
-def _came_in(head: Survey, base: Survey, reading: Reading) -> Survey:
+def _came_in(head: Survey, base: Survey, reading: Reading, since: Reading) -> Survey:
     """Return the survey of a head without what its merge base has."""
-    before, after = base.snapshot.files, head.snapshot.files
+    before = base.snapshot.files
 
     @cache
     def gone(path: str) -> bool:
@@ -288,16 +307,64 @@ def _came_in(head: Survey, base: Survey, reading: Reading) -> Survey:
         return alike and new not in before and gone(old)
 
     came = introduced.findings(head.selected, base.selected, renamed=renamed)
+    stayed = _stayed(head, base, reading, since)
     return replace(
         head,
         selected=came,
         stood=_floating(head.selected) - _floating(came),
         unread=introduced.unread(
-            head.unread,
+            (_replacing(one, base) for one in head.unread),
             {(one.path, one.reason) for one in base.unread},
-            lambda path: before.get(path) == after.get(path),
+            stayed.__contains__,
         ),
     )
+
+
+def _stayed(head: Survey, base: Survey, reading: Reading, since: Reading) -> frozenset[str]:
+    """Return those paths of what is not read whose content is the same at the head and its merge base."""
+    before, after = base.snapshot.files, head.snapshot.files
+    was = {(one.path, one.reason): one.identity for one in base.unread}
+    same: set[str] = set()
+    differs: set[str] = set()
+    unknown: set[str] = set()
+    for one in head.unread:
+        if (one.path, one.reason) not in was:
+            continue
+        if one.path in before or one.path in after:
+            known = before.get(one.path) == after.get(one.path)
+        elif one.identity or was[one.path, one.reason]:
+            known = one.identity == was[one.path, one.reason]
+        else:
+            unknown.add(one.path)
+            continue
+        (same if known else differs).add(one.path)
+    return frozenset((same | _alike(unknown - same, reading, since)) - differs)
+
+
+def _alike(paths: AbstractSet[str], one: Reading, other: Reading) -> AbstractSet[str]:
+    """Return those paths at which the same stands in both, for what no forge has told of."""
+    if not paths:
+        return paths
+    files = one.read(sorted(paths)), other.read(sorted(paths))
+    rest = {path for path in paths if path not in files[0] and path not in files[1]}
+    asides = [
+        {(it.path, it.identity) for it in side.unread(rest) if it.identity} if rest else set()
+        for side in (one, other)
+    ]
+    odd = {path for path, _ in asides[0] ^ asides[1]}
+    return {path for path in paths if files[0].get(path) == files[1].get(path)} - odd
+
+
+def _replacing(one: Unread, base: Survey) -> Unread:
+    """Return a submodule that stands where files were read before as what is not read any more."""
+    if one.reason is not UnreadReason.SUBMODULE:
+        return one
+    inside = f"{one.path}/"
+    there = {*base.snapshot.files, *(each.path for each in base.unread if each.reason is not one.reason)}
+    if not any(path == one.path or path.startswith(inside) for path in there):
+        return one
+    detail = "another repository took the place of files that were looked at"
+    return replace(one, reason=UnreadReason.UNREADABLE, detail=detail)
 
 
 def _floating(findings: Iterable[Finding]) -> int:

@@ -14,7 +14,7 @@ from bot.config import Config, parse
 from bot.errors import ConfigurationError
 from bot.forges.directory import Directory
 from bot.model import Job
-from bot.pipeline import AtCommit, Ground, Services
+from bot.pipeline import AtCommit, Before, Ground, Services
 from bot.progress import Report as Progress
 from bot.settings import Lookups
 from bot.trust.base import Ledger, Sources
@@ -232,13 +232,19 @@ def git_forge(root: Path) -> GitForge:
     return GitForge(roots=[str(root)])
 
 
-def at_merge_base(root: Path, revision: str) -> AtCommit:
-    """Return the repository around a folder at the common ancestor of its head and a revision.
+def before(root: Path, revision: str) -> Before:
+    """Return what the repository around a folder is held against: `revision`, and where its head left it.
 
     Raises `ForgeError` where there is no such revision or no common ancestor.
     """
     forge = git_forge(root)
-    return AtCommit(forge, str(root), forge.merge_base(str(root), "HEAD", revision))
+    since = forge.merge_base(str(root), "HEAD", revision)
+    # What two names have in common when they name one commit is that commit.
+    rules = forge.merge_base(str(root), revision, revision)
+    return Before(
+        since=AtCommit(forge, str(root), since),
+        rules=AtCommit(forge, str(root), rules),
+    )
 
 
 def served_git(roots: Iterable[str], repositories: Mapping[str, str], network: Network) -> GitForge:

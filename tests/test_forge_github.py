@@ -258,6 +258,8 @@ STRANGE: dict[str, Content] = {
     "root/Dockerfile": File(b"/etc/passwd", LINK),
     "hidden/Dockerfile": File(b"../README.md", LINK),
     "nowhere/Dockerfile": File(b"none", LINK),
+    "bridged/Dockerfile": File(b"../bridge/README.md", LINK),
+    "bridge": File(b".", LINK),
     "lib": File(b"5" * 40, SUBMODULE),
     "astral/maybe": "FROM x # \U0001f433\n".encode(),
 }

@@ -306,6 +306,13 @@ def test_links_modules_and_what_is_too_large_are_told(site: Site) -> None:
     unread = site.forge.snapshot("acme/web", at, claims).unread
     [large] = [one.detail for one in unread if one.path == "big/Dockerfile"]
     assert "2,097,153" in large
+    known = {one.path: one.identity for one in unread}
+    plain = {one.path: one.leads for one in unread}["plain/Dockerfile"]
+    assert known["bin/Dockerfile"] == "file " + gitlab_blobs.blob_id(b"FROM a\0b\n", 40)
+    assert known["lib"].startswith("submodule ")
+    assert known["plain/Dockerfile"].startswith("plain/Dockerfile link ")
+    assert known["plain/Dockerfile"].partition(" > ")[2].startswith(f"{plain[-1]} file ")
+    assert len(set(known.values())) == len(known)
     paths = ["big/Dockerfile", "out/Dockerfile", "lib", "svc", "gone", "bin/Dockerfile"]
     assert site.forge.read("acme/web", at, paths) == {"bin/Dockerfile": b"FROM a\0b\n"}
 

@@ -76,7 +76,8 @@ def brought(head: Mapping[str, bytes], base: Mapping[str, bytes] | None = None) 
         sources=Sources(images=AnyImages(), refs=AnyRefs()),
         pins=True,
     )
-    return pipeline.inspect(JOB, services, reports.NOW, Files("b" * 40, base or {}))
+    there = Files("b" * 40, base or {})
+    return pipeline.inspect(JOB, services, reports.NOW, pipeline.Before(since=there, rules=there))
 
 
 def whole(paths: Collection[str]) -> tuple[ChangedFile, ...]:

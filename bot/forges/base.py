@@ -71,7 +71,9 @@ class Request:
     fork: bool = False
     """Whether it comes from another repository than the one that it is for."""
     onto: str = field(default="", compare=False)
-    """The commit of the branch that it is for; empty where the forge does not tell it along."""
+    """The commit that the branch is at now that it is for; empty where the forge does not tell it along."""
+    against: str = field(default="", compare=False)
+    """The commit that it was at when the forge last compared the two; empty as above."""
     since: str = field(default="", compare=False)
     """The commit that it branched off; empty as above."""
     changed: tuple[ChangedFile, ...] | None = field(default=None, compare=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 import stat
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from bot.errors import ForgeError, SupersededError, UsageError
 from bot.forges import guard
+from bot.forges.links import LINK, OTHERWISE, OUT, follow, known_by
 from bot.forges.origin import origin
 from bot.model import Snapshot, Unread, UnreadReason
 
@@ -27,6 +29,9 @@ _ADMINISTRATIVE = frozenset({".git", ".hg", ".svn"})
 _HOMES = frozenset({".github", ".gitlab", ".gitea", ".forgejo", ".circleci"})
 """Folders whose files are recognised by the folder's name."""
 _MAX_MODULES = 256 * 1024
+_MAX_KNOWN = 64 * 1024 * 1024
+"""Bytes of a file that is not read, but known by the id that git would give it."""
+_PIECE = 1024 * 1024
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -172,19 +177,46 @@ class Directory:
             target = os.path.realpath(self.root / path, strict=True)
             mode = os.stat(target).st_mode  # noqa: PTH116  # a path's text, as realpath gives it
         except OSError:
-            return _unread(path, UnreadReason.SYMLINK, "leads nowhere") if claims(path, b"") else None
+            return self._unread(path, UnreadReason.SYMLINK, "leads nowhere") if claims(path, b"") else None
         root = os.fspath(self.root).rstrip("/") + "/"
         inside = target.startswith(root) or target == os.fspath(self.root)
         if stat.S_ISDIR(mode):
-            return None if inside else _unread(path, UnreadReason.SYMLINK, "leads out of the tree")
+            return None if inside else self._unread(path, UnreadReason.SYMLINK, OUT)
         if not claims(path, b""):
             return None
         if not inside:
-            return _unread(path, UnreadReason.SYMLINK, "leads out of the tree")
+            return self._unread(path, UnreadReason.SYMLINK, OUT)
         relative = target[len(root) :]
         if claims(relative, b""):
             return None  # it is found where it really is
-        return _unread(path, UnreadReason.SYMLINK, "leads to a file that has another kind of name")
+        return self._unread(path, UnreadReason.SYMLINK, OTHERWISE)
+
+    def _unread(self, path: str, reason: UnreadReason, detail: str) -> Unread:
+        """Return why something is not read, with what its content is known by, as git would know it."""
+        found = self._at(path)
+        if found is not None and found[0] == LINK:
+            led = follow(path, self._at, self._text)
+            return Unread(path=path, reason=reason, detail=detail, identity=led.identity, leads=led.leads)
+        identity = known_by(*found) if found is not None and found[1] else ""
+        return Unread(path=path, reason=reason, detail=detail, identity=identity)
+
+    def _at(self, path: str) -> tuple[int, str] | None:
+        try:
+            with self._folder(path) as folder:
+                name = path.rpartition("/")[2]
+                mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+                if stat.S_ISLNK(mode):
+                    return LINK, _blob_id(os.fsencode(os.readlink(name, dir_fd=folder)))
+                return mode, _blob_id_of(name, folder) if stat.S_ISREG(mode) else ""
+        except (OSError, ValueError, _SpecialFileError):
+            return None
+
+    def _text(self, path: str, _oid: str) -> bytes | None:
+        try:
+            with self._folder(path) as folder:
+                return os.fsencode(os.readlink(path.rpartition("/")[2], dir_fd=folder))
+        except OSError:
+            return None
 
     def _modules(self) -> frozenset[str]:
         """Return the paths that `.gitmodules` names; only a hint, since anybody can write it."""
@@ -203,12 +235,13 @@ class Directory:
                 size = os.fstat(descriptor).st_size
                 head = _read(descriptor, _BINARY_HEAD)
                 if claims is not None and b"\0" in head:
-                    return _unread(path, UnreadReason.BINARY, "holds a NUL byte near its beginning")
+                    return self._unread(path, UnreadReason.BINARY, "holds a NUL byte near its beginning")
                 if claims is not None and not claims(path, head[:HEAD]):
                     return None
                 data = head if size > limit else head + _read(descriptor, limit + 1 - len(head))
                 if max(size, len(data)) > limit:
-                    return _unread(path, UnreadReason.TOO_LARGE, too_large(max(size, len(data)), limit))
+                    detail = too_large(max(size, len(data)), limit)
+                    return self._unread(path, UnreadReason.TOO_LARGE, detail)
                 return data
         except _SpecialFileError:
             return _unread(path, UnreadReason.UNREADABLE, "not a regular file")
@@ -345,6 +378,30 @@ def _read(descriptor: int, length: int) -> bytes:
         pieces.append(piece)
         length -= len(piece)
     return b"".join(pieces)
+
+
+def _blob_id(data: bytes) -> str:
+    """Return git's id of a file's content, as repositories have it that use SHA-1."""
+    made = hashlib.sha1(b"blob %d\0" % len(data), usedforsecurity=False)
+    made.update(data)
+    return made.hexdigest()
+
+
+def _blob_id_of(name: str, folder: int) -> str:
+    """Return the same of a file, empty where it is too large for that or is being written."""
+    descriptor = _open_regular(name, folder)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size > _MAX_KNOWN:
+            return ""
+        made = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+        left = size
+        while left > 0 and (piece := os.read(descriptor, min(left, _PIECE))):
+            made.update(piece)
+            left -= len(piece)
+        return made.hexdigest() if left == 0 and not os.read(descriptor, 1) else ""
+    finally:
+        os.close(descriptor)
 
 
 def _require_bytes(path: str, name: str, folder: int, old: bytes) -> os.stat_result:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import islice
-from pathlib import PurePosixPath
 
 from bot.errors import ForgeError, MissingError
 from bot.forges.directory import HEAD, MAX_FILE, too_large
 from bot.forges.github_client import Client, NoGraphQLError, QueryError, repository_path
 from bot.forges.github_transport import RAW, AmbiguousError
 from bot.forges.github_trees import LINK, SUBMODULE, Entry, Listing, Trees, blob_id
+from bot.forges.links import follow, known_by, unread_link
 from bot.model import Snapshot, Unread, UnreadReason
 from bot.reference import is_commit
 
@@ -27,7 +28,6 @@ _MOST_FAILED = 8
 """Queries that may fail before what is left is asked for by REST: enough to find one file among eighty."""
 _CUT = 512_000
 """Bytes at which GraphQL cuts a file's text."""
-_MAX_LINK = 4096
 _BINARY_HEAD = 8192
 _MOST_AHEAD = 300
 _MOST_AHEAD_BYTES = 6_000_000
@@ -99,11 +99,14 @@ class Contents:
         for path, entry in wanted.items():
             data = loaded.get(entry.oid)
             if data is None:
-                unread.append(_unread(path, UnreadReason.UNREADABLE, "GitHub would not give it"))
+                unread.append(_unread(path, entry, UnreadReason.UNREADABLE, "GitHub would not give it"))
             elif entry.mode == LINK:
-                unread += _link(path, data, listing, claims)
+                led = follow(path, listing.at, partial(self._link, client, repository, listing))
+                unread += filter(None, (unread_link(path, led, claims),))
             elif b"\0" in data[:_BINARY_HEAD]:
-                unread.append(_unread(path, UnreadReason.BINARY, "holds a NUL byte near its beginning"))
+                unread.append(
+                    _unread(path, entry, UnreadReason.BINARY, "holds a NUL byte near its beginning")
+                )
             elif claims(path, data[:HEAD]):
                 files[path] = data
         return Snapshot(
@@ -120,6 +123,11 @@ class Contents:
         }
         loaded = self._load(client, repository, listing, list(wanted.values()))
         return {path: loaded[entry.oid] for path, entry in wanted.items() if entry.oid in loaded}
+
+    def _link(self, client: Client, repository: str, listing: Listing, path: str, oid: str) -> bytes | None:
+        """Return what is written in a link; as a rule it was read already."""
+        entry = listing.files[path]
+        return self._load(client, repository, listing, [entry]).get(oid) if entry.size <= MAX_FILE else None
 
     def _at(self, client: Client, repository: str, commit: str) -> Listing:
         """Return the tree of a commit: asked for, or that of another one with what is said to differ.
@@ -233,15 +241,15 @@ def _wanted(listing: Listing, claims: Claims, unread: list[Unread]) -> dict[str,
     room = _MOST_BYTES
     for path, entry in sorted(listing.files.items()):
         if entry.mode == SUBMODULE:
-            unread.append(_unread(path, UnreadReason.SUBMODULE, "another repository"))
+            unread.append(_unread(path, entry, UnreadReason.SUBMODULE, "another repository"))
         elif not claims(path, b""):
             continue
         elif entry.mode != LINK and not entry.regular:
-            unread.append(_unread(path, UnreadReason.UNREADABLE, "not a regular file"))
+            unread.append(_unread(path, entry, UnreadReason.UNREADABLE, "not a regular file"))
         elif entry.size > MAX_FILE:
-            unread.append(_unread(path, UnreadReason.TOO_LARGE, too_large(entry.size, MAX_FILE)))
+            unread.append(_unread(path, entry, UnreadReason.TOO_LARGE, too_large(entry.size, MAX_FILE)))
         elif len(wanted) >= _MOST_FILES or entry.size > room:
-            unread.append(_unread(path, UnreadReason.TOO_LARGE, "more files than are read at once"))
+            unread.append(_unread(path, entry, UnreadReason.TOO_LARGE, "more files than are read at once"))
         else:
             room -= entry.size
             wanted[path] = entry
@@ -345,33 +353,5 @@ def _content(said: object, oid: str) -> bytes | None:
     return marked if blob_id(marked, oid) == oid else None
 
 
-def _link(path: str, data: bytes, listing: Listing, claims: Claims) -> list[Unread]:
-    text = data.decode("utf-8", "surrogateescape") if len(data) <= _MAX_LINK else "/"
-    target = _joined(PurePosixPath(path).parent, text)
-    if target is None:
-        return [_unread(path, UnreadReason.SYMLINK, "leads out of the tree")]
-    led = listing.files.get(target)
-    if led is None or not led.regular:
-        return [_unread(path, UnreadReason.SYMLINK, "leads to no regular file")]
-    if claims(target, b""):
-        return []  # it is found where it really is
-    return [_unread(path, UnreadReason.SYMLINK, "leads to a file that has another kind of name")]
-
-
-def _joined(folder: PurePosixPath, text: str) -> str | None:
-    """Return where a link leads from a folder, None where that is out of the tree."""
-    if text.startswith("/"):
-        return None
-    parts = list(folder.parts)
-    for part in text.split("/"):
-        if part == "..":
-            if not parts:
-                return None
-            parts.pop()
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/".join(parts)
-
-
-def _unread(path: str, reason: UnreadReason, detail: str) -> Unread:
-    return Unread(path=path, reason=reason, detail=detail)
+def _unread(path: str, entry: Entry, reason: UnreadReason, detail: str) -> Unread:
+    return Unread(path=path, reason=reason, detail=detail, identity=known_by(entry.mode, entry.oid))

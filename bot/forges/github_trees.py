@@ -12,6 +12,7 @@ from typing import Any
 from bot.errors import ForgeError
 from bot.forges.github_client import Client, repository_path
 from bot.forges.guard import is_git_folder
+from bot.forges.links import known_by
 from bot.model import Unread, UnreadReason
 from bot.reference import is_commit
 
@@ -52,6 +53,11 @@ class Listing:
     """Names that cannot be used."""
     read_ahead: bool = False
     """Whether what is going to be asked for was brought along already."""
+
+    def at(self, path: str) -> tuple[int, str] | None:
+        """Return the mode and object of what stands at a path, folders included; None for nothing."""
+        found = self.files.get(path) or self.folders.get(path)
+        return None if found is None else (found.mode, found.oid)
 
     def _children(self) -> Mapping[str, list[tuple[str, Entry]]]:
         made: dict[str, list[tuple[str, Entry]]] = {}
@@ -211,7 +217,10 @@ class _Reading:
             path = prefix + name
             if not _is_path(path):
                 self._unread[path] = Unread(
-                    path=path, reason=UnreadReason.UNREADABLE, detail="a name that no file may have"
+                    path=path,
+                    reason=UnreadReason.UNREADABLE,
+                    detail="a name that no file may have",
+                    identity=known_by(entry.mode, entry.oid),
                 )
             elif entry.mode == FOLDER:
                 self._folders[path] = entry

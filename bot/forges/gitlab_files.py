@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import PurePosixPath
 
 from bot.errors import MissingError
@@ -10,12 +11,12 @@ from bot.forges.directory import HEAD, MAX_FILE, too_large
 from bot.forges.gitlab_api import Api
 from bot.forges.gitlab_blobs import Blobs, Content, Lost, TooLarge, blob_id
 from bot.forges.gitlab_listing import FOLDER, LINK, SUBMODULE, Entry, Listings
+from bot.forges.links import follow, known_by, unread_link
 from bot.model import Snapshot, Unread, UnreadReason
 
 _BINARY_HEAD = 8192
 _AHEAD = 300
 """Files that are read together with the first one that is asked for; where there are more, none is."""
-_MAX_LINK = 4096
 
 Claims = Callable[[str, bytes], bool]
 
@@ -41,17 +42,22 @@ class Files:
             if entry.mode == FOLDER:
                 continue
             if not entry.nameable:
-                unread.append(_unread(entry.path, UnreadReason.UNREADABLE, "a name that no file may have"))
+                unread.append(_unread(entry, UnreadReason.UNREADABLE, "a name that no file may have"))
             elif entry.mode == SUBMODULE:
-                unread.append(_unread(entry.path, UnreadReason.SUBMODULE, "another repository"))
+                unread.append(_unread(entry, UnreadReason.SUBMODULE, "another repository"))
             elif claims(entry.path, b""):
                 wanted.append(entry)
         contents = self.blobs.get(
             project, name, at, (one for one in wanted if one.regular or one.mode == LINK)
         )
         files: dict[str, bytes] = {}
+        loaded: bytes | Unread | None
         for entry in wanted:
-            loaded = _loaded(entry, contents.get(entry.path, Lost()), entries, claims)
+            if entry.mode == LINK:
+                text = partial(self._link, project, name, at, entries)
+                loaded = unread_link(entry.path, follow(entry.path, partial(_at, entries), text), claims)
+            else:
+                loaded = _loaded(entry, contents.get(entry.path, Lost()), claims)
             if isinstance(loaded, bytes):
                 files[entry.path] = loaded
             elif loaded is not None:
@@ -61,6 +67,13 @@ class Files:
             files=dict(sorted(files.items())),
             unread=tuple(sorted(unread, key=lambda one: (one.path, one.reason))),
         )
+
+    def _link(
+        self, project: int, name: str, at: str, entries: Mapping[str, Entry], path: str, _oid: str
+    ) -> bytes | None:
+        """Return what is written in a link; as a rule it was read already."""
+        found = self.blobs.get(project, name, at, [entries[path]])[path]
+        return found if isinstance(found, bytes) else None
 
     def read(self, project: int, name: str, at: str, paths: Iterable[str]) -> dict[str, bytes]:
         """Return those of `paths` that are regular files at a commit and within the size limit."""
@@ -120,57 +133,25 @@ class Files:
             return {}
 
 
-def _parent(path: str) -> str:
-    return path.rpartition("/")[0]
+def _at(entries: Mapping[str, Entry], path: str) -> tuple[int, str] | None:
+    found = entries.get(path)
+    return None if found is None else (found.mode, found.oid)
 
 
-def _loaded(
-    entry: Entry, content: Content, entries: Mapping[str, Entry], claims: Claims
-) -> bytes | Unread | None:
-    path = entry.path
-    if entry.mode == LINK:
-        return _linked(path, content, entries, claims)
+def _loaded(entry: Entry, content: Content, claims: Claims) -> bytes | Unread | None:
     if not entry.regular:
-        return _unread(path, UnreadReason.UNREADABLE, "not a regular file")
+        return _unread(entry, UnreadReason.UNREADABLE, "not a regular file")
     if isinstance(content, TooLarge):
         size = content.size
         detail = too_large(size, MAX_FILE) if size > MAX_FILE else f"more than {MAX_FILE:,} bytes"
-        return _unread(path, UnreadReason.TOO_LARGE, detail)
+        return _unread(entry, UnreadReason.TOO_LARGE, detail)
     if isinstance(content, Lost):
-        return _unread(path, UnreadReason.UNREADABLE, "GitLab does not give its bytes")
+        return _unread(entry, UnreadReason.UNREADABLE, "GitLab does not give its bytes")
     if b"\0" in content[:_BINARY_HEAD]:
-        return _unread(path, UnreadReason.BINARY, "holds a NUL byte near its beginning")
-    return content if claims(path, content[:HEAD]) else None
+        return _unread(entry, UnreadReason.BINARY, "holds a NUL byte near its beginning")
+    return content if claims(entry.path, content[:HEAD]) else None
 
 
-def _linked(path: str, content: Content, entries: Mapping[str, Entry], claims: Claims) -> Unread | None:
-    """Return why a symbolic link is not read, None where what it leads to is found where it really is."""
-    given = content if isinstance(content, bytes) and len(content) <= _MAX_LINK else b"/"
-    target = _target(_parent(path), given.decode("utf-8", "surrogateescape"))
-    if target is None:
-        return _unread(path, UnreadReason.SYMLINK, "leads out of the tree")
-    led = entries.get(target)
-    if led is None or not led.regular:
-        return _unread(path, UnreadReason.SYMLINK, "leads to no regular file")
-    if claims(target, b""):
-        return None
-    return _unread(path, UnreadReason.SYMLINK, "leads to a file that has another kind of name")
-
-
-def _target(folder: str, link: str) -> str | None:
-    """Return where a link in a folder leads, None where that is out of the tree."""
-    if link.startswith("/"):
-        return None
-    parts = folder.split("/") if folder else []
-    for part in link.split("/"):
-        if part == "..":
-            if not parts:
-                return None
-            parts.pop()
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/".join(parts)
-
-
-def _unread(path: str, reason: UnreadReason, detail: str) -> Unread:
-    return Unread(path=path, reason=reason, detail=detail)
+def _unread(entry: Entry, reason: UnreadReason, detail: str) -> Unread:
+    identity = known_by(entry.mode, entry.oid)
+    return Unread(path=entry.path, reason=reason, detail=detail, identity=identity)

@@ -87,7 +87,7 @@ class Requests:
             body=text(said, "description"),
             ours=number(said, "author", "id") == self._people.number,
             fork=number(said, "source_project_id") != number(said, "target_project_id"),
-            onto=(commit(refs, "start_sha") or "") if told else "",
+            against=(commit(refs, "start_sha") or "") if told else "",
             since=(commit(refs, "base_sha") or "") if told else "",
             files=_exactly(text(said, "changes_count")) if told else None,
         )

@@ -66,8 +66,8 @@ class Reviews:
 
     def note(self, project: int, request: Request) -> None:
         """Remember where a merge request is: what is said of it soon need not ask again."""
-        if request.since and request.onto:
-            refs = {"base_sha": request.since, "start_sha": request.onto, "head_sha": request.head}
+        if request.since and request.against:
+            refs = {"base_sha": request.since, "start_sha": request.against, "head_sha": request.head}
             self._refs.put((project, request.number), refs)
 
     def changed(self, project: int, request: int) -> tuple[ChangedFile, ...]:

@@ -11,7 +11,6 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from dulwich.objects import Blob, Commit, ObjectID, Tree
 
@@ -19,6 +18,7 @@ from bot.errors import ForgeError
 from bot.forges.directory import HEAD, MAX_FILE, too_large
 from bot.forges.gitobjects import LARGEST, Objects
 from bot.forges.guard import is_git_folder
+from bot.forges.links import follow, known_by, unread_link
 from bot.model import Edit, Snapshot, Unread, UnreadReason
 from bot.packs import OversizedError, tree_entries
 from bot.source import splice
@@ -74,7 +74,7 @@ class Trees:
         unread: list[Unread] = []
         for entry in self._entries(unread):
             if entry.mode == _SUBMODULE:
-                unread.append(_unread(entry.path, UnreadReason.SUBMODULE, "another repository"))
+                unread.append(_unread(entry, UnreadReason.SUBMODULE, "another repository"))
             elif claims(entry.path, b""):
                 loaded = self._load(entry, claims, limit)
                 if isinstance(loaded, bytes):
@@ -132,30 +132,28 @@ class Trees:
         if entry.mode == _LINK:
             return self._link(entry, claims)
         if not _is_regular(entry.mode):
-            return _unread(entry.path, UnreadReason.UNREADABLE, "not a regular file")
+            return _unread(entry, UnreadReason.UNREADABLE, "not a regular file")
         data = self._blob(entry.identity, limit)
         if data is None:
             if self._objects.partial:
-                return _unread(entry.path, UnreadReason.TOO_LARGE, f"more than {limit:,} bytes")
-            return _unread(entry.path, UnreadReason.UNREADABLE, "missing from the repository")
+                return _unread(entry, UnreadReason.TOO_LARGE, f"more than {limit:,} bytes")
+            return _unread(entry, UnreadReason.UNREADABLE, "missing from the repository")
         if isinstance(data, int):
-            return _unread(entry.path, UnreadReason.TOO_LARGE, too_large(data, limit))
+            return _unread(entry, UnreadReason.TOO_LARGE, too_large(data, limit))
         if b"\0" in data[:_BINARY_HEAD]:
-            return _unread(entry.path, UnreadReason.BINARY, "holds a NUL byte near its beginning")
+            return _unread(entry, UnreadReason.BINARY, "holds a NUL byte near its beginning")
         return data if claims(entry.path, data[:HEAD]) else None
 
     def _link(self, entry: _Entry, claims: Callable[[str, bytes], bool]) -> Unread | None:
-        data = self._blob(entry.identity, _MAX_LINK)
-        text = data.decode("utf-8", "surrogateescape") if isinstance(data, bytes) else "/"
-        target = _joined(PurePosixPath(entry.path).parent, text)
-        if target is None:
-            return _unread(entry.path, UnreadReason.SYMLINK, "leads out of the tree")
-        led = self._at(target)
-        if led is None or not _is_regular(led.mode):
-            return _unread(entry.path, UnreadReason.SYMLINK, "leads to no regular file")
-        if claims(target, b""):
-            return None  # it is found where it really is
-        return _unread(entry.path, UnreadReason.SYMLINK, "leads to a file that has another kind of name")
+        def at(path: str) -> tuple[int, str] | None:
+            found = self._at(path)
+            return None if found is None else (found.mode, found.identity.decode("ascii"))
+
+        def text(_path: str, oid: str) -> bytes | None:
+            data = self._blob(ObjectID(oid.encode("ascii")), _MAX_LINK)
+            return data if isinstance(data, bytes) else None
+
+        return unread_link(entry.path, follow(entry.path, at, text), claims)
 
     def _entries(self, unread: list[Unread]) -> Iterator[_Entry]:
         left, repeated = _MAX_ENTRIES, _MAX_REPEATED
@@ -182,13 +180,13 @@ class Trees:
                     raise self._too_much(f"takes more than {_MAX_SECONDS:.0f} seconds to look through")
                 path = prefix + name.decode("utf-8", "surrogateescape")
                 if not _is_name(name):
-                    unread.append(_unread(path, UnreadReason.UNREADABLE, "a name that no file may have"))
+                    entry = _Entry(path, mode, child)
+                    unread.append(_unread(entry, UnreadReason.UNREADABLE, "a name that no file may have"))
                 elif not stat.S_ISDIR(mode):
                     yield _Entry(path, mode, child)
                 elif depth >= _MAX_DEPTH:
-                    unread.append(
-                        _unread(path, UnreadReason.UNREADABLE, f"more than {_MAX_DEPTH} folders deep")
-                    )
+                    detail = f"more than {_MAX_DEPTH} folders deep"
+                    unread.append(_unread(_Entry(path, mode, child), UnreadReason.UNREADABLE, detail))
                 else:
                     stack.append((f"{path}/", child, depth + 1))
 
@@ -299,21 +297,6 @@ class Trees:
         return tree.id
 
 
-def _joined(folder: PurePosixPath, text: str) -> str | None:
-    """Return where a link leads from a folder, None where that is out of the tree."""
-    if text.startswith("/"):
-        return None
-    parts = list(folder.parts)
-    for part in text.split("/"):
-        if part == "..":
-            if not parts:
-                return None
-            parts.pop()
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/".join(parts)
-
-
 def _is_name(name: bytes) -> bool:
     return (
         name not in (b"", b".", b"..")
@@ -327,5 +310,6 @@ def _is_regular(mode: int) -> bool:
     return stat.S_ISREG(mode)
 
 
-def _unread(path: str, reason: UnreadReason, detail: str) -> Unread:
-    return Unread(path=path, reason=reason, detail=detail)
+def _unread(entry: _Entry, reason: UnreadReason, detail: str) -> Unread:
+    identity = known_by(entry.mode, entry.identity.decode("ascii"))
+    return Unread(path=entry.path, reason=reason, detail=detail, identity=identity)

@@ -63,7 +63,7 @@ class Rules:
 def guard(
     report: Report, unread: Sequence[Unread], base: str, rules: Sequence[Rules] = ()
 ) -> tuple[str, str]:
-    """Return title (plain) and summary (Markdown) of what a guard says of a change since a commit.
+    """Return title (plain) and summary (Markdown) of what a guard says of a change by the policy at `base`.
 
     What the change says in `rules` is shown, and counts for nothing yet.
     """

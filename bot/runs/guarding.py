@@ -75,15 +75,16 @@ def guard(
 ) -> Guarded:
     """Return the check on what `head` brings in since it branched off `base`, both commits.
 
-    Policy and exceptions are read at the merge base.  Raises what the forge raises.
+    Policy and exceptions are read at `base`, which is to be where its branch is now: what its policy was
+    when the change branched off, anybody can choose.  Raises what the forge raises.
     """
-    since_commit = merge_base(base, head)
-    since = pipeline.AtCommit(forge, job.repository, since_commit)
+    since = pipeline.AtCommit(forge, job.repository, merge_base(base, head))
+    rules = pipeline.AtCommit(forge, job.repository, base)
     reading = pipeline.AtCommit(forge, job.repository, head)
     services = replace(services, reading=lambda _job: reading, pins=True, updates=False)
     try:
-        report = pipeline.inspect(job, services, now, since)
-        config = pipeline.configuration(since, services)
+        report = pipeline.inspect(job, services, now, pipeline.Before(since=since, rules=rules))
+        config = pipeline.configuration(rules, services)
     except ConfigurationError as error:
         title, summary = checks.undecided(str(error))
         return Guarded(
@@ -101,7 +102,7 @@ def guard(
         review = _review(report, judged, since, asking)
     return Guarded(
         check=_explained(
-            _check(judged, config, since_commit, _rules(since, reading, report), review),
+            _check(judged, config, base, _rules(since, reading, report), review),
             judged if asking is not None and asking.explains else None,
         ),
         again=pipeline.passing(judged) is not None,
@@ -124,7 +125,7 @@ def overridden(check: CheckRun, by: str, because: str) -> CheckRun:
     if check.conclusion is Conclusion.SUCCESS:
         return check
     title, summary = checks.overridden(check.title, check.summary, by, because)
-    return replace(check, conclusion=Conclusion.SUCCESS, title=title, summary=summary)
+    return replace(check, conclusion=Conclusion.SUCCESS, title=title, summary=summary, held=False)
 
 
 def irrelevant(files: int) -> CheckRun:
@@ -197,6 +198,7 @@ def _check(
         summary=summary,
         annotations=_annotations(replace(report, unread=unread)),
         buttons=buttons,
+        held=bool(unread) and policy.guard(config).held is not Floating.OFF,
     )
 
 

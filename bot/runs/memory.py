@@ -36,7 +36,7 @@ from bot.store.base import (
 )
 from bot.visible import named, visible
 
-RULES = "1"
+RULES = "2"
 """Changes when a finder or a check learns something: what was scanned before is scanned again."""
 _PATHS = 5000
 _TOLD = 3
@@ -129,7 +129,8 @@ def matters(path: str, scan: Scan) -> bool:
 
 def scan(report: Report, config: Config, ruled: str) -> Scan:
     """Return what is remembered of a report: names, never contents."""
-    paths = dict.fromkeys([*report.snapshot.files, *report.asked])
+    leads = (path for one in report.unread for path in one.leads)
+    paths = dict.fromkeys([*report.snapshot.files, *report.asked, *leads])
     crowded = len(paths) > _PATHS
     return Scan(
         head=report.commit or "",

@@ -66,5 +66,6 @@ class SqlChecks:
                 ),
                 url=said["url"],
                 buttons=tuple(Button(**one) for one in said.get("buttons", ())),
+                held=said.get("held", False),
             ),
         )

@@ -1,0 +1,91 @@
+"""What a change cannot talk the guard into, through the whole service on every forge that has requests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from scenario_places import LINK, SUBMODULE, Can, Content
+from scenarios import Repo, Scene
+from test_scenarios import dockerfile, here, running
+
+__all__ = ["here", "running"]
+
+FAIL = b"guard: {floating: fail}\n"
+OFF = b'guard: {floating: "off"}\n'
+PAD = b"# pad pad pad pad pad pad pad pad pad pad pad pad pad\n" * 45_000
+CLEAN = b"FROM scratch\n"
+
+
+def ruled(here: Scene, files: Mapping[str, Content]) -> Repo:
+    """Return a repository whose policy fails on what floats, and that was looked at."""
+    here.needs(Can.REQUESTS)
+    app = here.repository({"README": b"x\n", ".moorline.yml": FAIL, **files})
+    app.push({"README": b"y\n"})
+    return app
+
+
+def judged(here: Scene, app: Repo, files: Mapping[str, Content], branch: str, start: str = "") -> str:
+    """Return what is said of a change that somebody proposes from a branch."""
+    head = app.push(files, branch, start=start or None)
+    here.place.request(app.name, branch)
+    here.rig.tell()
+    return app.checks(head)[-1].state
+
+
+def test_what_is_not_read_and_changes_is_no_success(here: Scene) -> None:
+    image = dockerfile(here.image())
+    app = ruled(
+        here,
+        {
+            "large/Dockerfile": PAD,
+            "odd/Dockerfile": b"\0",
+            "link/Dockerfile": (LINK, b"../texts/a"),
+            "texts/a": b"FROM scratch\n",
+            "far/Dockerfile": (LINK, b"../bridge/a"),
+            "bridge": (LINK, b"texts"),
+            "sub/Dockerfile": CLEAN,
+        },
+    )
+    neither = ("success",)
+    assert judged(here, app, {"large/Dockerfile": PAD + image}, "large") not in neither
+    assert judged(here, app, {"odd/Dockerfile": b"#\0\n" + image}, "odd") not in neither
+    moved: dict[str, Content] = {"link/Dockerfile": (LINK, b"../texts/b"), "texts/b": image}
+    assert judged(here, app, moved, "moved") not in neither
+    assert judged(here, app, {"texts/a": image}, "edited") not in neither
+    there: dict[str, Content] = {"bridge": (LINK, b"elsewhere"), "elsewhere/a": image}
+    assert judged(here, app, there, "bridged") not in neither
+    assert judged(here, app, {"sub": (SUBMODULE, b"a" * 40)}, "sub") not in neither
+    # What stays as it is did not come in.
+    assert judged(here, app, {"new/Dockerfile": CLEAN}, "new") == "success"
+
+
+def test_the_policy_is_what_stands_now(here: Scene) -> None:
+    image = dockerfile(here.image())
+    here.needs(Can.REQUESTS)
+    app = here.repository({"README": b"x\n", ".moorline.yml": OFF})
+    loose = app.heads()["main"]
+    app.push({"README": b"y\n", ".moorline.yml": FAIL})
+    app.push({"README": b"z\n"})
+    state = judged(here, app, {"Dockerfile": image}, "old", loose)
+    assert state in ("failure", "failed")
+    # What was decided since then helps what branched off before.
+    excused = b"ignore: [{image: '**', because: we want it so}]\n"
+    app.push({".moorline.yml": FAIL + excused})
+    assert judged(here, app, {"web/Dockerfile": image}, "older", loose) == "success"
+
+
+def test_a_folder_that_becomes_another_repository_is_told_from_one_that_always_was(here: Scene) -> None:
+    app = ruled(here, {"lib": (SUBMODULE, b"a" * 40)})
+    files: dict[str, Content] = {"lib": (SUBMODULE, b"b" * 40), "Dockerfile": CLEAN}
+    assert judged(here, app, files, "bumped") == "success"
+
+
+@pytest.mark.parametrize("held", ["off", "warn", "fail"])
+def test_what_is_held_fails_on_gitlab_unless_the_policy_lets_it_pass(here: Scene, held: str) -> None:
+    app = ruled(here, {".moorline.yml": f'guard: {{held: "{held}"}}\n'.encode()})
+    state = judged(here, app, {"compose.yml": b"a: [\n"}, "broken")
+    if here.place.forge == "gitlab":
+        assert state == {"off": "success", "warn": "failed", "fail": "failed"}[held]
+    else:
+        assert state == {"off": "neutral", "warn": "neutral", "fail": "failure"}[held]
