@@ -10,21 +10,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot import commands
-from bot.commands import FORMS, Command, Mistake, Said, Verb
+from bot.commands import FORMS, Mistake, Said
 from bot.errors import MissingError
-from bot.forges.base import Comment, Forge, Hosting, Reaction, Role, Talk
+from bot.forges.base import Comment, Forge, Hosting, Reaction, Role
 from bot.model import Fact, Job
 from bot.proposals import answers
 from bot.proposals.answers import Kind, Part
-from bot.runs.acts import Act
-from bot.runs.acts import Verb as Deeds
+from bot.runs.acts import Act, Verb
 from bot.runs.effects import EFFECTS, Effect, Scene
 from bot.runs.memory import Memory
 from bot.store.base import Answer, Deed
 
 LONGEST_WAIT = timedelta(days=1)
 """An older comment is not acted on: whoever wrote it has long moved on."""
-REF = "comment/"
 _CONFUSED = frozenset({Kind.MISTAKEN, Kind.UNKNOWN, Kind.NOT_LOOKED, Kind.NOT_OURS, Kind.SETTLED})
 _REFUSED = frozenset({Kind.REFUSED, Kind.INSISTED, Kind.UNSEEN, Kind.NO_OVERRIDE})
 
@@ -54,7 +52,7 @@ class Commanding:
         """
         heard = self._memory.conversations.heard(forge.name, job.repository, job.ref)
         if heard is not None:
-            return [Act(Deeds.ANSWER, heard)]
+            return [Act(Verb.ANSWER, heard)]
         now = self._clock()
         comment = self._said(job, hosting, now)
         if comment is None:
@@ -77,7 +75,7 @@ class Commanding:
         )
         made = [self._effect(one, scene, role) for one in said]
         id_ = self._memory.conversations.carry_out(_deed(scene, role, said, made), now)
-        return [Act(Deeds.ANSWER, id_)]
+        return [Act(Verb.ANSWER, id_)]
 
     def _said(self, job: Job, hosting: Hosting, now: datetime) -> Comment | None:
         """Return a comment that may be listened to; what a delivery told of it is not believed."""
@@ -178,6 +176,3 @@ def _entry(comment: Comment, role: Role, said: Said, effect: Effect) -> tuple[st
     if effect.override is not None:
         facts["commit"] = effect.override.commit
     return f"command.{said.verb.value}", facts
-
-
-__all__ = ["Command", "Commanding", "Manners", "Talk", "Verb"]
