@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from bot.errors import MoorlineError
+from bot.errors import MoorlineError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,6 +22,8 @@ _BROKEN_PIPE, _INTERRUPTED = 141, 130
 """Exit codes as shells give them: 128 and the signal's number."""
 _DEFECT = 70
 """`EX_SOFTWARE` of sysexits.h: Python's own 1 would mean findings."""
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What writing gives where there is no room; nothing is left to try again where the piece was a large one."""
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -515,6 +519,18 @@ def audit(*, settings: Path | None, since: int, format_: str, verify: bool, head
     return operating.audit(settings, since=since, as_lines=format_ == "jsonl")
 
 
+def _stuck() -> bool:
+    """Return whether what was printed cannot be written; what is buffered of it is given up then."""
+    stuck = False
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            stuck = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return stuck
+
+
 def main() -> None:
     """Run the command line; every expected failure ends with one sentence and an exit code."""
     if isinstance(sys.stdout, TextIOWrapper):
@@ -538,7 +554,12 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         # Python would wait for look-ups that are under way; nobody else does.
         os._exit(_INTERRUPTED)
-    except Exception:  # noqa: BLE001 - an edge: a defect must not look like findings
+    except Exception as error:  # noqa: BLE001 - an edge: a defect must not look like findings
+        stuck = _stuck()
+        if isinstance(error, OSError) and (stuck or (error.errno in _FULL and error.filename is None)):
+            with suppress(OSError):
+                click.echo(f"moorline: The output cannot be written: {error.strerror}.", err=True)
+            raise SystemExit(UsageError.exit_code) from None
         import traceback
 
         traceback.print_exc()

@@ -8,6 +8,7 @@ Everything down to the report reads; only `publish` writes.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -666,16 +667,14 @@ def _asked(finding: Finding, services: Services) -> Reference | None:
 def _resolve(findings: Sequence[Finding], services: Services) -> Mapping[Reference, Resolution | Unresolved]:
     asked = {reference: None for finding in findings if (reference := _asked(finding, services)) is not None}
     wanted = [one for one in asked if _fixed(one) is None]
-    done = 0
+    done = itertools.count(1)  # of which threads may ask at once
 
     def resolve(reference: Reference) -> Resolution | Unresolved:
-        nonlocal done
         if isinstance(reference, ImageReference):
             answer = services.sources.images.resolve(reference)
         else:
             answer = services.sources.refs.resolve(reference)
-        done += 1
-        services.progress("Looking up", done, len(wanted))
+        services.progress("Looking up", next(done), len(wanted))
         return answer
 
     answers: dict[Reference, Resolution | Unresolved] = dict(
@@ -730,14 +729,15 @@ def _gather(made: Sequence[Candidate], rulebook: policy.Rulebook, services: Serv
                 if key not in asked:
                     answer = one.resolution if digest == one.target else None
                     asked[key] = (check, Subject(reference=reference, digest=digest, resolution=answer))
-    done = 0
+    parts = Counter(subject.reference for _, subject in asked.values())
+    ended = {reference: itertools.count(1) for reference in parts}
+    done = itertools.count(1)
 
     def gather(pair: tuple[Check, Subject]) -> Evidence:
-        nonlocal done
         check, subject = pair
         evidence = check.gather(subject, services.sources)
-        done += 1
-        services.progress("Checking", done, len(asked))
+        if next(ended[subject.reference]) == parts[subject.reference]:
+            services.progress("Checking", next(done), len(parts))
         return evidence
 
     found: dict[tuple[Reference, str], dict[str, Evidence]] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 Report = Callable[[str, int, int], None]
 """Called with the stage, how many are done and how many there are; safe from threads."""
@@ -26,12 +27,17 @@ def progress(*, quiet: bool = False) -> Iterator[Report]:
     columns = (TextColumn("{task.description:<11}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         tasks = {"": bar.add_task("Reading", total=None)}
+        counts: dict[str, int] = {}
+        lock = Lock()
 
         def report(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                for task in tasks.values():
-                    bar.update(task, visible=False)
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done, total=total)
+            with lock:
+                if stage not in tasks:
+                    for task in tasks.values():
+                        bar.update(task, visible=False)
+                    tasks[stage] = bar.add_task(stage, total=total)
+                # Of two threads the one that counted less may come last.
+                counts[stage] = max(done, counts.get(stage, 0))
+                bar.update(tasks[stage], completed=counts[stage], total=total)
 
         yield report

@@ -16,8 +16,10 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import commands
@@ -29,6 +31,7 @@ from sockets import listening
 
 from bot import local
 from bot.cli import app, main
+from bot.progress import progress
 
 COMMANDS = sorted(app.commands)
 COMMAND_HELP = [[], *([name] for name in COMMANDS)]
@@ -232,6 +235,28 @@ def test_a_closed_standard_output_is_no_crash(tmp_path: Path, env: Mapping[str, 
     assert b"Exception" not in done.stderr
 
 
+@pytest.mark.parametrize("arguments", ["scan .", "scan -f json .", "--help", "--version", "pin -h"])
+def test_output_that_cannot_be_written_is_one_sentence(
+    tmp_path: Path, env: Mapping[str, str], arguments: str
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM node:22\n" * 2000)
+    script = f"{shlex.quote(MOORLINE)} {arguments} > /dev/full"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=dict(env), capture_output=True, check=False, timeout=60
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1] == b"moorline: The output cannot be written: No space left on device."
+    assert b"Traceback" not in done.stderr
+    assert b"Exception" not in done.stderr
+
+
+def test_errors_that_cannot_be_written_are_no_crash(tmp_path: Path, env: Mapping[str, str]) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM node:22\n")
+    script = f"{shlex.quote(MOORLINE)} scan . 2> /dev/full"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=dict(env), check=False, timeout=60)
+    assert done.returncode == 2
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_terminal_that_knows_few_characters_is_no_crash(
     tmp_path: Path, env: Mapping[str, str], encoding: str
@@ -313,6 +338,44 @@ def test_a_terminal_gets_colours_and_a_progress_bar(tmp_path: Path, world: World
     assert "\u2501".encode() in drawn, "a bar"
     assert re.search(rb"Looking up|Checking|Reading", drawn)
     assert drawn.count(b"\x1b[?25l") == drawn.count(b"\x1b[?25h"), "the cursor is given back"
+
+
+def test_one_bar_for_each_stage_whoever_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many threads begin a stage at once, and tell late what they counted early."""
+    from rich.progress import Progress
+
+    added: list[str] = []
+    shown: list[float] = []
+    add, update = Progress.add_task, Progress.update
+    begin = threading.Barrier(8)
+
+    def adding(bar: Progress, description: str, **said: Any) -> Any:
+        added.append(description)
+        time.sleep(0.01)  # another thread gets its turn
+        return add(bar, description, **said)
+
+    def updating(bar: Progress, task: Any, **said: Any) -> None:
+        if said.get("completed"):
+            shown.append(said["completed"])
+        update(bar, task, **said)
+
+    monkeypatch.setattr(Progress, "add_task", adding)
+    monkeypatch.setattr(Progress, "update", updating)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with progress() as report:
+
+        def tell(number: int) -> None:
+            begin.wait(timeout=30)
+            report("Checking", number, 8)
+
+        threads = [threading.Thread(target=tell, args=(8 - number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert added == ["Reading", "Checking"]
+    assert shown == sorted(shown)
+    assert shown[-1] == 8
 
 
 def test_no_color_is_respected(tmp_path: Path, world: World) -> None:
