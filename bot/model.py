@@ -691,7 +691,11 @@ class Published:
     commit: str
     url: str = ""
     action: str = ""
-    """`created`, `updated`, `unchanged`, `closed`, `declined`, `merged` or `left-alone`."""
+    """`created`, `updated`, `unchanged`, `closed`, `declined` or `merged`; or it stands back:
+
+    `left-alone` where a person's commits are on the branch, `left-over` where they are and its request was
+    merged, `retargeted` where its request is for another base by now.
+    """
     detail: str = ""
     number: int = 0
     """Of the pull or merge request; 0 on a forge that has none."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,14 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from bot import candidates, edits, finders, globs, introduced, peers, proposals, selection
 from bot.config import CONFIG_PATHS, Config, Floating, Guard, Mode, Unreachable, Updates, load, merge
-from bot.errors import ConfigurationError, ForgeError, SupersededError, TransientError, UsageError
+from bot.errors import (
+    ConfigurationError,
+    ForgeError,
+    MissingError,
+    SupersededError,
+    TransientError,
+    UsageError,
+)
 from bot.forges.base import (
     Change,
     Conclusion,
@@ -28,6 +36,7 @@ from bot.forges.base import (
     Opened,
     Request,
     RequestState,
+    Standing,
     Wish,
 )
 from bot.forges.base import Check as CheckResult
@@ -929,15 +938,39 @@ def pinned(verdict: Verdict) -> Pinned:
     )
 
 
-def without(report: Report, declined: Container[Pinned]) -> Report:
-    """Return the report without what people declined to have pinned: it is said, and not written."""
+def without(
+    report: Report,
+    declined: Collection[Pinned],
+    accepted: Callable[[], Container[Pinned]] = frozenset,
+) -> Report:
+    """Return the report without what people declined to have pinned: it is said, and not written.
+
+    A place that is not there any more hands its fate on to another one of the same file that follows the
+    same and floats, unless that one is `accepted`: people let it be pinned.
+    """
+    if not declined:
+        return report
+    places = [pinned(verdict) for verdict in report.verdicts]
+    refused = {*places} & {*declined}
+    lost = Counter((one.path, one.reference) for one in {*declined} - refused)
+    heirs = dict.fromkeys(
+        place
+        for verdict, place in zip(report.verdicts, places, strict=True)
+        if verdict.candidate is not None and verdict.candidate.cause is Cause.FIRST
+        if place not in refused and lost[place.path, place.reference] > 0
+    )
+    known = accepted() if heirs else frozenset[Pinned]()
+    for one in heirs:
+        if one not in known and lost[one.path, one.reference] > 0:
+            lost[one.path, one.reference] -= 1
+            refused.add(one)
     return replace(
         report,
         verdicts=tuple(
             replace(verdict, finding=replace(verdict.finding, skip=SkipReason.DECLINED, note=_DECLINED))
-            if verdict.writes and pinned(verdict) in declined
+            if verdict.writes and place in refused
             else verdict
-            for verdict in report.verdicts
+            for verdict, place in zip(report.verdicts, places, strict=True)
         ),
     )
 
@@ -989,6 +1022,8 @@ class Ours:
     """Whether what became of a request of ours was reckoned with before."""
     finished: Callable[[int], bool] = lambda _number: True
     """Whether a request of ours is remembered: else whoever opened it was stopped before it was all done."""
+    number: int = 0
+    """Of the request that carries the proposal as far as we remember; 0 for none."""
 
 
 def publish(
@@ -1002,27 +1037,33 @@ def publish(
 
     `intend` is called with a commit before the branch is moved to it.  With a wish, a forge that has
     requests gets one.  Safe to repeat: what is there already is left.  A branch whose head is none of
-    ours is somebody else's and left alone; a request that a person closed stays closed.  Raises
+    ours is somebody else's and left alone, and so is a request that a person aimed at another base; a
+    request that a person closed stays closed, and a branch that was merged whole is ours again.  Raises
     `SupersededError` where the base moved, and `ForgeError` where a rule forbids it.
     """
     standing = forge.standing(proposal.repository, proposal.base, proposal.branch)
-    request = standing.request
+    request = standing.request or _by_number(proposal, forge, ours)
     if request is not None and request.state is not RequestState.OPEN:
         if not ours.settled(request.number):
             return _fate(proposal, request)
-        request = None
+        request = _by_number(proposal, forge, ours) if request.number != ours.number else None
+    if request is not None and request.base != proposal.base:
+        return _elsewhere(proposal, request)
     there = standing.branch
     change = _change(proposal, there)
     # First of all: what was written before a crash is ours, and must be known as such ever after.
     if there is not None and (there in ours.these or forge.made(change, there)):
         commit, action = there, "unchanged"
     else:
-        if there is not None and not _is_ours(there, ours, forge):
+        if there is not None and not _is_free(there, proposal, standing, ours, forge):
+            over = request is None and _is_merged(standing)
             return Published(
                 branch=proposal.branch,
                 commit=there,
-                action="left-alone",
-                detail="the branch holds a commit that Moorline did not make",
+                action="left-over" if over else "left-alone",
+                detail=f"its request was merged, and it holds commits that {proposal.base} does not"
+                if over
+                else "the branch holds a commit that Moorline did not make",
                 url=request.url if request else "",
                 number=request.number if request else 0,
             )
@@ -1051,6 +1092,54 @@ def _change(proposal: Proposal, expected: str | None) -> Change:
         expected=expected,
         message=proposal.message,
         edits=proposal.edits,
+    )
+
+
+def may_write(proposal: Proposal, forge: Forge, ours: Ours) -> bool:
+    """Return whether nothing is in the way of a proposal's branch: no rule, and nobody's commits."""
+    standing = forge.standing(proposal.repository, proposal.base, proposal.branch)
+    if standing.obstacles:
+        return False
+    return standing.branch is None or _is_free(standing.branch, proposal, standing, ours, forge)
+
+
+def _is_free(there: str, proposal: Proposal, standing: Standing, ours: Ours, forge: Forge) -> bool:
+    """Return whether a branch may be written: its head is ours, or its base has all that is on it."""
+    if _is_ours(there, ours, forge):
+        return True
+    if standing.base is None or not _is_merged(standing):
+        return False
+    try:
+        return forge.merge_base(proposal.repository, standing.base, there) == there
+    except TransientError:
+        raise
+    except ForgeError:
+        return False  # they have nothing in common
+
+
+def _is_merged(standing: Standing) -> bool:
+    return standing.request is not None and standing.request.state is RequestState.MERGED
+
+
+def _by_number(proposal: Proposal, forge: Forge, ours: Ours) -> Request | None:
+    """Return the request that we remember, where it is not from its branch to its base any more."""
+    if not ours.number or forge.hosting is None:
+        return None
+    try:
+        request = forge.hosting.request(proposal.repository, ours.number)
+    except MissingError:
+        return None
+    return request if request.branch == proposal.branch else None
+
+
+def _elsewhere(proposal: Proposal, request: Request) -> Published:
+    return Published(
+        branch=proposal.branch,
+        commit=request.head,
+        action="retargeted",
+        detail=f"a person aimed {request.url or request.number} at {visible(request.base)}",
+        url=request.url,
+        number=request.number,
     )
 
 
@@ -1128,7 +1217,10 @@ def withdraw(
     standing = forge.standing(proposal.repository, proposal.base, proposal.branch)
     if planned and standing.base != planned:
         raise SupersededError(f"{proposal.base} moved to {standing.base} while nothing seemed to be left")
-    request = standing.request
+    request = standing.request or _by_number(proposal, forge, ours)
+    elsewhere = request is not None and request.base != proposal.base and standing.base is not None
+    if request is not None and elsewhere and request.state is RequestState.OPEN:
+        return _elsewhere(proposal, request)
     if request is not None and request.state is not RequestState.OPEN and not ours.settled(request.number):
         made = _fate(proposal, request)
     else:
@@ -1144,7 +1236,11 @@ def withdraw(
             forge.delete(proposal.repository, proposal.branch, standing.branch)
         elif made.action == "closed":
             return replace(
-                made, action="left-alone", detail="the branch holds a commit that Moorline did not make"
+                made,
+                action="left-alone",
+                detail="the branch holds a commit that Moorline did not make",
+                url=request.url if request else "",
+                number=request.number if request else 0,
             )
     return made
 

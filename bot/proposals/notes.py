@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bot.model import Proposal
 from bot.proposals.lasting import CONFIGURATION
-from bot.proposals.markdown import Markdown
+from bot.proposals.markdown import Markdown, code
 from bot.proposals.render import render_text
 
 
@@ -68,3 +68,16 @@ NOTHING_LEFT = (
     "Nothing is left to pin here, so Moorline closes this. It comes back when something floats again."
 )
 """The comment on a request that Moorline closes itself."""
+
+
+def continues(branch: str) -> str:
+    """Return the comment on a request that goes on from another branch."""
+    return f"The configuration names its branches otherwise by now: this continues on {code(branch)}."
+
+
+def unfollowed(base: str) -> str:
+    """Return the comment on a request for a base that is not looked after any more."""
+    return (
+        f"Moorline does not look after {code(base)} any more: it is neither the default branch nor one that "
+        "`refs` in the configuration names. So it closes this."
+    )

@@ -18,24 +18,34 @@ class Verb(StrEnum):
     ANSWER = "answer"
     """A comment is answered."""
     AGAIN = "again"
-    """Nothing more is done now, but some look-ups failed and are tried again."""
+    """Nothing more is done now, but something failed or waits, and is tried again."""
+
+
+UNFOLLOWED = "unfollowed"
+"""Why a proposal is closed: its base is not looked after any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
     verb: Verb
     id: str = ""
+    detail: str = ""
+    """Why or when, in one word without a colon."""
 
 
 def encode(acts: Sequence[Act]) -> str | None:
     """Return acts as text, or None where there are none."""
-    return " ".join(f"{act.verb.value}:{act.id}" for act in acts) or None
+    return " ".join(map(_text, acts)) or None
+
+
+def _text(act: Act) -> str:
+    return f"{act.verb.value}:{act.id}" + (f":{act.detail}" if act.detail else "")
 
 
 def decode(text: str) -> tuple[Act, ...]:
     """Return the acts that `encode` wrote; a bare id of an older plan is one to publish."""
     acts = []
     for part in text.split():
-        verb, colon, id_ = part.partition(":")
-        acts.append(Act(Verb(verb), id_) if colon else Act(Verb.PUBLISH, verb))
+        verb, *said = part.split(":", 2)
+        acts.append(Act(Verb(verb), *said) if said else Act(Verb.PUBLISH, verb))
     return tuple(acts)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol, TypeGuard
 
 from bot import pipeline
 from bot.allowed_owners import AllowedOwners
 from bot.config import Config, Mode
-from bot.errors import ForgeError, MissingError, MovedError, SupersededError, TransientError
+from bot.errors import ForgeError, MissingError, MovedError, SupersededError
 from bot.forges.base import Forge, Hosting, Request, RequestState
 from bot.model import (
     GitReference,
@@ -28,14 +28,14 @@ from bot.model import (
 from bot.pipeline import Services
 from bot.proposals import branch_name
 from bot.reference import is_commit, parse_image
-from bot.runs import acts, lasting, reviewing
-from bot.runs.acts import Act, Verb
+from bot.runs import acts, lasting, limits, reviewing
+from bot.runs.acts import UNFOLLOWED, Act, Verb
 from bot.runs.commanding import Commanding, Manners
 from bot.runs.looks import last_look
 from bot.runs.memory import Memory, held, matters, remember, rules, scan, shown
 from bot.runs.owners import Owners, holds_policy
 from bot.runs.turns import SWEPT, Turns
-from bot.store.base import Known, Look, ProposalState, Scan, StoredProposal
+from bot.store.base import Known, Look, ProposalState, Scan, StoredProposal, Turn
 
 
 class Errands(Protocol):
@@ -274,14 +274,17 @@ class Planning:
             self._turns.passed(job, place.base, now)
             self._note(job, Look.UNCHANGED)
             return []
+        self._spare(place, now)
         reading = place.services.reading(job)
         config = pipeline.configuration(reading, place.services)
         if config.mode is Mode.PAUSED:
             return self._left_out(job, "paused by its configuration")
         if place.base.startswith(branch_name("", config)):
             return []  # a branch of ours is no base: what we propose is not proposed to
-        if there is not None and not config.follows(place.base, place.default):
-            return self._left_out(job, "not a branch that its configuration names")
+        if there is not None and not self._follows(place, config):
+            self._left_out(job, "not a branch that its configuration names")
+            standing = self._memory.proposals.standing(forge.name, job.repository, place.base)
+            return [Act(Verb.CLOSE, one.id, UNFOLLOWED) for one in standing]
         report = pipeline.inspect(job, place.services, now)
         remember(report, self._memory.ledger(place.services.scope), now)
         report, turn = self._turns.today(job, place.base, report, config, now)
@@ -289,18 +292,61 @@ class Planning:
             self._memory.conversations.looked(
                 forge.name, job.repository, place.base, last_look(report, config)
             )
-        made = self._proposals(place, report, config, now)
+        return self._concluded(place, report, config, turn, now)
+
+    def _concluded(
+        self, place: _Place, report: Report, config: Config, turn: Turn, now: datetime
+    ) -> list[Act]:
+        """Return what a look comes to, once everything of it is remembered."""
+        job = place.job
+        fits, made = self._proposals(place, report, config, now)
         self._confirm(place)
         # Last, and only when everything before went well: what is remembered as scanned is not looked at again.
         scanned = scan(report, config, place.ruled)
         if pipeline.passing(report) is None:
-            self._memory.repositories.scanned(forge.name, job.repository, place.base, scanned)
-            self._turns.take(job, place.base, turn)
+            settled = limits.waiting(scanned) if fits.waits else scanned
+            self._memory.repositories.scanned(job.forge, job.repository, place.base, settled)
+            if fits.seconds is None:
+                self._turns.take(job, place.base, turn)
             self._drop(job, place.base, made, now)
+        if fits.trouble is not None and not made:
+            raise fits.trouble
         proposes = any(act.verb is Verb.PUBLISH for act in made)
         look = Look.PROPOSES if proposes else Look.CHANGED
-        self._note(job, look, held=scanned.held, detail=held(report))
-        return made
+        detail = "; ".join(filter(None, [held(report), fits.said]))
+        self._note(job, look, held=scanned.held, detail=detail)
+        return [*made, *fits.again]
+
+    def _spare(self, place: _Place, now: datetime) -> None:
+        """Raise `TransientError` where reading is vain: what was found waits for another day."""
+        if place.forge.hosting is not None:
+            last = self._memory.repositories.scan(place.forge.name, place.job.repository, place.base)
+            trouble = self._books(place, now).vain(place.services, last)
+            if trouble is not None:
+                raise trouble
+
+    def _follows(self, place: _Place, config: Config) -> bool:
+        """Return whether a branch is looked after; what the default branch says of it counts, too."""
+        if not config.follows(place.base, place.default):
+            return False
+        default = self._memory.repositories.scan(place.forge.name, place.job.repository, place.default)
+        return default is None or Config(refs=default.refs).follows(place.base, place.default)
+
+    def _strays(self, place: _Place, refs: tuple[str, ...]) -> list[StoredProposal]:
+        """Return what stands on bases that are followed no more, as the default branch says."""
+        if place.forge.hosting is None or place.base != place.default:
+            return []
+        said, default = Config(refs=refs), place.default
+        standing = self._memory.proposals.standing(place.forge.name, place.job.repository)
+        return [one for one in standing if not said.follows(one.proposal.base, default)]
+
+    def _books(self, place: _Place, now: datetime) -> limits.Books:
+        return limits.Books(
+            proposals=self._memory.proposals,
+            forge=place.forge.name,
+            repository=place.job.repository,
+            now=now,
+        )
 
     def _confirm(self, place: _Place) -> None:
         """Raise `SupersededError` where the branch is not at the commit that was told of.
@@ -368,6 +414,8 @@ class Planning:
             return False
         if self._memory.proposals.unpublished(job.forge, job.repository, place.base):
             return False  # planned then, and not written since
+        if self._strays(place, last.refs):
+            return False
         if self._turns.calls(job, place.base, now):
             return False
         return job.trigger is Trigger.CATCH_UP or _stands(last, place.services)
@@ -383,19 +431,31 @@ class Planning:
 
     # --- proposals ------------------------------------------------------------------------
 
-    def _proposals(self, place: _Place, report: Report, config: Config, now: datetime) -> list[Act]:
-        """Return what is to be published and closed for one base; proposals that it makes are stored."""
+    def _proposals(
+        self, place: _Place, report: Report, config: Config, now: datetime
+    ) -> tuple[limits.Fits, list[Act]]:
+        """Return what is to be closed and published for one base; proposals that it makes are stored."""
         if config.mode is not Mode.PROPOSE:
-            return []
+            return limits.Fits(made=()), []
         memory, name, repository = self._memory.proposals, place.forge.name, place.job.repository
-        report = pipeline.without(report, memory.declined(name, repository, place.base))
+        report = pipeline.without(
+            report,
+            memory.declined(name, repository, place.base),
+            lambda: memory.accepted(name, repository, place.base),
+        )
         standing = {one.proposal.group: one for one in memory.standing(name, repository, place.base)}
         trouble = pipeline.passing(report)
         if trouble is not None and any(pipeline.unpins(report, one.proposal) for one in standing.values()):
             raise trouble  # what was proposed stands until the registry says otherwise
         made = pipeline.propose(report, config, place.base, introduces=self._introduces(place, standing))
         kept = self._kept(place, report, config, now)
-        made = self._within(place, config, (*made, *([kept.proposal] if kept else ())), standing.keys(), now)
+        made = (*made, *([kept.proposal] if kept else ()))
+        strays = self._strays(place, config.refs) if trouble is None else []
+        # What closes leaves room; while look-ups fail nobody knows what closes.
+        goes_on = {one.group for one in made} & standing.keys() if trouble is None else standing.keys()
+        closes = len(strays) + len(standing.keys() - goes_on)
+        fits = self._within(place, config, made, standing, closes, now)
+        made = fits.made
         pins = shown(report)
         planned = [
             Act(
@@ -413,15 +473,15 @@ class Planning:
         if trouble is not None:
             if not planned:
                 raise trouble  # a registry that is down says nothing about what is left to pin
-            return [*planned, Act(Verb.AGAIN)]
-        groups = {one.group for one in made}
-        return [
-            *planned,
+            return fits, [*planned, Act(Verb.AGAIN)]
+        return fits, [
+            *(Act(Verb.CLOSE, one.id, UNFOLLOWED) for one in strays),
             *(
                 Act(Verb.CLOSE, f"{one.id}@{place.commit}")
                 for group, one in standing.items()
-                if group not in groups
+                if group not in goes_on
             ),
+            *planned,
         ]
 
     def _kept(self, place: _Place, report: Report, config: Config, now: datetime) -> lasting.Kept | None:
@@ -447,31 +507,19 @@ class Planning:
         place: _Place,
         config: Config,
         made: Sequence[Proposal],
-        standing: Collection[str],
+        standing: Mapping[str, StoredProposal],
+        closes: int,
         now: datetime,
-    ) -> tuple[Proposal, ...]:
-        """Return the proposals that the limits leave room for; those that stand are updated anyway.
-
-        Raises `TransientError` where the owner got as many today as people can look at.
-        """
-        room = max(config.limits.open - len(standing), 0)
-        fresh = [one for one in made if one.group not in standing][:room]
-        kept = tuple(one for one in made if one.group in standing or one in fresh)
-        if place.forge.hosting is None or not fresh:
-            return kept
-        memory, repository = self._memory.proposals, place.job.repository
-        owner = repository.partition("/")[0]
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        opened, firsts = memory.published_since(place.forge.name, owner, midnight)
-        is_first = not memory.ever(place.forge.name, repository)
-        if opened + len(fresh) <= config.limits.per_day and not (
-            is_first and firsts >= config.limits.first_per_day
-        ):
-            return kept
-        raise TransientError(
-            f"{owner} has got as many proposals today as its limits let it have.",
-            advice="The rest follows tomorrow; `limits` in the configuration says how many.",
-            retry_after=(midnight + timedelta(days=1) - now).total_seconds(),
+    ) -> limits.Fits:
+        """Return what the limits leave room for, when so many of the standing proposals close."""
+        everywhere = self._memory.proposals.standing(place.forge.name, place.job.repository)
+        goes_on = sum(one.group in standing for one in made)
+        return self._books(place, now).fits(
+            made,
+            config.limits,
+            standing=standing,
+            others=len(everywhere) - closes - goes_on,
+            paced=place.forge.hosting is not None,
         )
 
     def _store(
@@ -481,7 +529,7 @@ class Planning:
             there = current.proposal
             # The same edits of the same files: the branch merges as well from where it is, and nobody
             # is told anew.
-            if there.digest == made.digest:
+            if (there.digest, there.branch) == (made.digest, made.branch):
                 return current.id
         return self._memory.proposals.store(place.forge.name, made, diff, now)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from bot import pipeline
@@ -10,9 +11,9 @@ from bot.errors import ForgeError, GuardError, MissingError, MoorlineError, Supe
 from bot.forges.base import Forge, Wish
 from bot.model import Proposal, Published
 from bot.proposals.lasting import CONFIGURATION
-from bot.proposals.notes import NOTHING_LEFT, NOTHING_TO_KEEP
-from bot.runs import reviewing
-from bot.runs.acts import Act, Verb, decode
+from bot.proposals.notes import NOTHING_LEFT, NOTHING_TO_KEEP, continues, unfollowed
+from bot.runs import limits, reviewing
+from bot.runs.acts import UNFOLLOWED, Act, Verb, decode
 from bot.runs.answering import Answering
 from bot.runs.commanding import Manners
 from bot.runs.memory import Memory
@@ -52,7 +53,7 @@ class Publishing:
 
     def _do(self, act: Act) -> None:
         if act.verb is Verb.AGAIN:
-            raise TransientError("Some look-ups failed and are tried again; the others are proposed.")
+            raise limits.again(act)
         if act.verb is Verb.CHECK:
             self._report(act.id)
             return
@@ -70,7 +71,7 @@ class Publishing:
         self._introduce(forge)
         with forge.publishing(stored.proposal.repository):
             if act.verb is Verb.CLOSE:
-                self._close(stored, forge, planned)
+                self._close(stored, forge, planned, act.detail)
             else:
                 self._publish(stored, forge)
 
@@ -124,6 +125,7 @@ class Publishing:
         made = stored.proposal
         if stored.state is ProposalState.SUPERSEDED:
             raise SupersededError("A newer proposal took the place of this one.")
+        self._leave(stored, forge)
         try:
             published = pipeline.publish(
                 made,
@@ -138,7 +140,7 @@ class Publishing:
                 detail = "its branch is gone"
                 self._memory.proposals.mark(stored.id, ProposalState.SUPERSEDED, self._clock(), detail=detail)
             raise
-        if published.action == "left-alone":
+        if published.action in _ADVICE:
             self._left_alone(stored, published)
         if self._settle(stored, published):
             raise SupersededError(f"{published.url or published.branch}: {published.action}")
@@ -160,7 +162,9 @@ class Publishing:
             found = memory.drafts(stored.forge, made.repository, made.branch)
             return [one.proposal for one in found if one.id != stored.id]
 
+        current = memory.current(stored.forge, made.repository, made.base, made.group)
         return pipeline.Ours(
+            number=current.number if current is not None else 0,
             drafts=drafts,
             commits=memory.commits(stored.forge, made.repository, made.branch),
             these=frozenset(stored.commits),
@@ -181,11 +185,11 @@ class Publishing:
             hosting = self._forges[stored.forge].hosting
             if hosting is not None and published.number:
                 self._answering.stick(
-                    hosting, stored.forge, made.repository, published.number, ASIDE, STANDS_BACK
+                    hosting, stored.forge, made.repository, published.number, ASIDE, _SAID[published.action]
                 )
         raise ForgeError(
             f"{published.branch} is left alone: {published.detail}.",
-            advice="Merge or close it, or delete the branch, and Moorline goes on.",
+            advice=_ADVICE[published.action],
         )
 
     def _settle(self, stored: StoredProposal, published: Published) -> bool:
@@ -207,27 +211,53 @@ class Publishing:
         self._log(known or stored, what, published)
         return True
 
-    def _close(self, stored: StoredProposal, forge: Forge, planned: str) -> None:
+    def _close(self, stored: StoredProposal, forge: Forge, planned: str, why: str) -> None:
         """Close a proposal that has nothing left to say, if its base is where that was seen."""
         if stored.state is not ProposalState.PUBLISHED:
             return
-        why = NOTHING_TO_KEEP if stored.proposal.group == CONFIGURATION else NOTHING_LEFT
+        comment = NOTHING_TO_KEEP if stored.proposal.group == CONFIGURATION else NOTHING_LEFT
+        detail = "nothing is left to pin"
+        if why == UNFOLLOWED:
+            comment, detail = unfollowed(stored.proposal.base), "its base is not looked after any more"
         try:
-            published = pipeline.withdraw(
-                stored.proposal,
-                forge,
-                self._ours(stored),
-                why,
-                planned=planned,
-                intend=lambda: self._memory.proposals.withdraw(stored.id, self._clock()),
-            )
+            published = self._withdraw(stored, forge, comment, planned)
         except MissingError:
             published = Published(branch=stored.proposal.branch, commit="", action="closed")
         if self._settle(stored, published):
             return
-        detail = published.detail or "nothing is left to pin"
-        self._memory.proposals.mark(stored.id, ProposalState.SUPERSEDED, self._clock(), detail=detail)
-        self._log(stored, "proposal.closed", published)
+        # What a person aimed elsewhere still holds our branch: it keeps its place.
+        keeps = published.action == "retargeted" and why != UNFOLLOWED
+        state = ProposalState.PUBLISHED if keeps else ProposalState.SUPERSEDED
+        self._memory.proposals.mark(stored.id, state, self._clock(), detail=published.detail or detail)
+        if not keeps:
+            self._log(stored, "proposal.closed", published)
+
+    def _withdraw(self, stored: StoredProposal, forge: Forge, comment: str, planned: str) -> Published:
+        return pipeline.withdraw(
+            stored.proposal,
+            forge,
+            self._ours(stored),
+            comment,
+            planned=planned,
+            intend=lambda: self._memory.proposals.withdraw(stored.id, self._clock()),
+        )
+
+    def _leave(self, stored: StoredProposal, forge: Forge) -> None:
+        """Withdraw what stands for the same on another branch, before it goes on here: never two at once."""
+        made = stored.proposal
+        current = self._memory.proposals.current(stored.forge, made.repository, made.base, made.group)
+        if current is None or current.proposal.branch == made.branch:
+            return
+        if not pipeline.may_write(made, forge, self._ours(stored)):
+            return  # what stands is better than nothing: publishing says what is in the way
+        published = self._withdraw(current, forge, continues(made.branch), made.commit)
+        if self._settle(current, published):
+            raise SupersededError(f"{published.url or published.branch}: {published.action}")
+        if published.action != "closed":
+            self._left_alone(stored, published)
+        detail = f"continues on {made.branch}"
+        self._memory.proposals.mark(current.id, ProposalState.SUPERSEDED, self._clock(), detail=detail)
+        self._log(current, "proposal.closed", replace(published, detail=detail))
 
     def _mark(self, stored: StoredProposal, state: ProposalState, published: Published) -> None:
         self._memory.proposals.mark(
@@ -265,6 +295,17 @@ STANDS_BACK = (
     "Somebody committed to this branch, so Moorline stands back: it changes nothing here any more. "
     "Merge it, or have Moorline take over again and drop those commits: say `recreate` to it."
 )
+AIMED_ELSEWHERE = (
+    "Somebody aimed this at another branch, so Moorline stands back: it changes nothing here any more. "
+    "Aim it where it was, or close it and delete its branch, and Moorline goes on."
+)
+_SAID = {"left-alone": STANDS_BACK, "retargeted": AIMED_ELSEWHERE}
+_ADVICE = {
+    "left-alone": "Merge or close it, or delete the branch, and Moorline goes on.",
+    "retargeted": "Aim it where it was, or close it and delete its branch, and Moorline goes on.",
+    "left-over": "Delete the branch, and Moorline goes on.",
+}
+"""Ways of standing back, and what a person can do about each."""
 
 
 def _hopeless(error: MoorlineError) -> bool:

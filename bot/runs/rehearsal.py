@@ -133,7 +133,7 @@ class _Proposals(_Reading):
     """What would be published counts for the limits."""
 
     def __init__(self, real: Proposals) -> None:
-        super().__init__(real, "standing", "unpublished", "declined", "by_number", "current")
+        super().__init__(real, "standing", "unpublished", "declined", "accepted", "by_number", "current")
         self._there = real
         self._opened: Counter[tuple[str, str]] = Counter()
         self._first: Counter[tuple[str, str]] = Counter()

@@ -19,6 +19,8 @@ from bot.store.tables import commits, declined, openings, proposals
 
 _MOST_STANDING = 1000
 _DRAFTS = 5
+_ACCEPTED = 200
+"""Proposals of which it is remembered what people let be pinned."""
 
 
 class SqlProposals:
@@ -246,6 +248,22 @@ class SqlProposals:
             return frozenset(
                 Pinned(path=path, where=where, reference=reference) for path, where, reference in rows
             )
+
+    def accepted(self, forge: str, repository: str, base: str) -> frozenset[Pinned]:
+        states = (ProposalState.PUBLISHED.value, ProposalState.MERGED.value)
+        query = (
+            select(proposals.c.pins)
+            .where(
+                proposals.c.forge == forge,
+                proposals.c.repository == repository,
+                proposals.c.base == base,
+                proposals.c.state.in_(states),
+            )
+            .order_by(case((proposals.c.state == states[0], 0), else_=1), proposals.c.changed.desc())
+            .limit(_ACCEPTED)
+        )
+        with self._database.read() as connection:
+            return frozenset(pin for pins in connection.execute(query).scalars() for pin in decode_pins(pins))
 
     def ever(self, forge: str, repository: str) -> bool:
         query = select(openings.c.key).where(openings.c.forge == forge, openings.c.repository == repository)
