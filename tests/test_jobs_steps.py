@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 
 from bot.errors import ForgeError, GuardError, SupersededError, TransientError
 from bot.jobs.base import Pace
@@ -150,7 +151,9 @@ def store_due(store: Store, when: datetime) -> bool:
     return bool(claims)
 
 
-@pytest.mark.parametrize(("named", "seconds"), [(30.0, 30), (0.0, 1), (-5.0, 1), (1e12, 6 * 3600)])
+@pytest.mark.parametrize(
+    ("named", "seconds"), [(30.0, 30), (0.0, 1), (-5.0, 1), (80000.0, 80000), (1e12, 24 * 3600)]
+)
 def test_a_named_time_is_kept_within_reason(store: Store, named: float, seconds: int) -> None:
     claim = claimed(store)
     outcome: Outcome = {"ending": "postponed", "detail": "", "retry_after": named}
@@ -253,6 +256,20 @@ class Holding:
     def recover(self, worker: str) -> int:
         self.asked.append(worker)
         return self.left[worker].pop(0)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_only_who_died_is_said_to_be_gone(store: Store, ends: bool) -> None:
+    queue = Holding()
+    reaper = Reaper(store.leases, queue, "alive", "1", Pace(lease=8 if ends else -60))  # type: ignore[arg-type] # as below
+    store.leases.beat("dead", "1")
+    if ends:
+        store.leases.end("dead")
+    with structlog.testing.capture_logs() as logged:
+        reaper.tick()
+    word = "forgot a worker that had ended" if ends else "ended the lease of a worker that is gone"
+    assert [(one["event"], one["log_level"]) for one in logged] == [(word, "debug" if ends else "info")]
+    assert queue.asked == ["dead"], "either may have left something"
 
 
 def test_the_reaper_asks_until_nothing_is_left(store: Store) -> None:

@@ -30,11 +30,16 @@ class Reaper:
     def tick(self) -> None:
         """Renew our lease, then recover the runs of workers whose lease ran out."""
         self._leases.beat(self._worker, self._version)
-        for dead in self._leases.expired(self._pace.lease):
+        expired = self._leases.expired(self._pace.lease)
+        ended = self._leases.ended() if expired else frozenset()
+        for dead in expired:
             if dead == self._worker:
                 continue
             left = self._queue.recover(dead)
-            _log.info("ended the lease of a worker that is gone", worker=dead, left=left)
+            if dead in ended:
+                _log.debug("forgot a worker that had ended", worker=dead, left=left)
+            else:
+                _log.info("ended the lease of a worker that is gone", worker=dead, left=left)
             # Kept until nothing is left: a database that stumbles half way is asked again.
             if not left:
                 self._leases.drop(dead)

@@ -20,7 +20,8 @@ from bot.store.base import Backlog, Claim, Ending, Retry
 Outcome: TypeAlias = dict[str, str | float | None]
 
 _HOUR = 3600.0
-_LONGEST_WAIT = 6 * _HOUR
+_LONGEST_WAIT = 24 * _HOUR
+"""Limits of a day name the next one."""
 _MOST_WAITS = 100
 _UNSETTLED = frozenset({Ending.POSTPONED, Ending.SUPERSEDED})
 """Endings after which a run is tried again."""

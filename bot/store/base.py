@@ -151,6 +151,8 @@ class Waiting:
     due: datetime
     attempts: int
     worker: str
+    detail: str = ""
+    """Why its last run was put off, where it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +216,7 @@ class Backlog(Protocol):
     def stuck(self, limit: int) -> tuple[Run, ...]:
         """Return the last runs of refs that ended `failed` or `parked` and are not wanted again.
 
-        Newest first.
+        Newest first.  A ref without a name is the default branch, as far as that is known.
         """
 
     def retry(self, repository: str, ref: str | None, now: datetime) -> int:
@@ -344,7 +346,10 @@ class Leases(Protocol):
         """Say that a worker lives, and which version of the workflow it runs."""
 
     def expired(self, seconds: float) -> tuple[str, ...]:
-        """Return the workers that said nothing for so long."""
+        """Return the workers that said nothing for so long, those that ended among them."""
+
+    def ended(self) -> frozenset[str]:
+        """Return the workers that let their lease run out themselves, and did not die."""
 
     def versions(self, seconds: float) -> frozenset[str]:
         """Return the workflow versions of the workers that spoke within that time."""

@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from bot.errors import StoreError
 from bot.store.base import StoreUnavailableError
 from bot.store.database import found_schema, make_engine
+from bot.store.leases import ENDED
 from bot.store.tables import SCHEMA_VERSION, leases
 
 KNOWN = SCHEMA_VERSION
@@ -32,7 +33,7 @@ class Signs:
     workers: tuple[str, ...]
     """Workers that said something within `lease` seconds."""
     silent: int
-    """Workers that did not, and that nobody has taken over from yet."""
+    """Workers that did not, did not end either, and that nobody has taken over from yet."""
     versions: frozenset[str]
     """Workflow versions of the living workers."""
 
@@ -75,6 +76,6 @@ def _seen(connection: Connection, lease: float) -> Signs:
         journal=journal,
         ahead=ahead,
         workers=tuple(sorted(row.worker for row in alive)),
-        silent=len(rows) - len(alive),
+        silent=sum(row.seen != ENDED for row in rows) - len(alive),
         versions=frozenset(row.version for row in alive),
     )

@@ -7,6 +7,9 @@ from sqlalchemy import select
 from bot.store.database import Database
 from bot.store.tables import leases
 
+ENDED = 0.0
+"""When a worker was last seen that ended by itself: no clock says so."""
+
 
 class SqlLeases:
     """`Leases` on a database."""
@@ -30,6 +33,11 @@ class SqlLeases:
             query = select(leases.c.worker).where(leases.c.seen < before).order_by(leases.c.worker)
             return tuple(connection.execute(query).scalars())
 
+    def ended(self) -> frozenset[str]:
+        query = select(leases.c.worker).where(leases.c.seen == ENDED)
+        with self._database.read() as connection:
+            return frozenset(connection.execute(query).scalars())
+
     def versions(self, seconds: float) -> frozenset[str]:
         with self._database.read() as connection:
             before = self._database.clock(connection) - seconds
@@ -38,7 +46,7 @@ class SqlLeases:
 
     def end(self, worker: str) -> None:
         with self._database.write() as connection:
-            connection.execute(leases.update().where(leases.c.worker == worker).values(seen=0.0))
+            connection.execute(leases.update().where(leases.c.worker == worker).values(seen=ENDED))
 
     def drop(self, worker: str) -> None:
         with self._database.write() as connection:
