@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 OK, WRONG = 0, 1
 OPERATOR = "operator"
 """Who the audit log names for what is done here."""
+_WHOLE = "the forge itself"
+"""What the jobs are of that have no repository: sweeps, and what catches up."""
 _MOST = 10_000
 _BATCH = 1000
 
@@ -50,7 +52,7 @@ class Line:
     due: datetime | None
     attempts: int | None
     detail: str
-    """Why it is stuck, or who works on it."""
+    """Why it is stuck or was put off, or who works on it."""
 
     def plain(self) -> dict[str, Any]:
         """Return the line as JSON has it."""
@@ -75,6 +77,8 @@ def list_jobs(settings: Path | None, shown: frozenset[Shown], *, as_json: bool) 
     """Print what waits, runs or is stuck; return the exit code."""
     with _opened(settings) as store:
         lines = _lines(store, shown or frozenset(Shown))
+    if not lines:
+        print("moorline: No such job: nothing waits, runs or is stuck.", file=sys.stderr)
     if as_json:
         document = {"version": 1, "jobs": [line.plain() for line in lines]}
         print(json.dumps(document, indent=2))
@@ -133,7 +137,7 @@ def _line_of_waiting(one: Waiting) -> Line:
         since=one.since,
         due=None if one.running else one.due,
         attempts=one.attempts,
-        detail=one.worker,
+        detail=one.worker if one.running else one.detail,
     )
 
 
@@ -147,7 +151,7 @@ def _print_jobs(lines: list[Line]) -> None:
     rows = [
         (
             line.state,
-            f"{line.job.forge} {line.job.repository}",
+            f"{line.job.forge} {line.job.repository}".rstrip(),
             line.job.ref or "(default)",
             line.job.trigger.value,
             _moment(line.since),
@@ -172,7 +176,8 @@ def _nothing(repository: str, ref: str | None, what: str) -> int:
 
 
 def _named(repository: str, ref: str | None) -> str:
-    return repository if ref is None else f"{repository} {ref}"
+    named = repository or _WHOLE
+    return named if ref is None else f"{named} {ref}".rstrip()
 
 
 def _refs(count: int) -> str:
@@ -251,6 +256,8 @@ def _print_entries(entries: Iterator[Entry]) -> None:
         )
         for entry in entries
     ]
+    if not rows:
+        print("moorline: The audit log has no such entry.", file=sys.stderr)
     _print_table(("number", "at", "who", "what", "subject", "evidence"), rows)
 
 

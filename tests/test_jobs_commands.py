@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ import pytest
 from commands import environment, run
 
 from bot.cli import app
-from bot.model import Job, Trigger
-from bot.store.base import Claim, Delivery, Ending, Retry
+from bot.model import Job, Repository, Trigger
+from bot.store.base import Claim, Delivery, Ending, Retry, Scan
 from bot.store.sql import Store
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -37,6 +38,12 @@ def claimed(store: Store, wish: Job) -> Claim:
     return claims[wish.repository]
 
 
+def scanned(store: Store, repository: str, ref: str) -> None:
+    """Let a branch of the git forge have been looked at."""
+    seen = Scan(head="a" * 40, rules="", paths=(), references=(), refs=(), held=0, at=NOW)
+    store.repositories.scanned("git", repository, ref, seen)
+
+
 def ended(store: Store, wish: Job, ending: Ending, now: datetime = NOW) -> None:
     store.backlog.settle(claimed(store, wish).run, ending, f"It {ending.value}.", now)
 
@@ -57,6 +64,19 @@ class TestWaits:
         assert store.backlog.waits(1) == waits[:1]
         assert waits[0].job == running.job
 
+    def test_what_was_put_off_says_why(self, store: Store) -> None:
+        for wish, named in ((job("acme/a"), True), (job("acme/b"), False)):
+            again = Retry(due=NOW + DAY, named=named)
+            run = claimed(store, wish).run
+            store.backlog.settle(run, Ending.POSTPONED, f"Away with {wish.repository}.", NOW, retry=again)
+        ended(store, job("acme/c"), Ending.FAILED)
+        store.inbox.want((job("acme/c"),), NOW)
+        assert {one.job.repository: one.detail for one in store.backlog.waits(9)} == {
+            "acme/a": "Away with acme/a.",
+            "acme/b": "Away with acme/b.",
+            "acme/c": "",
+        }
+
 
 class TestStuck:
     def test_only_the_last_word_on_a_ref_counts(self, store: Store) -> None:
@@ -74,6 +94,26 @@ class TestStuck:
         ]
         assert stuck[0].detail == "It parked."
         assert store.backlog.stuck(1) == stuck[:1]
+
+    @pytest.mark.parametrize("refs", [("", "main"), ("main", "")])
+    @pytest.mark.parametrize("forge", ["github", "git"])
+    def test_the_default_branch_is_one_branch_whoever_names_it(
+        self, store: Store, refs: tuple[str, str], forge: str
+    ) -> None:
+        for name in ("acme/a", "acme/other"):
+            if forge == "github":
+                branch = "main" if name == "acme/a" else "trunk"
+                there = Repository(name=name, id=name, default_branch=branch, head="a" * 40)
+                store.repositories.record("github", there, NOW)
+            else:
+                scanned(store, name, "main" if name == "acme/a" else "trunk")
+            failing, fine = (replace(job(name, ref), forge=forge) for ref in refs)
+            ended(store, failing, Ending.FAILED)
+            ended(store, fine, Ending.NOTHING, NOW + MINUTE)
+        assert [run.job.repository for run in store.backlog.stuck(9)] == ["acme/other"]
+        store.inbox.want((replace(job("acme/other", "trunk" if refs[0] == "" else ""), forge=forge),), NOW)
+        left = [run.job.repository for run in store.backlog.stuck(9)]
+        assert left == ([] if refs[0] == "" else ["acme/other"])
 
 
 class TestRetry:
@@ -188,6 +228,42 @@ def test_the_list_as_json(
     assert sorted(one["state"] for one in document["jobs"]) == sorted(states)
     stuck = [one for one in document["jobs"] if one["state"] == "parked"]
     assert all((one["detail"], one["repository"]) == ("It parked.", "acme/parked") for one in stuck)
+
+
+def test_the_list_says_why_something_waits(queue: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    run = claimed(queue, job("acme/late")).run
+    late = Retry(due=NOW + DAY, named=True)
+    queue.backlog.settle(run, Ending.POSTPONED, "GitHub asks to wait.", NOW, retry=late)
+    assert jobs("list", "--waiting", "--format", "json") == 0
+    shown = {one["repository"]: one["detail"] for one in json.loads(capsys.readouterr().out)["jobs"]}
+    assert shown == {"acme/running": "w", "acme/waiting": "", "acme/late": "GitHub asks to wait."}
+    jobs("list")
+    assert "2026-03-02 12:00:00Z\t\tGitHub asks to wait." in capsys.readouterr().out
+
+
+def test_nothing_to_list_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{tmp_path / 'moorline.db'}"
+    monkeypatch.setenv("MOORLINE_DATABASE_URL", url)
+    with Store(url):
+        assert jobs("list") == 0
+        assert app(["audit"], standalone_mode=False) == 0
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == (
+        "moorline: No such job: nothing waits, runs or is stuck.\n"
+        "moorline: The audit log has no such entry.\n"
+    )
+
+
+def test_a_job_of_the_whole_forge_has_a_name(queue: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    queue.inbox.want((job("", "sweep/1"), job("", "catch-up")), NOW)
+    assert jobs("cancel", "", "sweep/1") == 0
+    assert jobs("cancel", "") == 0
+    assert capsys.readouterr().out == (
+        "1 ref of the forge itself sweep/1 called off.\n1 ref of the forge itself called off.\n"
+    )
 
 
 def test_the_list_for_people(queue: Store, capsys: pytest.CaptureFixture[str]) -> None:

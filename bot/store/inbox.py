@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    FromClause,
     Row,
     Select,
     Table,
@@ -41,7 +42,7 @@ from bot.store.base import (
 from bot.store.database import Database, clean
 from bot.store.retention import forget
 from bot.store.sweeps import postponed, settled
-from bot.store.tables import deliveries, runs, tallies, wanted
+from bot.store.tables import deliveries, repositories, runs, scans, tallies, wanted
 from bot.store.wishes import is_row, job_in, key, new_id, want
 
 _DETAIL = 2000
@@ -208,7 +209,10 @@ class SqlInbox:
 
     def waits(self, limit: int) -> tuple[Waiting, ...]:
         running = wanted.c.claim.is_not(None)
-        query = select(wanted).order_by(
+        same = (runs.c.forge == wanted.c.forge, runs.c.repository == wanted.c.repository)
+        last = select(runs.c.detail).where(*same, runs.c.ref == wanted.c.ref)
+        last = last.order_by(runs.c.ended.desc(), runs.c.id).limit(1)
+        query = select(wanted, last.scalar_subquery().label("detail")).order_by(
             case((running, 0), else_=1), wanted.c.priority, wanted.c.since, wanted.c.ref
         )
         with self._database.read() as connection:
@@ -262,11 +266,11 @@ def _among(table: Table, repository: str, ref: str | None) -> ColumnElement[bool
 
 def _stuck() -> Select[Any]:
     later = runs.alias("later")
-    same = (later.c.forge == runs.c.forge, later.c.repository == runs.c.repository, later.c.ref == runs.c.ref)
+    same = (later.c.forge == runs.c.forge, later.c.repository == runs.c.repository, _one_branch(later))
     again = (
         wanted.c.forge == runs.c.forge,
         wanted.c.repository == runs.c.repository,
-        wanted.c.ref == runs.c.ref,
+        _one_branch(wanted),
     )
     return (
         select(runs)
@@ -277,6 +281,34 @@ def _stuck() -> Select[Any]:
         )
         .order_by(runs.c.ended.desc(), runs.c.id)
     )
+
+
+def _one_branch(other: FromClause) -> ColumnElement[bool]:
+    """Return the condition that a row is of a run's branch: no name means the default branch."""
+    return or_(
+        other.c.ref == runs.c.ref,
+        and_(other.c.ref == "", _is_default(runs.c.ref)),
+        and_(runs.c.ref == "", _is_default(other.c.ref)),
+    )
+
+
+def _is_default(ref: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the condition that a ref is the default branch of a run's repository, as far as that is known.
+
+    A forge that tells nothing of its repositories has one where only one branch was ever looked at.
+    """
+    scan, other = scans.alias("scan"), scans.alias("other_scan")
+    # The run is two queries further out: what is not said to correlate would be a table of its own.
+    named = exists().where(repositories.c.forge == runs.c.forge, repositories.c.name == runs.c.repository)
+    told = named.where(repositories.c.default_branch == ref).correlate_except(repositories)
+    untold = ~named.correlate_except(repositories)
+    seen = exists().where(_scanned(scan), scan.c.ref == ref).correlate_except(scan)
+    others = exists().where(_scanned(other), other.c.ref != ref).correlate_except(other)
+    return or_(told, and_(untold, seen, ~others))
+
+
+def _scanned(scan: FromClause) -> ColumnElement[bool]:
+    return and_(scan.c.forge == runs.c.forge, scan.c.repository == runs.c.repository)
 
 
 def _again(row: Row[Any], retry: Retry | None, *, newer: bool) -> dict[str, Any]:
@@ -335,4 +367,5 @@ def _waiting(row: Row[Any]) -> Waiting:
         due=row.due,
         attempts=row.attempts,
         worker=row.worker or "",
+        detail=(row.detail or "") if row.attempts or row.waits else "",
     )
