@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from scenario_places import LINK, SUBMODULE, Can, Content
+from scenario_places import LINK, SUBMODULE, Can, Content, GitHubPlace, GitLabPlace
 from scenarios import Repo, Scene
 from test_scenarios import dockerfile, here, running
 
@@ -27,7 +27,7 @@ def ruled(here: Scene, files: Mapping[str, Content]) -> Repo:
 
 def judged(here: Scene, app: Repo, files: Mapping[str, Content], branch: str, start: str = "") -> str:
     """Return what is said of a change that somebody proposes from a branch."""
-    head = app.push(files, branch, start=start or None)
+    head = app.push(files, branch, start=start)
     here.place.request(app.name, branch)
     here.rig.tell()
     return app.checks(head)[-1].state
@@ -73,6 +73,31 @@ def test_the_policy_is_what_stands_now(here: Scene) -> None:
     excused = b"ignore: [{image: '**', because: we want it so}]\n"
     app.push({".moorline.yml": FAIL + excused})
     assert judged(here, app, {"web/Dockerfile": image}, "older", loose) == "success"
+
+
+def test_a_commit_that_two_requests_propose_has_the_worse_check(here: Scene) -> None:
+    app = ruled(here, {})
+    app.push({"Dockerfile": dockerfile(here.image())}, "scratch")
+    head = app.push({"more": b"1"}, "topic", start="scratch")
+    first = here.place.request(app.name, "topic")
+    here.rig.tell()
+    bad = app.checks(head)[-1].state
+    assert bad in ("failure", "failed")
+    if isinstance(here.place, GitHubPlace):
+        second = here.place.hub.open_pull(app.name, "topic", by="ann", base="scratch").number
+    else:
+        assert isinstance(here.place, GitLabPlace)
+        second = here.place.request(app.name, "topic")
+        here.place.project(app.name).merge_requests[second].target_branch = "scratch"
+    here.rig.tell()
+    made = app.checks(head)[-1]
+    assert made.state == bad
+    assert f"Request {first}: 1 refused; request {second}: " in made.text
+    here.place.settle(app.name, first, "closed")
+    here.rig.tell()
+    assert "equest" not in app.checks(head)[-1].text
+    if isinstance(here.place, GitHubPlace):  # the other stand-in compares with the target that was at first
+        assert app.checks(head)[-1].state == "success"
 
 
 def test_a_folder_that_becomes_another_repository_is_told_from_one_that_always_was(here: Scene) -> None:

@@ -115,6 +115,62 @@ def overridden(title: str, summary: str, by: str, because: str) -> tuple[str, st
     return "Passes because the glass was broken", render_text(_OVERRIDDEN, view)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What one of several requests, or a merge queue, is told of a commit that they share."""
+
+    number: int
+    """Of the request; 0 for a merge queue."""
+    base: str
+    title: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shared:
+    name: str
+    base: str
+    title: str
+    summary: Markdown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SharedView:
+    parts: tuple[_Shared, ...]
+    more: int
+
+
+_SHARES = 20
+_SHARED = """\
+More than one request proposes this commit, and it has one check. It says what the worst of them is told:
+
+{% for one in view.parts %}
+### {{ one.name | prose }}{% if one.base %}, onto {{ one.base | code }}{% endif %}: {{ one.title | prose }}
+
+{{ one.summary }}
+{% endfor %}
+{% if view.more %}
+And {{ view.more }} more.
+{% endif %}
+"""
+
+
+def shared(shares: Sequence[Share]) -> tuple[str, str]:
+    """Return title and summary of a check that stands for several requests; their texts are ours."""
+    names = ["the merge queue" if not one.number else f"request {one.number}" for one in shares]
+    parts = tuple(
+        _Shared(
+            name=name[:1].upper() + name[1:], base=one.base, title=one.title, summary=Markdown(one.summary)
+        )
+        for name, one in zip(names[:_SHARES], shares, strict=False)
+    )
+    view = _SharedView(parts=parts, more=len(shares) - len(parts))
+    title = "; ".join(
+        f"{name}: {one.title[:1].lower()}{one.title[1:]}" for name, one in zip(names, shares, strict=True)
+    )
+    return visible(title[:1].upper() + title[1:], _WIDTH), render_text(_SHARED, view)
+
+
 def irrelevant(files: int) -> tuple[str, str]:
     """Return title and summary of a check on a change of which no file can hold a reference."""
     summary = (

@@ -14,6 +14,7 @@ from bot.model import Annotation, Button, CheckRun, Conclusion, Job, Level, Outc
 from bot.output import explanation, problems
 from bot.pipeline import AtCommit, Services
 from bot.proposals import Standing, checks
+from bot.store.base import Judgement
 from bot.trust import policy
 from bot.visible import visible
 
@@ -126,6 +127,38 @@ def overridden(check: CheckRun, by: str, because: str) -> CheckRun:
         return check
     title, summary = checks.overridden(check.title, check.summary, by, because)
     return replace(check, conclusion=Conclusion.SUCCESS, title=title, summary=summary, held=False)
+
+
+_WORST = (Conclusion.FAILURE, Conclusion.NEUTRAL, Conclusion.SUCCESS)
+
+
+def together(judged: Sequence[Judgement]) -> CheckRun:
+    """Return the one check of a commit that several propose, who are told different things: the worst.
+
+    What one of them brings in another may have at its base already.
+    """
+    if len(judged) == 1:
+        return judged[0].check
+    ranked = sorted(
+        judged, key=lambda one: (_WORST.index(one.check.conclusion), not one.check.held, one.number)
+    )
+    worst = ranked[0].check
+    title, summary = checks.shared(
+        [
+            checks.Share(number=one.number, base=one.base, title=one.check.title, summary=one.check.summary)
+            for one in ranked
+        ]
+    )
+    annotations = dict.fromkeys(each for one in ranked for each in one.check.annotations)
+    buttons = dict.fromkeys(each for one in ranked for each in one.check.buttons)
+    return replace(
+        worst,
+        title=title,
+        summary=summary,
+        annotations=tuple(annotations)[:_ANNOTATIONS],
+        buttons=tuple(one for one in _BUTTONS if one in buttons),
+        held=any(one.check.held for one in judged),
+    )
 
 
 def irrelevant(files: int) -> CheckRun:

@@ -195,7 +195,7 @@ class Planning:
         known = stored is not None
         request = self._fate(job, forge, hosting) if known else hosting.request(job.repository, job.number)
         if request is None or request.state is not RequestState.OPEN:
-            return []
+            return self._reviewing.settled(job, forge)
         if stored is not None and stored.state in (ProposalState.CLOSED, ProposalState.MERGED):
             # It was opened again, and what it is made from may be long past.
             base = replace(job, ref=request.base, number=0, head="", before="", trigger=Trigger.PUSH)

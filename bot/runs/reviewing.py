@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 
 from bot.config import Config
-from bot.errors import ForgeError
+from bot.errors import ForgeError, MissingError
 from bot.forges.base import ChangedFile, Forge, Hosting, Request, RequestState
 from bot.model import CheckRun, Job, Review, Spoken, Trigger
 from bot.pipeline import Services
@@ -17,9 +17,11 @@ from bot.runs import guarding
 from bot.runs.acts import Act, Verb
 from bot.runs.looks import last_look
 from bot.runs.memory import Memory, matters
-from bot.store.base import LastLook, ReviewState, StoredReview
+from bot.store.base import Judgement, LastLook, ReviewState, StoredReview
 
 _BUTTON = re.compile(r"button/([a-z]{1,20})/[1-9][0-9]*")
+_OTHERS = 20
+"""Requests with the same head that are asked for."""
 _UNSURE = 1000
 """With so many changed files a forge may not have told of all of them."""
 
@@ -45,7 +47,7 @@ class Reviewing:
             check = guarding.irrelevant(len(changed))
             nothing = Review(commit=request.head, body="", remarks=())
             return [
-                *self._check(forge, job, request.head, check),
+                *self._judged(forge, hosting, job, request, check),
                 *self._review(forge, job, request.number, nothing),
             ]
         base = request.onto or forge.head(job.repository, request.base)[1]
@@ -67,7 +69,7 @@ class Reviewing:
             forge.name, job.repository, f"refs/pull/{request.number}/head", look
         )
         return [
-            *self._check(forge, job, request.head, made.check),
+            *self._judged(forge, hosting, job, request, made.check),
             *(self._review(forge, job, request.number, made.review) if made.review is not None else ()),
             *([Act(Verb.AGAIN)] if made.again else ()),
         ]
@@ -75,8 +77,10 @@ class Reviewing:
     def queued(self, job: Job, forge: Forge, base: str, services: Services) -> list[Act]:
         """Return what is said about a commit that a merge queue made on top of a commit of its branch."""
         made = self._guarded(job, forge, base, job.head, services, None)
+        judged = Judgement(number=0, base="", check=made.check)
+        self._memory.checks.judge(forge.name, job.repository, job.head, judged, self._clock())
         return [
-            *self._check(forge, job, job.head, made.check),
+            *self._check(forge, job, job.head),
             *([Act(Verb.AGAIN)] if made.again else ()),
         ]
 
@@ -110,8 +114,31 @@ class Reviewing:
         standing = self._memory.proposals.standing(forge.name, job.repository, request.base)
         return next((one.url for one in standing if one.url), "")
 
-    def _check(self, forge: Forge, job: Job, commit: str, check: CheckRun) -> list[Act]:
-        check = _let_pass(self._memory, forge, job, commit, check)
+    def settled(self, job: Job, forge: Forge) -> list[Act]:
+        """Return what is to be said of the commits that a request proposed, now that it is not open any more."""
+        past = self._memory.checks.settle(forge.name, job.repository, job.number)
+        return [act for commit in past for act in self._check(forge, job, commit)]
+
+    def _judged(
+        self, forge: Forge, hosting: Hosting, job: Job, request: Request, check: CheckRun
+    ) -> list[Act]:
+        """Return the saying of what a request is told, and of what others are whose head is or was the same."""
+        checks, name, repository = self._memory.checks, forge.name, job.repository
+        judged = Judgement(number=request.number, base=request.base, check=check)
+        checks.judge(name, repository, request.head, judged, self._clock())
+        others = [one.number for one in checks.judgements(name, repository, request.head) if one.number]
+        for number in [one for one in others if one != request.number][:_OTHERS]:
+            if not _proposes(hosting, repository, number, request.head):
+                checks.settle(name, repository, number)  # what told of its end got lost
+        past = checks.settle(name, repository, request.number, request.head)
+        return [act for one in (request.head, *past) for act in self._check(forge, job, one)]
+
+    def _check(self, forge: Forge, job: Job, commit: str) -> list[Act]:
+        """Return the saying of what all that propose a commit are told; nothing where nobody does."""
+        judged = self._memory.checks.judgements(forge.name, job.repository, commit)
+        if not judged:
+            return []
+        check = _let_pass(self._memory, forge, job, commit, guarding.together(judged))
         id_ = self._memory.checks.store(forge.name, job.repository, commit, check, self._clock())
         return [Act(Verb.CHECK, id_)]
 
@@ -123,6 +150,14 @@ class Reviewing:
             return []
         id_ = self._memory.reviews.store(forge.name, job.repository, number, review, self._clock())
         return [Act(Verb.REVIEW, id_)]
+
+
+def _proposes(hosting: Hosting, repository: str, number: int, commit: str) -> bool:
+    try:
+        there = hosting.request(repository, number)
+    except MissingError:
+        return False
+    return there.state is RequestState.OPEN and there.head == commit
 
 
 def say(memory: Memory, forge: Forge, stored: StoredReview, now: datetime) -> None:
@@ -176,13 +211,18 @@ def undecided(memory: Memory, forge: Forge, job: Job, why: str, server: Config, 
     if request is not None and (request.ours or request.state is not RequestState.OPEN):
         return None
     head = request.head if request is not None else job.head
-    if memory.checks.any(forge.name, job.repository, head):
+    base = request.base if request is not None else ""
+    told = memory.checks.judgements(forge.name, job.repository, head)
+    if any((one.number, one.base) == (job.number, base) for one in told):
         return None  # what was said before says more
     if request is not None:
         # Whoever breaks the glass for a head that cannot be judged has seen which one that is.
         look = LastLook(commit=head, at=now, references=())
         memory.conversations.looked(forge.name, job.repository, f"refs/pull/{request.number}/head", look)
-    check = _let_pass(memory, forge, job, head, guarding.undecided(why, server))
+    made = Judgement(number=job.number, base=base, check=guarding.undecided(why, server))
+    memory.checks.judge(forge.name, job.repository, head, made, now)
+    told = memory.checks.judgements(forge.name, job.repository, head)
+    check = _let_pass(memory, forge, job, head, guarding.together(told))
     return memory.checks.store(forge.name, job.repository, head, check, now)
 
 

@@ -385,8 +385,31 @@ class StoredCheck:
     check: CheckRun
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What one request, or a merge queue, was told of a commit."""
+
+    number: int
+    """Of the request; 0 for a merge queue."""
+    base: str
+    """The branch that it is for; empty for a merge queue."""
+    check: CheckRun
+
+
 class Checks(Protocol):
     """Checks between the step that makes them and the one that reports them."""
+
+    def judge(self, forge: str, repository: str, commit: str, judged: Judgement, now: datetime) -> None:
+        """Remember what a request is told of a commit, in place of what it was told of it before."""
+
+    def judgements(self, forge: str, repository: str, commit: str) -> tuple[Judgement, ...]:
+        """Return what all that propose a commit were told of it, by their numbers."""
+
+    def settle(self, forge: str, repository: str, number: int, head: str = "") -> tuple[str, ...]:
+        """Note that a request proposes nothing but `head` any more; return what it proposed before.
+
+        It may be asked again, and returns the same.
+        """
 
     def store(self, forge: str, repository: str, commit: str, check: CheckRun, now: datetime) -> str:
         """Return the id under which a check waits to be reported."""

@@ -7,12 +7,12 @@ from dataclasses import asdict
 from datetime import datetime
 from uuid import uuid4
 
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 
 from bot.model import Annotation, Button, CheckRun, Conclusion, Level
-from bot.store.base import StoredCheck
+from bot.store.base import Judgement, StoredCheck
 from bot.store.database import Database, clean
-from bot.store.tables import checks
+from bot.store.tables import checks, judgements
 
 
 class SqlChecks:
@@ -51,21 +51,65 @@ class SqlChecks:
             row = connection.execute(select(checks).where(checks.c.id == id)).one_or_none()
         if row is None:
             return None
-        said = json.loads(row.said)
         return StoredCheck(
             id=row.id,
             forge=row.forge,
             repository=row.repository,
             commit=row.commit,
-            check=CheckRun(
-                conclusion=Conclusion(said["conclusion"]),
-                title=said["title"],
-                summary=said["summary"],
-                annotations=tuple(
-                    Annotation(**{**one, "level": Level(one["level"])}) for one in said["annotations"]
-                ),
-                url=said["url"],
-                buttons=tuple(Button(**one) for one in said.get("buttons", ())),
-                held=said.get("held", False),
-            ),
+            check=_check(row.said),
         )
+
+    def judge(self, forge: str, repository: str, commit: str, judged: Judgement, now: datetime) -> None:
+        key = {
+            "forge": forge,
+            "repository": clean(repository),
+            "commit": commit,
+            "number": judged.number,
+        }
+        with self._database.write() as connection:
+            connection.execute(delete(judgements).where(*(judgements.c[name] == key[name] for name in key)))
+            connection.execute(
+                judgements.insert().values(
+                    **key,
+                    base=clean(judged.base),
+                    said=clean(json.dumps(asdict(judged.check))),
+                    stands=True,
+                    at=now,
+                )
+            )
+
+    def judgements(self, forge: str, repository: str, commit: str) -> tuple[Judgement, ...]:
+        wanted = (
+            judgements.c.forge == forge,
+            judgements.c.repository == clean(repository),
+            judgements.c.commit == commit,
+            judgements.c.stands,
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(select(judgements).where(*wanted).order_by(judgements.c.number)).all()
+        return tuple(Judgement(number=row.number, base=row.base, check=_check(row.said)) for row in rows)
+
+    def settle(self, forge: str, repository: str, number: int, head: str = "") -> tuple[str, ...]:
+        past = (
+            judgements.c.forge == forge,
+            judgements.c.repository == clean(repository),
+            judgements.c.number == number,
+            judgements.c.commit != head,
+        )
+        with self._database.write() as connection:
+            connection.execute(update(judgements).where(*past).values(stands=False))
+            found = connection.execute(select(judgements.c.commit).where(*past).order_by(judgements.c.at))
+            return tuple(found.scalars().all())
+
+
+def _check(text: str) -> CheckRun:
+    said = json.loads(text)
+    return CheckRun(
+        conclusion=Conclusion(said["conclusion"]),
+        title=said["title"],
+        summary=said["summary"],
+        annotations=tuple(Annotation(**{**one, "level": Level(one["level"])}) for one in said["annotations"]),
+        url=said["url"],
+        buttons=tuple(Button(**one) for one in said.get("buttons", ())),
+        held=said.get("held", False),
+    )

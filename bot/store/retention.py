@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Table, and_, delete, exists, select, tuple_
+from sqlalchemy import ColumnElement, Table, and_, delete, exists, or_, select, tuple_
 
 from bot.store.base import ProposalState
 from bot.store.database import Database
@@ -19,6 +19,7 @@ from bot.store.tables import (
     decisions,
     deliveries,
     heard,
+    judgements,
     looks,
     openings,
     overrides,
@@ -48,6 +49,9 @@ def _old(before: datetime) -> Iterator[tuple[Table, ColumnElement[bool]]]:
     yield runs, runs.c.ended < before
     yield checks, checks.c.made < before
     yield reviews, reviews.c.made < before
+    # An open request may be as old as it likes: what it was told holds.
+    settled = or_(~judgements.c.stands, judgements.c.number == 0)
+    yield judgements, and_(settled, judgements.c.at < before)
     superseded = proposals.c.state == ProposalState.SUPERSEDED.value
     yield proposals, and_(superseded, proposals.c.changed < before)
     # That a repository had its first one is remembered.
@@ -62,7 +66,7 @@ def _old(before: datetime) -> Iterator[tuple[Table, ColumnElement[bool]]]:
     yield looks, and_(looks.c.ref.startswith("refs/pull/"), looks.c.at < before)
     yield sweeps, sweeps.c.started < before
     yield places, ~exists().where(sweeps.c.id == places.c.sweep)
-    for table in (referenced, scans, turns, looks):
+    for table in (referenced, scans, turns, looks, judgements):
         lost = exists().where(
             repositories.c.forge == table.c.forge,
             repositories.c.name == table.c.repository,

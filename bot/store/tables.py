@@ -212,6 +212,21 @@ checks = Table(
     Index("checks_by_commit", "commit"),
 )
 
+# What each request, or merge queue, was told of a commit: they share the one check that it has.
+judgements = Table(
+    "judgements",
+    metadata,
+    Column("forge", String(32), primary_key=True),
+    Column("repository", Text, primary_key=True),
+    Column("commit", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),  # of the request; 0 for a queue
+    Column("base", Text, nullable=False),
+    Column("said", Text, nullable=False),  # JSON
+    Column("stands", Boolean, nullable=False),  # the request is open, and that is its head
+    Column("at", Instant, nullable=False),
+    Index("judgements_by_request", "forge", "repository", "number"),
+)
+
 reviews = Table(
     "reviews",
     metadata,

@@ -90,4 +90,16 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger, nullable=False),
     )
     op.create_index("checks_by_commit", "checks", ["commit"])
+    op.create_table(
+        "judgements",
+        sa.Column("forge", sa.String(32), primary_key=True),
+        sa.Column("repository", sa.Text, primary_key=True),
+        sa.Column("commit", sa.String(64), primary_key=True),
+        sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("base", sa.Text, nullable=False),
+        sa.Column("said", sa.Text, nullable=False),
+        sa.Column("stands", sa.Boolean, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+    )
+    op.create_index("judgements_by_request", "judgements", ["forge", "repository", "number"])
     op.execute("UPDATE moorline_schema SET version = 3")
