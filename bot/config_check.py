@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ class Checked:
     levels: tuple[Level, ...]
     """Most specific first."""
     overruled: tuple[str, ...] = ()
+    lapsed: tuple[str, ...] = ()
+    """Rules whose last day is over, a sentence each."""
     effective: tuple[Origin, ...] = ()
     """Nothing where a file is wrong."""
 
@@ -74,9 +77,11 @@ def checked(path: Path, *, owner: Path | None = None, server: Path | None = None
     if any(level.problems for level in levels):
         return Checked(levels=levels)
     own, middle, floor = (level.config for level in levels)
+    merged = merge(floor, middle, own)
     return Checked(
         levels=levels,
-        overruled=merge(floor, middle, own).overruled,
+        overruled=merged.overruled,
+        lapsed=merged.lapsed(datetime.now(UTC).date()),
         effective=(*origins((own, middle, floor)), *_judged((own, middle, floor))),
     )
 
@@ -169,9 +174,9 @@ def _lines(found: Checked) -> Iterator[str]:
         yield visible(problem.problem, _LONGEST)
         if problem.advice:
             yield f"  {visible(problem.advice)}"
-    if found.overruled:
+    if found.overruled or found.lapsed:
         yield ""
-        yield from (visible(text, _LONGEST) for text in found.overruled)
+        yield from (visible(text, _LONGEST) for text in (*found.overruled, *found.lapsed))
     if found.effective:
         yield ""
         yield from _table(found.effective)
@@ -209,6 +214,7 @@ def _json(found: Checked) -> str:
             for one in found.problems
         ],
         "overruled": list(found.overruled),
+        "lapsed": list(found.lapsed),
         "effective": [
             {"key": one["key"], "value": one["value"], "from": list(one["files"])}
             for one in map(asdict, found.effective)

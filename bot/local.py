@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -141,7 +141,7 @@ def guard(path: Path, printing: Printing, *, base: str | None) -> int:
         config = pipeline.configuration(before.rules if before else directory, services)
     judged = pipeline.guard(report, config)
     unread = introduced.unread(judged.unread)
-    _print(judged, printing)
+    _print(judged, printing, table.summary if base is None else table.came_in)
     if unread:
         _say(f"nothing vouches for {_counted(len(unread), 'file')} that could not be read")
     if (unread and before) or any(one.outcome is Outcome.REFUSE for one in judged.verdicts):
@@ -189,9 +189,9 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _print(report: Report, printing: Printing) -> None:
+def _print(report: Report, printing: Printing, summary: Callable[[Report], str] = table.summary) -> None:
     if printing.format_ == "table":
-        _print_table(report, printing)
+        _print_table(report, printing, summary)
         return
     text = output.FORMATS[printing.format_](report)
     if printing.output is None:
@@ -199,7 +199,7 @@ def _print(report: Report, printing: Printing) -> None:
     else:
         _write(printing.output, text.encode())
         if not printing.quiet:
-            _say(f"{table.summary(report)}; written to {visible(str(printing.output))}")
+            _say(f"{summary(report)}; written to {visible(str(printing.output))}")
 
 
 def _write(file: Path, data: bytes) -> None:
@@ -209,7 +209,7 @@ def _write(file: Path, data: bytes) -> None:
         raise UsageError(f"{visible(str(file))} cannot be written: {error.strerror}.") from error
 
 
-def _print_table(report: Report, printing: Printing) -> None:
+def _print_table(report: Report, printing: Printing, summary: Callable[[Report], str]) -> None:
     rows = list(table.rows(report, everything=printing.everything))
     if printing.output is not None:
         lines = [f"{row.place}\t{row.value}\t{row.state}\t{row.note}\n" for row in rows]
@@ -224,7 +224,7 @@ def _print_table(report: Report, printing: Printing) -> None:
     if not printing.quiet:
         for line in table.unread(report):
             _say(line)
-        _say(table.summary(report))
+        _say(summary(report))
 
 
 def _console() -> Console:

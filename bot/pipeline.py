@@ -456,7 +456,7 @@ class Survey:
             made_at=now,
             snapshot=self.snapshot,
             found=self.found,
-            notes=self.config.overruled,
+            notes=(*self.config.overruled, *self.config.lapsed(now.date())),
             asked=self.asked,
             stood=self.stood,
         )

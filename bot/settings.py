@@ -6,6 +6,7 @@ Nothing is ever read from the tree that is scanned.  No message repeats a value:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,9 @@ from bot.forges.logins import Logins
 
 PREFIX = "MOORLINE_"
 
+_NAME = re.compile(r"[A-Z]{2,20}(?:_[A-Z0-9]{1,20}){1,6}")
+"""What can only be meant as a variable's name."""
+_ALL = "docs/settings.md lists the settings."
 KNOWN = frozenset(
     {
         "MOORLINE_ALLOWED_OWNERS",
@@ -56,6 +60,13 @@ KNOWN = frozenset(
     }
 )
 """Every variable that means something: a file that sets another one is wrong, not ignored."""
+
+FORGE_VARIABLES: Mapping[str, str] = {
+    "git": "MOORLINE_GIT_ROOTS or MOORLINE_GIT_REPOSITORIES",
+    "github": "MOORLINE_GITHUB_APP_ID and MOORLINE_GITHUB_PRIVATE_KEY",
+    "gitlab": "MOORLINE_GITLAB_TOKEN",
+}
+"""By forge, for people: the variables without which it is not there."""
 
 _PORTS = {"http": 80, "https": 443}
 _LARGEST_FILE = 1024 * 1024
@@ -113,7 +124,7 @@ class Lookups:
 def unknown(environ: Mapping[str, str]) -> list[str]:
     """Return a sentence for each `MOORLINE_*` variable that means nothing: most are misspelt."""
     names = sorted(name for name in environ if name.startswith(PREFIX) and name not in KNOWN)
-    return [f"{name} is not a setting; the nearest is {_nearest(name)}." for name in names]
+    return [f"{name} is not a setting{_meant(name)}." for name in names]
 
 
 def variables(environ: Mapping[str, str], file: Path | None = None) -> Mapping[str, str]:
@@ -157,9 +168,8 @@ def _toml(text: str, file: Path) -> dict[str, str]:
     for key, value in document.items():
         name = f"{PREFIX}{key.upper()}"
         if not key.islower() or name not in KNOWN:
-            raise ConfigurationError(
-                "no setting", path=str(file), key=key, expected=_nearest(name).removeprefix(PREFIX).lower()
-            )
+            near = _nearest(name).removeprefix(PREFIX).lower()
+            raise ConfigurationError("is not a setting", path=str(file), key=key, expected=near, advice=_ALL)
         if isinstance(value, bool):
             written = "true" if value else "false"
         elif isinstance(value, (str, int, float)):
@@ -186,7 +196,18 @@ def _lines(text: str, file: Path) -> dict[str, str]:
         name, equals, value = line.removeprefix("export ").partition("=")
         name, value = name.strip(), value.strip()
         if not equals or name not in KNOWN:
-            expected = f"{_nearest(name)}=value" if equals else "MOORLINE_NAME=value"
+            if equals and _NAME.fullmatch(name):
+                near = _nearest(name)
+                raise ConfigurationError(
+                    "is not a setting",
+                    path=str(file),
+                    line=number,
+                    key=name,
+                    expected=f"{near}=value" if near else "",
+                    advice=_ALL,
+                )
+            # Not quoted: it may be a secret's second line.
+            expected = "MOORLINE_NAME=value"
             raise ConfigurationError("no setting", path=str(file), line=number, expected=expected)
         if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
             value = value[1:-1]
@@ -195,10 +216,18 @@ def _lines(text: str, file: Path) -> dict[str, str]:
 
 
 def _nearest(name: str) -> str:
+    """Return the setting that was meant, empty where none is near."""
     import difflib  # noqa: PLC0415 - only for a mistake
 
-    near = difflib.get_close_matches(name.upper(), sorted(KNOWN), n=1)
-    return near[0] if near else "one of " + ", ".join(sorted(KNOWN))
+    # Without what all of them begin with, which would make any two of them alike.
+    known = {one.removeprefix(PREFIX): one for one in sorted(KNOWN)}
+    near = difflib.get_close_matches(name.upper().removeprefix(PREFIX), known, n=1, cutoff=0.7)
+    return known[near[0]] if near else ""
+
+
+def _meant(name: str) -> str:
+    near = _nearest(name)
+    return f"; the nearest is {near}" if near else ""
 
 
 def _json(environ: Mapping[str, str], name: str, expected: str) -> dict[str, object]:

@@ -23,7 +23,7 @@ from git_server import commit_files, git, make_repository, require_git
 from scripted import Reply, scripted
 from sockets import listening
 
-from bot import local
+from bot import config_check, local
 from bot.errors import ConfigurationError, ForgeError, StoreError, UsageError
 from bot.local import Printing
 from bot.registries import egress
@@ -125,6 +125,39 @@ def test_scan_of_one_file(sample: Path, capsys: Captured) -> None:
     document = json.loads(capsys.readouterr().out)
     assert document["files"] == 1
     assert {one["path"] for one in document["references"]} == {"Dockerfile"}
+
+
+def test_scan_of_one_file_that_nobody_reads_says_so(tmp_path: Path, capsys: Captured) -> None:
+    for name, content in {"web.txt": "FROM node:22\n", "values.yml": "a: 1\n"}.items():
+        (tmp_path / name).write_text(content)
+        assert scan(tmp_path / name) == 0
+        assert f"{name}  not read (left-out): no finder reads a file of this name" in capsys.readouterr().err
+
+
+def test_what_is_left_out_for_one_reason_is_one_line(tmp_path: Path, capsys: Captured) -> None:
+    files = {f"{number}/__pycache__/a": "" for number in range(20)}
+    write(tmp_path, {**files, ".venv/bin/a": "", "Dockerfile": "FROM node:22\n"})
+    scan(tmp_path)
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 3
+    assert said[0].startswith(".venv  not read (left-out)")
+    assert said[1].startswith("0/__pycache__ and 19 more  not read (left-out)")
+
+
+def test_a_rule_that_lapsed_is_told(tmp_path: Path, capsys: Captured) -> None:
+    rules = "ignore:\n  - {image: node, until: 2020-01-01, because: x}\n  - {image: nginx, until: 2999-01-01, because: y}\n"
+    write(tmp_path, {".moorline.yml": rules, "Dockerfile": "FROM node:22\n"})
+    told = "`ignore: node` lapsed on 2020-01-01: it counts no more."
+    scan(tmp_path)
+    assert told in capsys.readouterr().err
+    pin(tmp_path)
+    err = capsys.readouterr().err
+    assert told in err
+    assert "nginx" not in err
+    config_check.check(tmp_path, owner=None, server=None, format_="table")
+    assert told in capsys.readouterr().out
+    config_check.check(tmp_path, owner=None, server=None, format_="json")
+    assert json.loads(capsys.readouterr().out)["lapsed"] == [told]
 
 
 def test_scan_of_one_file_in_a_repository_keeps_its_path(sample: Path, capsys: Captured) -> None:

@@ -96,6 +96,18 @@ def test_nothing_came_in(history: Callable[..., Path], capsys: Captured) -> None
     assert judged(capsys) == []
 
 
+def test_the_summary_says_what_came_in(history: Callable[..., Path], capsys: Captured) -> None:
+    folder = history({"Dockerfile": "FROM node:20\nFROM node:22\n", "a.txt": "1"}, {"a.txt": "2"})
+    shown = Printing(format_="table", output=None, everything=False, quiet=False)
+    assert local.guard(folder, shown, base="main") == 0
+    assert capsys.readouterr().err == (
+        "1 file: no references came in; 2 floated before, and are not judged\n"
+    )
+    (folder / "web.Dockerfile").write_text("FROM node:24\n")
+    assert local.guard(folder, shown, base="main") == 1
+    assert "2 files: 1 floating came in; 1 refused; 2 floated before" in capsys.readouterr().err
+
+
 def test_a_further_one_of_the_same_counts(history: Callable[..., Path], capsys: Captured) -> None:
     folder = history({"Dockerfile": "FROM node:20\n"}, {"Dockerfile": "FROM node:20 AS a\nFROM node:20\n"})
     assert guard(folder) == 1

@@ -12,7 +12,7 @@ from bot.errors import ConfigurationError
 from bot.forges.directory import Directory
 from bot.model import Job, Trigger
 from bot.output import table
-from bot.settings import Lookups, unknown
+from bot.settings import Lookups, unknown, variables
 
 
 def test_the_server_s_policy_is_a_floor(tmp_path: Path) -> None:
@@ -39,3 +39,18 @@ def test_a_policy_that_is_not_there_is_said(tmp_path: Path) -> None:
 def test_a_misspelt_variable_is_named_with_the_nearest_one() -> None:
     said = unknown({"MOORLINE_REGISTRY_MIRROR": "x", "MOORLINE_POLICY": "y", "OTHER": "z"})
     assert said == ["MOORLINE_REGISTRY_MIRROR is not a setting; the nearest is MOORLINE_REGISTRY_MIRRORS."]
+
+
+def test_a_variable_that_is_near_none_is_named_without_a_guess(tmp_path: Path) -> None:
+    """What all settings begin with makes none of them near."""
+    assert unknown({"MOORLINE_COLOUR_SCHEME": "x"}) == ["MOORLINE_COLOUR_SCHEME is not a setting."]
+    file = tmp_path / "m.env"
+    for line, said in {
+        "MOORLINE_COLOUR_SCHEME=x": "m.env:1: MOORLINE_COLOUR_SCHEME: is not a setting",
+        "MOORLINE_PROT=x": "m.env:1: MOORLINE_PROT: is not a setting (expected MOORLINE_PORT=value)",
+    }.items():
+        file.write_text(line)
+        with pytest.raises(ConfigurationError) as caught:
+            variables({}, file)
+        assert caught.value.problem.endswith(said)
+        assert "docs/settings.md" in caught.value.advice

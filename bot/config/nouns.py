@@ -84,6 +84,13 @@ class IgnoreRule:
     """The last day, in UTC, on which it counts."""
     because: str
 
+    @property
+    def subject(self) -> str:
+        """Return what it is about, in a few words."""
+        named = next(filter(None, (self.image, self.action, self.include)), "")
+        where = ", ".join(self.paths)
+        return f"{named} in {where}" if named and where else named or where or "everything"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllowRule:
@@ -222,3 +229,15 @@ class Config:
     def follows(self, branch: str, default: str) -> bool:
         """Return whether a branch is looked after: the default one, or one that `refs` names."""
         return branch == default or any(globs.matches(glob, branch) for glob in self.refs)
+
+    def lapsed(self, today: date) -> tuple[str, ...]:
+        """Return a sentence for each rule whose last day is over, so that it counts no more; `today` in UTC."""
+        rules = (
+            *(("ignore", one.subject, one.until) for one in self.ignore),
+            *(("allow", f"{one.reference} ({one.check})", one.until) for one in self.allow),
+        )
+        return tuple(
+            f"`{key}: {subject}` lapsed on {until}: it counts no more."
+            for key, subject, until in rules
+            if until is not None and today > until
+        )

@@ -33,6 +33,7 @@ _MAX_KNOWN = 64 * 1024 * 1024
 """Bytes of a file that is not read, but known by the id that git would give it."""
 _PIECE = 1024 * 1024
 
+_NOBODYS = "no finder reads a file of this name and content; a Dockerfile is known by a name such as `web.Dockerfile`"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _TEMPORARY = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -94,6 +95,8 @@ class Directory:
                 files[path] = loaded
             elif loaded is not None:
                 unread.append(loaded)
+        if self._single and not files and not unread:
+            unread.append(_unread(self._start, UnreadReason.LEFT_OUT, _NOBODYS))
         return Snapshot(
             commit=None,
             files=dict(sorted(files.items())),

@@ -300,7 +300,7 @@ class GitForge:
         found = next((one for one in path.parents if is_root and (one / ".git").exists()), None)
         if found is None:
             raise ForgeError(
-                f"{str(path)!a} is no git repository.", advice="Run `git init`, or name another."
+                f"{str(path)!a} is no git repository.", advice="Name a folder that is, or is below, one that git keeps."
             )
         return found, path.relative_to(found).as_posix()
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bot.model import Outcome, Report, Ruling, SkipReason, State, Verdict
+from bot.model import Outcome, Report, Ruling, SkipReason, State, UnreadReason, Verdict
 from bot.visible import left_alone, named, visible
 
 
@@ -70,15 +70,46 @@ def summary(report: Report) -> str:
         for state in ("floating", "pinned", "unknown", "left as is")
         if states[state]
     ]
-    found = ", ".join(parts) or "no references"
-    files = f"{report.files} file" if report.files == 1 else f"{report.files} files"
-    return f"{files}: {found}"
+    outcomes = Counter(verdict.outcome for verdict in report.verdicts)
+    judged = [
+        f"{outcomes[outcome]} {word}"
+        for outcome, word in ((Outcome.REFUSE, "refused"), (Outcome.HOLD, "held"))
+        if outcomes[outcome]
+    ]
+    found = "; ".join(filter(None, [", ".join(parts) or "no references", ", ".join(judged)]))
+    return f"{_files(report)}: {found}"
+
+
+def came_in(report: Report) -> str:
+    """Return the same of a report on what came in since a revision."""
+    found = summary(report).partition(": ")[2] if report.verdicts else "no references"
+    stood = f"; {report.stood} floated before, and {_are(report.stood)} not judged" if report.stood else ""
+    counts, _, judged = found.partition("; ")
+    return f"{_files(report)}: {counts} came in{judged and f'; {judged}'}{stood}"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _files(report: Report) -> str:
+    return f"{report.files} file" if report.files == 1 else f"{report.files} files"
 
 
 def unread(report: Report) -> Iterator[str]:
-    """Yield a line for each file or folder that was not read, with the reason; notes come first."""
+    """Yield a line for each file or folder that was not read, with the reason; notes come first.
+
+    What is left out for one reason, a folder of the same name here and there, is one line.
+    """
     yield from (visible(note, 1000) for note in report.notes)
+    alike = Counter(one.detail for one in report.unread if one.reason is UnreadReason.LEFT_OUT)
+    told: set[str] = set()
     for one in report.unread:
         place = f"{one.path}:{one.line}" if one.line else one.path
+        if one.reason is UnreadReason.LEFT_OUT:
+            if one.detail in told:
+                continue
+            told.add(one.detail)
+            place += f" and {alike[one.detail] - 1} more" if alike[one.detail] > 1 else ""
         detail = f": {one.detail}" if one.detail else ""
         yield visible(f"{place}  not read ({one.reason.value}){detail}", 1000)

@@ -45,7 +45,7 @@ _SMALL = b"filter blob:limit=%d" % MAX_BLOB
 _WANTED = (b"side-band-64k", b"thin-pack", b"no-progress", b"ofs-delta", b"shallow")
 _HEADERS = {"User-Agent": "git/moorline", "Accept-Encoding": "identity", "Pragma": "no-cache"}
 _ANONYMOUS = (
-    "; Moorline logs in to no git host, so name a mirror that may read it in MOORLINE_GIT_MIRRORS,"
+    "; Moorline logs in to no git host; name a mirror that may read it in MOORLINE_GIT_MIRRORS,"
     " or ignore the reference"
 )
 _REDIRECTS = frozenset({301, 302, 307, 308})
@@ -372,7 +372,8 @@ class Remote:
         cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
         if isinstance(cause, self._blocked):
             return TroubleError(
-                reasons.BLOCKED, f"{cause} Configure a mirror or an exception if it is meant to be reached."
+                reasons.BLOCKED,
+                f"{cause} Set MOORLINE_GIT_MIRRORS, or MOORLINE_EGRESS_ALLOW if it is meant to be reached.",
             )
         if isinstance(cause, NameResolutionError):
             return TroubleError(reasons.UNREACHABLE, f"The name {self.host} does not resolve.")

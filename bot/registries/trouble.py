@@ -56,7 +56,8 @@ def from_error(error: HTTPError, host: str) -> TroubleError:
     reasons = UnresolvedReason
     if isinstance(error, BlockedError):
         return TroubleError(
-            reasons.BLOCKED, f"{error} Configure a mirror or an exception if it is meant to be reached."
+            reasons.BLOCKED,
+            f"{error} Set MOORLINE_REGISTRY_MIRRORS, or MOORLINE_EGRESS_ALLOW if it is meant to be reached.",
         )
     if isinstance(error, OversizedError):
         return TroubleError(reasons.TOO_LARGE, f"{host} sends more than a registry has any need to.")

@@ -19,6 +19,9 @@ kinds = frozenset({Kind.IMAGE})
 _VERSION = re.compile(r"v?[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}(?:[.+_-][A-Za-z0-9._+-]*)?")
 """A tag that names one version, and that nobody expects to move."""
 _DAY = 24 * 60 * 60
+_NO_LEDGER = (
+    "there is no ledger to tell its age (on the command line, `moorline pin --ledger FILE` keeps one)"
+)
 
 
 def gather(subject: Subject, sources: Sources) -> Evidence:
@@ -28,7 +31,7 @@ def gather(subject: Subject, sources: Sources) -> Evidence:
             check=name,
             digest=subject.digest,
             status=Status.ABSENT,
-            detail="there is no ledger to tell its age",
+            detail=_NO_LEDGER,
         )
     sightings = sources.ledger.sightings(subject.reference)
     since = reign(sightings, subject.digest)
