@@ -47,8 +47,12 @@ def configured(file: Path | None) -> bool:
 def serve(file: Path | None, *, host: str | None = None, port: int | None = None, worker: bool = True) -> int:
     """Receive, and unless told otherwise work, until a signal says stop; return the exit code."""
     settings, lookups = read(file)
+    settings.check_whole(receives=True, works=worker)
     if not settings.receives:
-        _log.warning("no forge is configured: set its MOORLINE_..._WEBHOOK_SECRET, or try `moorline demo`")
+        _log.warning(
+            "no forge may send anything: set MOORLINE_GITHUB_WEBHOOK_SECRET, MOORLINE_GITLAB_SIGNING_TOKEN or "
+            "MOORLINE_GIT_WEBHOOK_SECRET, and what docs/settings.md names beside it; or try `moorline demo`"
+        )
     with Service(settings, lookups) as service, stopping() as stop:
         drained = service.receive(stop, host=host, port=port, worker=worker)
     return 0 if drained else _cut_off()
@@ -57,6 +61,7 @@ def serve(file: Path | None, *, host: str | None = None, port: int | None = None
 def work(file: Path | None) -> int:
     """Work on what was received until a signal says stop; return the exit code."""
     settings, lookups = read(file)
+    settings.check_whole(receives=False, works=True)
     with Service(settings, lookups) as service, stopping() as stop:
         drained = service.worker().run(stop, drain=settings.drain_seconds)
     return 0 if drained else _cut_off()

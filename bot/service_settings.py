@@ -19,6 +19,7 @@ from bot.allowed_owners import AllowedOwners
 from bot.errors import ConfigurationError
 from bot.logs import LogFormat
 from bot.settings import PREFIX
+from bot.visible import visible
 
 _SHORTEST_SECRET = 16
 _LARGEST_KEY = 64 * 1024
@@ -269,6 +270,37 @@ class Settings(BaseSettings):
         gitlab = self.gitlab_webhook_secret or self.gitlab_signing_token
         return bool(self.git_webhook_secret or self.github_webhook_secret or gitlab)
 
+    def check_whole(self, *, receives: bool, works: bool) -> None:
+        """Raise `ConfigurationError` that names what is missing of a forge of which a part is set.
+
+        Who only receives needs no key and no token, and who only works needs no webhook's secret.
+        """
+        secret = "GITHUB_WEBHOOK_SECRET"  # noqa: S105 - a variable's name
+        github = {
+            "GITHUB_APP_ID": (bool(self.github_app_id), works),
+            "GITHUB_PRIVATE_KEY": (bool(self.github_private_key.get_secret_value()), works),
+            secret: (bool(self.github_webhook_secret), receives),
+        }
+        signing, plain = bool(self.gitlab_signing_token), bool(self.gitlab_webhook_secret)
+        gitlab = {
+            "GITLAB_TOKEN": (bool(self.gitlab_token.get_secret_value()), works),
+            "GITLAB_SIGNING_TOKEN": (signing or plain, receives),
+        }
+        for forge in (github, gitlab):
+            there = [name for name, (is_set, _) in forge.items() if is_set]
+            missing = [name for name, (is_set, needed) in forge.items() if needed and not is_set]
+            if there and missing:
+                name = there[0]
+                if name == "GITLAB_SIGNING_TOKEN" and not signing:
+                    name = "GITLAB_WEBHOOK_SECRET"
+                field = type(self).model_fields[missing[0].lower()]
+                raise ConfigurationError(
+                    f"is not set, and {PREFIX}{name} is",
+                    key=" and ".join(f"{PREFIX}{one}" for one in missing),
+                    expected=field.description or "",
+                    advice="Set it, or take the other away; docs/settings.md has both.",
+                )
+
     def github_key(self) -> str:
         """Return the App's private key as PEM text; raises `ConfigurationError` where its file has none."""
         said = self.github_private_key.get_secret_value()
@@ -281,10 +313,12 @@ class Settings(BaseSettings):
         except (OSError, ValueError) as error:
             problem = (error.strerror if isinstance(error, OSError) else None) or "no such path"
             raise ConfigurationError(
-                f"its file cannot be read: {problem}", key=key, expected=_KEY_EXPECTED
+                f"its file {visible(said)} cannot be read: {problem}", key=key, expected=_KEY_EXPECTED
             ) from None
         if len(text) > _LARGEST_KEY or not _PEM.fullmatch(text):
-            raise ConfigurationError("its file holds no such key", key=key, expected=_KEY_EXPECTED)
+            raise ConfigurationError(
+                f"its file {visible(said)} holds no such key", key=key, expected=_KEY_EXPECTED
+            )
         return text
 
     def secrets(self) -> tuple[str, ...]:

@@ -235,7 +235,7 @@ class TestSettings:
                 {"MOORLINE_GITHUB_APP_ID": "7", "MOORLINE_GITHUB_PRIVATE_KEY": "/nowhere"},
                 "github",
                 "trouble",
-                "its file cannot be read",
+                "cannot be read: No such file",
             ),
             ({"MOORLINE_GITLAB_SIGNING_TOKEN": SIGNING}, "gitlab", "trouble", "no account"),
             (

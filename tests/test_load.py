@@ -64,6 +64,7 @@ def test_what_takes_much_memory_is_never_part_of_the_service(tmp_path: Path) -> 
         "MOORLINE_GITHUB_WEBHOOK_SECRET": "a secret for tests only",
         "MOORLINE_GITLAB_URL": "http://127.0.0.1:9",
         "MOORLINE_GITLAB_TOKEN": "glpat-for-tests-only",
+        "MOORLINE_GITLAB_WEBHOOK_SECRET": "another secret for tests only",
     }
     (tmp_path / "git").mkdir()
     with site(tmp_path, settings) as made:

@@ -172,6 +172,9 @@ def test_the_ledger_holds_updates_back_for_a_week(
     [
         ("serve", {"MOORLINE_GIT_WEBHOOK_SECRET": "hunter2"}, "MOORLINE_GIT_WEBHOOK_SECRET"),
         ("serve", {"MOORLINE_GIT_ROOTS": "relative"}, "MOORLINE_GIT_ROOTS"),
+        ("serve", {"MOORLINE_GITHUB_WEBHOOK_SECRET": "hunter2 " * 4}, "MOORLINE_GITHUB_APP_ID"),
+        ("worker", {"MOORLINE_GITHUB_APP_ID": "7"}, "MOORLINE_GITHUB_PRIVATE_KEY: is not set"),
+        ("sweep", {"MOORLINE_GITLAB_WEBHOOK_SECRET": "hunter2 " * 4 + "x"}, "MOORLINE_GITLAB_TOKEN"),
         ("web", {"MOORLINE_PORT": "99999"}, "MOORLINE_PORT"),
         ("web", {"MOORLINE_DATABASE_URL": "mysql://root:hunter2@x/y"}, "database"),
         ("worker", {"MOORLINE_DATABASE_URL": "sqlite:////no/such/folder/x.db"}, "database"),

@@ -192,7 +192,7 @@ class TestSettings:
         assert "u:p" not in repr(settings)
 
     def test_a_private_key_in_a_file(self, tmp_path: Path) -> None:
-        file = tmp_path / "hunter2.pem"
+        file = tmp_path / "app.pem"
         settings = Settings.from_environ({"MOORLINE_GITHUB_PRIVATE_KEY": str(file)})
         for content in (None, b"", b"hunter2", b"\xff", PEM.encode() * 3000, PEM.encode() + b"hunter2"):
             if content is not None:
@@ -201,6 +201,7 @@ class TestSettings:
                 settings.github_key()
             assert caught.value.key == "MOORLINE_GITHUB_PRIVATE_KEY"
             assert "hunter2" not in str(caught.value)
+            assert str(file) in str(caught.value)
         file.write_text(PEM)
         assert settings.github_key() == PEM
         assert settings.secrets() == ()
@@ -413,3 +414,52 @@ class TestFile:
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match=r"missing\.toml"):
             variables({}, tmp_path / "missing.toml")
+
+
+# --- a forge of which a part is set -------------------------------------------------------
+
+_APP, _KEY, _HUB = ("GITHUB_APP_ID", "GITHUB_PRIVATE_KEY", "GITHUB_WEBHOOK_SECRET")
+_TOKEN, _SIGN, _PLAIN = ("GITLAB_TOKEN", "GITLAB_SIGNING_TOKEN", "GITLAB_WEBHOOK_SECRET")
+_VALUES = {_APP: "7", _KEY: PEM, _HUB: SECRET, _TOKEN: "glpat-for-tests", _SIGN: SIGNING, _PLAIN: SECRET}
+
+
+def _part(*names: str) -> Settings:
+    return Settings.from_environ({f"MOORLINE_{name}": _VALUES[name] for name in names})
+
+
+@pytest.mark.parametrize(
+    ("names", "receives", "works", "missing"),
+    [
+        ((_HUB,), True, True, f"{_APP} and MOORLINE_{_KEY}: is not set, and MOORLINE_{_HUB} is"),
+        ((_HUB,), False, True, f"{_APP} and MOORLINE_{_KEY}: is not set"),
+        ((_APP, _HUB), True, True, f"{_KEY}: is not set, and MOORLINE_{_APP} is"),
+        ((_KEY,), False, True, f"{_APP}: is not set, and MOORLINE_{_KEY} is"),
+        ((_APP, _KEY), True, True, f"{_HUB}: is not set, and MOORLINE_{_APP} is"),
+        ((_TOKEN,), True, True, f"{_SIGN}: is not set, and MOORLINE_{_TOKEN} is"),
+        ((_SIGN,), True, True, f"{_TOKEN}: is not set, and MOORLINE_{_SIGN} is"),
+        ((_PLAIN,), False, True, f"{_TOKEN}: is not set, and MOORLINE_{_PLAIN} is"),
+        ((_APP, _KEY, _HUB, _TOKEN), True, True, f"{_SIGN}: is not set"),
+    ],
+)
+def test_half_a_forge_names_what_is_missing(
+    names: tuple[str, ...], receives: bool, works: bool, missing: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        _part(*names).check_whole(receives=receives, works=works)
+    assert str(caught.value).startswith(f"MOORLINE_{missing}")
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "receives", "works"),
+    [
+        ((), True, True),
+        ((_APP, _KEY, _HUB, _TOKEN, _PLAIN), True, True),
+        ((_APP, _KEY, _TOKEN), False, True),
+        ((_HUB, _SIGN), True, False),
+        ((_HUB, _APP), True, False),
+    ],
+)
+def test_a_process_needs_its_own_part_alone(names: tuple[str, ...], receives: bool, works: bool) -> None:
+    _part(*names).check_whole(receives=receives, works=works)
+    assert _part(*names).github_app_id == ("7" if _APP in names else "")

@@ -17,7 +17,7 @@ from bot.doctor.findings import Finding, Findings, Mark, Part, Pen
 from bot.errors import ConfigurationError, MoorlineError
 from bot.logs import Redactor
 from bot.service_settings import Settings
-from bot.settings import Lookups, variables
+from bot.settings import FORGE_VARIABLES, Lookups, variables
 from bot.visible import visible
 
 if TYPE_CHECKING:
@@ -108,7 +108,9 @@ def _forge(name: str, read: Settings, lookups: Lookups, network: wiring.Network,
     if found is None:
         if asked:
             yield Pen(Part.SETTINGS).trouble(
-                name, f"The forge {name} is not configured.", "See docs/settings.md."
+                name,
+                f"The forge {name} is not configured.",
+                f"Set {FORGE_VARIABLES[name]}; docs/settings.md says more.",
             )
         return
     yield from _looked(name, found, read)

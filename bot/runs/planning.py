@@ -35,6 +35,7 @@ from bot.runs.looks import last_look
 from bot.runs.memory import Memory, held, matters, remember, rules, scan, shown
 from bot.runs.owners import Owners, holds_policy
 from bot.runs.turns import SWEPT, Turns
+from bot.settings import FORGE_VARIABLES
 from bot.store.base import Known, Look, ProposalState, Scan, StoredProposal, Turn
 
 
@@ -107,7 +108,8 @@ class Planning:
         """Return what is to be published as `acts.encode` writes it, or None where there is nothing."""
         forge = self._forges.get(job.forge)
         if forge is None:
-            raise ForgeError(f"The forge {job.forge} is not configured.", advice="Set its variables.")
+            needed = FORGE_VARIABLES.get(job.forge, "the variables of docs/settings.md")
+            raise ForgeError(f"The forge {job.forge} is not configured.", advice=f"Set {needed}.")
         if not job.repository:
             if self._errands is not None:
                 self._errands.run(job, forge)

@@ -17,6 +17,7 @@ from bot.runs.acts import UNFOLLOWED, Act, Verb, decode
 from bot.runs.answering import Answering
 from bot.runs.commanding import Manners
 from bot.runs.memory import Memory
+from bot.settings import FORGE_VARIABLES
 from bot.store.base import ProposalState, StoredProposal
 
 _SETTLED = frozenset({ProposalState.CLOSED, ProposalState.MERGED})
@@ -78,7 +79,8 @@ class Publishing:
     def _forge(self, name: str) -> Forge:
         if name in self._forges:
             return self._forges[name]
-        raise ForgeError(f"The forge {name} is not configured any more.", advice="Set its variables again.")
+        needed = FORGE_VARIABLES.get(name, "the variables of docs/settings.md")
+        raise ForgeError(f"The forge {name} is not configured any more.", advice=f"Set {needed} again.")
 
     def _introduce(self, forge: Forge) -> None:
         """Let the receiver know who we are, before we do anything that it will hear of."""

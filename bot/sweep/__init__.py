@@ -21,6 +21,7 @@ from bot.operating import OPERATOR
 from bot.runs.timetable import new_sweep
 from bot.service import Service, read
 from bot.service_settings import Settings
+from bot.settings import FORGE_VARIABLES
 from bot.store.base import Sweep
 from bot.store.database import sqlite_file
 from bot.sweep import rehearsing, summary
@@ -82,6 +83,7 @@ def _opened(file: Path | None, *, dry: bool = False) -> Iterator[Service]:
     # The log of a service would be told between the lines of the progress.
 
     settings, lookups = read(file, level=logging.WARNING)
+    settings.check_whole(receives=False, works=True)
     with _database(settings, dry=dry) as chosen, Service(chosen, lookups) as service:
         if not service.forges:
             raise ConfigurationError(
@@ -109,7 +111,9 @@ def _forges(service: Service, asked: Asked) -> list[str]:
     for name in asked.forges:
         if name not in service.forges:
             known = ", ".join(sorted(service.forges))
-            raise UsageError(f"The forge {visible(name)} is not configured.", advice=f"There is {known}.")
+            needed = f" Set {FORGE_VARIABLES[name]} for it." if name in FORGE_VARIABLES else ""
+            advice = f"There is {known}.{needed}"
+            raise UsageError(f"The forge {visible(name)} is not configured.", advice=advice)
     return sorted(set(asked.forges) or service.forges)
 
 
