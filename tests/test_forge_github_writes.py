@@ -396,6 +396,19 @@ def test_workflows_need_their_permission(place: Place) -> None:
     assert place.github.head(REPOSITORY, "moorline/other") == commit
 
 
+def test_a_permission_that_was_taken_away_meanwhile_is_among_those_named(place: Place) -> None:
+    [installation] = place.github.world.installations.values()
+    forge = place.forge()
+    first = place.published(forge)
+    del installation.permissions["workflows"]
+    with pytest.raises(
+        ForgeError, match=r"installation for acme does not grant one of .*`workflows: write`"
+    ) as caught:
+        place.published(forge, place.change(expected=first))
+    assert "moorline doctor" in caught.value.advice
+    place.published(forge, place.change(expected=first))  # it is looked up again
+
+
 def test_a_permission_that_is_missing_is_named(place: Place) -> None:
     [installation] = place.github.world.installations.values()
     installation.permissions["contents"] = "read"

@@ -290,7 +290,8 @@ def test_a_server_that_is_not_there() -> None:
         api = made(server)
     with pytest.raises(TransientError) as caught:
         api.get("/x")
-    assert "cannot be reached" in caught.value.problem
+    assert caught.value.problem.startswith(f"{server.url.partition('//')[2]} cannot be reached")
+    assert "MOORLINE_GITLAB_URL" in caught.value.advice
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[" * 200_000, b"\xff"])

@@ -45,6 +45,7 @@ _EARLY = 300.0
 """Seconds before its end from which on a token is not used any more."""
 _KEPT = 3600.0
 """Seconds for which an installation is taken to be what it was."""
+_UNPROCESSABLE = 422
 _MOST_INSTALLATIONS = 10_000
 
 
@@ -109,7 +110,7 @@ class Signed:
             return self._auth.create_jwt()
         except (ValueError, TypeError, UnsupportedAlgorithm, jwt.PyJWTError):
             raise ConfigurationError(
-                "is no private key",
+                "is no private key" if self._key.strip() else "is not set",
                 key="MOORLINE_GITHUB_PRIVATE_KEY",
                 expected="the PEM text that GitHub gave when the key was made",
             ) from None
@@ -308,6 +309,16 @@ class App:
                 raise MissingError(
                     f"The App is not installed for {clean(installation.account)} any more.",
                     advice="Install it again.",
+                ) from None
+            if error.status == _UNPROCESSABLE and "permission" in error.message.lower():
+                wanted = body.get("permissions")
+                several = wanted.items() if isinstance(wanted, dict) else ()
+                asked = ", ".join(f"`{name}: {level}`" for name, level in several)
+                raise RefusedError(
+                    f"The App's installation for {clean(installation.account)} does not grant one of {asked}.",
+                    status=error.status,
+                    message=error.message,
+                    advice="`moorline doctor` says which: grant it, and accept it in the installation.",
                 ) from None
             raise
         value = said.get("token") if isinstance(said, dict) else None

@@ -249,7 +249,10 @@ class Api:
         except requests.exceptions.InvalidURL:
             trouble = ForgeError("GitLab's address cannot be used.", advice="Check MOORLINE_GITLAB_URL.")
         except (requests.RequestException, OSError) as error:
-            trouble = UncertainError(f"GitLab cannot be reached ({type(error).__name__}).")
+            trouble = UncertainError(
+                f"{self._host()} cannot be reached, or cut the connection ({type(error).__name__}).",
+                advice="Check MOORLINE_GITLAB_URL, the network, and the proxy if there is one.",
+            )
         else:
             self._noted(response.headers)
             return _Answer(body=body_read, headers=response.headers)
@@ -275,6 +278,9 @@ class Api:
             )
             found = self._clients.made = client, session
         return found
+
+    def _host(self) -> str:
+        return visible(urlsplit(self.url).netloc.rpartition("@")[2], 300)
 
     def _noted(self, headers: Mapping[str, str]) -> None:
         try:
