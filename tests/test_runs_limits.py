@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 from test_runs import BRANCH, FLOATING, NAME, World
 
 from bot.config import parse
-from bot.errors import ForgeError, TransientError
+from bot.errors import ForgeError, MoorlineError, TransientError
 from bot.forges.base import RequestState
 from bot.model import Trigger
 from bot.runs.acts import Act, Verb, decode, encode
@@ -500,3 +501,46 @@ def test_nothing_is_asked_by_number_where_all_is_as_it_was(world: World) -> None
     with suppress(TransientError):
         sweep(world)
     assert world.forge.asked["request"] == 0
+
+
+def test_whatever_people_move_there_is_one_open_request_at_most(world: World) -> None:
+    """Every order of moving branches and bases about, with crashes between."""
+    limited(world, "first-per-day: 1000, per-day: 10000")
+    counted = itertools.count()
+    moves = ("prefix", "aim", "close", "merge", "kill")
+    seen: set[int] = set()
+    for number, acts in enumerate(itertools.permutations(moves, 3)):
+        name = f"acme/app{number}"
+        world.forge.create(name, FLOATING)
+        world.forge.push(name, FLOATING, "dev", "main")
+        project = world.forge.projects[name]
+        world.run(world.job(repository=name))
+        for act in (*acts, "prefix", "aim back", "tag"):
+            requests = world.forge.open_requests(name)
+            match act:
+                case "tag":
+                    world.tag("node:22", str(next(counted)))
+                case "prefix":
+                    config = f"proposal: {{branch-prefix: b{next(counted)}/}}\n".encode()
+                    world.forge.push(name, {**FLOATING, ".moorline.yml": config})
+                case "aim" | "aim back" if requests:
+                    base = "dev" if act == "aim" else "main"
+                    project.requests[requests[0].number] = replace(requests[0], base=base)
+                case "close" if requests:
+                    world.forge.settle(name, requests[0].number, RequestState.CLOSED)
+                case "merge" if requests:
+                    world.forge.settle(name, requests[0].number, RequestState.MERGED)
+                case "kill":
+                    world.forge.fail = _killed
+            with suppress(KeyboardInterrupt, MoorlineError):
+                world.run(world.job(repository=name))
+            world.forge.fail = lambda _what: None
+            assert len(world.forge.open_requests(name)) <= 1, acts
+        if "close" not in acts:
+            assert len(world.forge.open_requests(name)) == 1, acts
+        seen.add(max(project.requests))
+    assert len(seen) > 1
+
+
+def _killed(_what: str) -> None:
+    raise KeyboardInterrupt
