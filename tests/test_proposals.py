@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import goldens
 import pytest
@@ -12,7 +13,8 @@ from test_markdown import HOSTILE
 
 from bot import proposals
 from bot.config import Config
-from bot.model import Edit, Report, SkipReason, Span, State, Verdict
+from bot.model import Edit, GitReference, Reason, Report, Ruling, SkipReason, Span, State, Verdict
+from bot.proposals.asking import for_reviewers
 from bot.proposals.render import render_text
 
 EDIT = Edit(
@@ -127,3 +129,42 @@ def test_a_template_cannot_show_what_no_filter_has_seen() -> None:
     view = proposals.view(report, written, ())
     with pytest.raises(TypeError, match="without a filter"):
         render_text("{{ view.commit }}", view)
+
+
+def test_reviewers_are_told_whom_to_ask_and_not_what_to_set() -> None:
+    for said, shown in {
+        "The egress guard refuses x:1: it is y. Set MOORLINE_A, or MOORLINE_B if it is meant to be reached.": (
+            "The egress guard refuses x:1: it is y. Ask whoever runs Moorline if it is meant to be reached."
+        ),
+        "x wants a login; it logs in to none; name a mirror in MOORLINE_GIT_MIRRORS, or ignore it.": (
+            "x wants a login; it logs in to none; ask whoever runs Moorline, or ignore it."
+        ),
+        "ghcr.io has no such tag.": "ghcr.io has no such tag.",
+    }.items():
+        assert for_reviewers(said) == shown
+        held = reports.unresolved(reports.finding(), said)
+        written = reports.pinned(reports.finding(line=9))
+        body = make(reports.report(written, held), [written]).body
+        assert "MOORLINE_" not in body
+        assert "hoever runs Moorline" in body or "MOORLINE_" not in said
+
+
+def test_a_row_names_the_version_and_the_required_checks_that_passed() -> None:
+    action = GitReference(host="github.com", repository="actions/checkout", ref="v4")
+    pinned = reports.pinned(reports.finding())
+    assert pinned.candidate is not None
+    resolution = replace(pinned.candidate.resolution, reference=action, version="v4.3.1")
+    reasons = tuple(
+        Reason(check=check, ruling=ruling, text="x", demand=demand)
+        for check, ruling, demand in (
+            ("git-refs", Ruling.PASS, "require"),
+            ("nested-refs", Ruling.PASS, "warn"),
+            ("age", Ruling.FAIL, "require"),
+            ("digest-honesty", Ruling.PASS, "require"),
+        )
+    )
+    verdict = replace(pinned, candidate=replace(pinned.candidate, resolution=resolution), reasons=reasons)
+    body = make(reports.report(verdict), [verdict]).body
+    row = next(line for line in body.splitlines() if line.startswith("| 1 |"))
+    assert "| `v4.3.1` [`" in row
+    assert row.endswith("| git-refs, digest-honesty |")

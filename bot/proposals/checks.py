@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.model import Outcome, Report, Ruling, Unread, Verdict
+from bot.proposals.asking import for_reviewers
 from bot.proposals.markdown import Markdown
 from bot.proposals.pins import Aside, aside_of
 from bot.proposals.render import render, render_text
@@ -226,7 +227,9 @@ def _title(told: Sequence[Verdict], unread: Sequence[Unread]) -> str:
 
 def _row(verdict: Verdict) -> _Row:
     place = verdict.finding.location
-    reasons = [one.text for one in verdict.reasons if one.ruling is not Ruling.PASS and one.text]
+    reasons = [
+        for_reviewers(one.text) for one in verdict.reasons if one.ruling is not Ruling.PASS and one.text
+    ]
     return _Row(
         place=f"{place.path}:{place.line}",
         value=named(verdict.finding),

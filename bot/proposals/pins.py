@@ -26,6 +26,7 @@ from bot.model import (
     Verdict,
 )
 from bot.proposals import web
+from bot.proposals.asking import for_reviewers
 from bot.proposals.groups import GROUP, belongs, branch_name, folder, grouping_of, short, subject
 from bot.proposals.render import render
 from bot.visible import left_alone, named
@@ -41,9 +42,13 @@ class Row:
     where: str
     was: str
     now: str
+    version: str
+    """That the commit is of; empty for images, whose tag is in `was`."""
     page: str | None
     platforms: tuple[str, ...]
     source: str
+    passed: tuple[str, ...]
+    """The required checks that it passed."""
     notes: tuple[str, ...]
 
 
@@ -69,11 +74,8 @@ class Introduction:
 
     files: int
     references: int
-    floating: int
-    """That could be moved, those that are held included."""
-    pinned: int
-    left: int
-    """Left as they are, each with its reason."""
+    found: str
+    """What of them floats, is pinned already or is left as it is; nothing of what there is none of."""
     base: str
     refs: tuple[str, ...]
     first: tuple[str, ...]
@@ -129,7 +131,7 @@ def pin(
     shown = replace(
         view(report, written, [*report.unread, *unread], group),
         draft=config.draft,
-        introduction=_introduction(report, config, base) if introduces else None,
+        introduction=_introduction(report, written, config, base) if introduces else None,
     )
     issue = f"{config.issue} " if config.issue else ""
     title = config.title_prefix + issue + render("title.txt.j2", shown).strip()
@@ -166,16 +168,11 @@ def content_hash(edits: Sequence[Edit], files: Mapping[str, bytes]) -> str:
     return made.hexdigest()
 
 
-def _introduction(report: Report, config: Config, base: str) -> Introduction:
-    findings = [verdict.finding for verdict in report.verdicts]
-    pinned = sum(one.skip is SkipReason.PINNED for one in findings)
-    left = sum(one.skip not in (None, SkipReason.PINNED) for one in findings)
+def _introduction(report: Report, written: Sequence[Verdict], config: Config, base: str) -> Introduction:
     return Introduction(
         files=report.files,
-        references=len(findings),
-        floating=sum(one.skip is None and one.state is State.FLOATING for one in findings),
-        pinned=pinned,
-        left=left,
+        references=len(report.verdicts),
+        found=_found(report, written),
         base=base,
         refs=config.refs,
         first=tuple(one.text for one in config.schedule.first),
@@ -183,6 +180,36 @@ def _introduction(report: Report, config: Config, base: str) -> Introduction:
         updates=config.updates,
         per="" if config.group is Grouping.REPOSITORY else config.group.value,
     )
+
+
+def _found(report: Report, written: Sequence[Verdict]) -> str:
+    """Return how many references float, and what becomes of them, are pinned already or left as they are."""
+    floating = [
+        one for one in report.verdicts if one.finding.skip is None and one.finding.state is State.FLOATING
+    ]
+    held = sum(one.outcome in (Outcome.HOLD, Outcome.REFUSE) for one in floating)
+    here = sum(one.candidate is not None and one.candidate.cause is Cause.FIRST for one in written)
+    others = len(floating) - here - held
+    parts = []
+    if floating:
+        fates = [f"this pins {here}"]
+        fates += [f"{held} {_are(held)} held back"] if held else []
+        fates += [f"{others} {_are(others)} for other proposals"] if others > 0 else []
+        told = f" ({', '.join(fates)})" if here != len(floating) else ""
+        parts.append(f"{len(floating)} {'floats' if len(floating) == 1 else 'float'}{told}")
+    pinned = sum(one.finding.skip is SkipReason.PINNED for one in report.verdicts)
+    parts += [f"{pinned} {_are(pinned)} pinned already"] if pinned else []
+    left = sum(one.finding.skip not in (None, SkipReason.PINNED) for one in report.verdicts)
+    if left:
+        as_is = "it is" if left == 1 else "they are"
+        parts.append(
+            f"{left} {_are(left)} left as {as_is}, with the reason below or in the proposals to come"
+        )
+    return ", ".join(parts)
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _named(written: Sequence[Verdict], group: str) -> tuple[str, str]:
@@ -263,11 +290,17 @@ def row_of(verdict: Verdict, candidate: Candidate) -> Row:
         where=finding.where,
         was=named(finding),
         now=candidate.target,
+        version=resolution.version if isinstance(resolution.reference, GitReference) else "",
         page=web.page(resolution.reference, candidate.target, is_index=is_index),
         platforms=platforms,
         source=_origin(resolution.reference),
+        passed=tuple(
+            reason.check
+            for reason in verdict.reasons
+            if reason.ruling is Ruling.PASS and reason.demand == "require"
+        ),
         notes=tuple(
-            reason.text
+            for_reviewers(reason.text)
             for reason in verdict.reasons
             if reason.ruling is not Ruling.PASS and reason.demand != "off"
         ),
@@ -303,7 +336,9 @@ def _why(finding: Finding) -> str:
 
 def _held(verdict: Verdict) -> Aside:
     why = "; ".join(
-        reason.text for reason in verdict.reasons if reason.ruling is not Ruling.PASS and reason.text
+        for_reviewers(reason.text)
+        for reason in verdict.reasons
+        if reason.ruling is not Ruling.PASS and reason.text
     )
     prefix = "refused" if verdict.outcome is Outcome.REFUSE else "held"
     return Aside(place=_place(verdict.finding), value=named(verdict.finding), why=f"{prefix}: {why}")

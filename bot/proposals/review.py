@@ -23,6 +23,7 @@ from bot.model import (
     Span,
     Verdict,
 )
+from bot.proposals.asking import for_reviewers
 from bot.proposals.pins import Row, row_of
 from bot.proposals.render import render
 from bot.source import splice
@@ -275,7 +276,9 @@ def _row(pin: Pin) -> Row | None:
 
 
 def _trouble(verdict: Verdict) -> _Trouble:
-    reasons = [one.text for one in verdict.reasons if one.ruling is not Ruling.PASS and one.text]
+    reasons = [
+        for_reviewers(one.text) for one in verdict.reasons if one.ruling is not Ruling.PASS and one.text
+    ]
     return _Trouble(
         what=named(verdict.finding),
         word=_WORDS.get(verdict.outcome, "held"),
