@@ -146,7 +146,7 @@ BOUNDS: Mapping[str, Mapping[str, int]] = {
         FIRST: 7,
         UPDATE: 10,
         KNOWN: 5,
-        REQUEST: 7,
+        REQUEST: 8,
         HARMLESS: 4,
     },
 }

@@ -181,7 +181,54 @@ def test_a_change_cannot_loosen_the_policy(history: Callable[..., Path], capsys:
     assert judged(capsys) == [("Dockerfile", 1, "node:22")]
 
 
-def test_the_policy_at_the_common_ancestor_counts(history: Callable[..., Path]) -> None:
+def test_the_policy_at_the_revision_itself_counts(history: Callable[..., Path], capsys: Captured) -> None:
+    """Where a change left its base is the choice of whoever makes it."""
+    folder = history({".moorline.yml": "guard:\n  floating: off\n"}, {"Dockerfile": "FROM node:22\n"})
+    git("switch", "-q", "main", cwd=folder)
+    commit_files(folder, {".moorline.yml": b"guard:\n  floating: fail\n"}, "stricter")
+    git("switch", "-q", "topic", cwd=folder)
+    assert guard(folder) == 1
+    git("switch", "-q", "main", cwd=folder)
+    excused = b"ignore: [{image: node, because: we follow it}]\n"
+    commit_files(folder, {".moorline.yml": b"guard:\n  floating: fail\n" + excused}, "a decision")
+    git("switch", "-q", "topic", cwd=folder)
+    capsys.readouterr()
+    assert guard(folder) == 0
+
+
+def test_a_policy_of_flux_that_is_gone_by_now_excuses_nothing(history: Callable[..., Path]) -> None:
+    flux = 'services:\n  app:\n    image: node:20 # {"$imagepolicy": "apps:node"}\n'
+    folder = history({"compose.yaml": flux}, {"compose.yaml": flux.replace(":20", ":22")})
+    assert guard(folder) == 0
+    git("switch", "-q", "main", cwd=folder)
+    commit_files(
+        folder, {"compose.yaml": f"services:\n  app:\n    image: node:20{PINNED}\n".encode()}, "pinned"
+    )
+    git("switch", "-q", "topic", cwd=folder)
+    assert guard(folder) == 1
+
+
+def test_what_is_not_read_is_told_apart_by_its_content(history: Callable[..., Path]) -> None:
+    big = "# pad\n" * 400_000
+    folder = history(
+        {"Dockerfile": big, "web/Dockerfile": "FROM scratch\n"}, {"web/Dockerfile": "FROM scratch AS a\n"}
+    )
+    assert guard(folder) == 0
+    (folder / "Dockerfile").write_text(big + "FROM node:22\n")
+    assert guard(folder) == 1
+    (folder / "Dockerfile").write_text(big)
+    assert guard(folder) == 0
+    (folder / "a.txt").write_text("FROM node:22\n")
+    (folder / "web/Dockerfile").unlink()
+    (folder / "web/Dockerfile").symlink_to("../a.txt")
+    assert guard(folder) == 1
+    commit_files(folder, {}, "a link")
+    assert guard(folder, "HEAD") == 0
+    (folder / "a.txt").write_text("FROM node:24\n")
+    assert guard(folder, "HEAD") == 1
+
+
+def test_the_policy_at_the_head_does_not_count(history: Callable[..., Path]) -> None:
     folder = history(
         {".moorline.yml": "guard:\n  floating: warn\n", "Dockerfile": "FROM node:20\n"},
         {".moorline.yml": "guard:\n  floating: fail\n", "Dockerfile": "FROM node:22\n"},
