@@ -111,7 +111,7 @@ class Unread:
     identity: str = ""
     """What its content is known by, alike in every forge; empty where that is not known."""
     leads: tuple[str, ...] = ()
-    """Of a link the paths that it leads through and to."""
+    """Of a link the paths that it leads through and to; a glob where a folder on the way is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

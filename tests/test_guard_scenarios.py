@@ -45,6 +45,7 @@ def test_what_is_not_read_and_changes_is_no_success(here: Scene) -> None:
             "far/Dockerfile": (LINK, b"../bridge/a"),
             "bridge": (LINK, b"texts"),
             "sub/Dockerfile": CLEAN,
+            "dangling/Dockerfile": (LINK, b"../missing/deep/a"),
         },
     )
     neither = ("success",)
@@ -55,6 +56,7 @@ def test_what_is_not_read_and_changes_is_no_success(here: Scene) -> None:
     assert judged(here, app, {"texts/a": image}, "edited") not in neither
     there: dict[str, Content] = {"bridge": (LINK, b"elsewhere"), "elsewhere/a": image}
     assert judged(here, app, there, "bridged") not in neither
+    assert judged(here, app, {"missing/deep/a": image}, "appeared") not in neither
     assert judged(here, app, {"sub": (SUBMODULE, b"a" * 40)}, "sub") not in neither
     # What stays as it is did not come in.
     assert judged(here, app, {"new/Dockerfile": CLEAN}, "new") == "success"

@@ -43,6 +43,11 @@ def test_a_link_is_known_by_all_that_it_leads_through() -> None:
     )
 
 
+def test_a_link_that_leads_to_nothing_leads_to_what_may_come() -> None:
+    assert led({"link": "gone/deep/a"})[3] == ("gone/**",)
+    assert led({"link": "gone"})[3] == ("gone",)
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [

@@ -37,7 +37,7 @@ class Led:
     identity: str
     """What every link on the way and the file at its end are known by."""
     leads: tuple[str, ...]
-    """The paths on the way, the last one included, the link's own left out."""
+    """The paths on the way, the last one included, the link's own left out; a glob for what is not there."""
 
 
 def known_by(mode: int, oid: str) -> str:
@@ -91,7 +91,8 @@ class _Walk:
         place = "/".join(self.here)
         found = self._at(place)
         if found is None:
-            self.seen.append(place)  # what comes to stand there is what it leads to
+            # What comes to stand there, or below, is what it leads to.
+            self.seen.append(f"{place}/**" if self.left else place)
             return NOWHERE
         self.mode, oid = found
         if self.mode == LINK:
