@@ -6,13 +6,15 @@ import base64
 import json
 import os
 import socket
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import databases
 import pytest
@@ -24,6 +26,7 @@ from werkzeug.serving import make_server
 
 from bot.doctor import command
 from bot.doctor.findings import Mark, Part
+from bot.errors import StoreError
 from bot.jobs.base import WORKFLOW_VERSION
 from bot.model import Job, Trigger
 from bot.registries.docker_config import docker_logins
@@ -31,6 +34,7 @@ from bot.registries.examining import targets
 from bot.registries.rules import Allowed
 from bot.store import examining
 from bot.store.base import Ending
+from bot.store.refusals import refusal
 from bot.store.sql import Store
 from webhooks import Site, create_app
 from webhooks.site import Secrets
@@ -384,7 +388,10 @@ class TestDatabase:
     def test_workers_of_another_version_and_silent_ones(self, ward: Ward) -> None:
         with Store(ward.database) as store:
             store.leases.beat("a second one", WORKFLOW_VERSION)
-            store.leases.end("a worker")
+            store.leases.beat("one that ended", WORKFLOW_VERSION)
+            store.leases.end("one that ended")
+        with closing(sqlite3.connect(ward.folder / "moorline.db")) as database, database:
+            database.execute("UPDATE worker_leases SET seen = 1 WHERE worker = 'a worker'")
         [text] = ward.look(forge="git").of("database", "workers", "note")
         assert text == "1 worker lives. 1 ended without a word."
         with Store(ward.database) as store:
@@ -415,6 +422,39 @@ class TestDatabase:
         with Store(url) as store:
             store.leases.beat("a worker", WORKFLOW_VERSION)
         assert ward.look(forge="git").of("database", "workers", "ok")
+
+    @pytest.mark.parametrize(
+        ("user", "name", "says"),
+        [
+            ("moorline", "nosuch", "no database of that name"),
+            ("nobody", "postgres", "does not let this user in"),
+        ],
+    )
+    def test_a_server_that_lets_nobody_in(self, ward: Ward, user: str, name: str, says: str) -> None:
+        place = urlsplit(databases.url("postgres", ward.folder)).netloc.rpartition("@")[2]
+        url = f"postgresql://{user}:{SECRET}@{place}/{name}"
+        ward.settings["MOORLINE_DATABASE_URL"] = url
+        seen = ward.look(forge="git")
+        [text] = seen.of("database", "connection", "trouble")
+        assert says in text
+        with pytest.raises(StoreError, match=says) as caught:
+            Store(url)
+        assert "MOORLINE_DATABASE_URL" in caught.value.advice
+        assert SECRET not in seen.text + str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("words", "says"),
+        [
+            ('FATAL:  password authentication failed for user "x"', "the password"),
+            ("fe_sendauth: no password supplied", "the password"),
+            ('FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "x"', "this user"),
+            ("FATAL:  the database system is starting up", None),
+            ("Connection refused", None),
+        ],
+    )
+    def test_what_a_server_says(self, words: str, says: str | None) -> None:
+        said = refusal(RuntimeError(f"connection failed: {words}"))
+        assert said is None if says is None else said is not None and says in said[0]
 
     def test_a_server_that_is_away(self, ward: Ward) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -556,7 +596,9 @@ class TestForges:
     def test_an_app_that_calls_somebody_else(self, ward: Ward, hub: GitHub) -> None:
         ward.settings["MOORLINE_PUBLIC_URL"] = "https://moorline.invalid"
         hub.world.hook_url = "https://old.example/webhooks/github"
-        [text] = ward.look(forge="github").of("github", "hook address", "trouble")
+        seen = ward.look(forge="github")
+        [text] = seen.of("github", "hook address", "trouble")
+        assert not seen.of("github", "hook", "ok")
         assert text == (
             "The webhook calls https://old.example/webhooks/github, and not https://moorline.invalid/webhooks/github."
         )

@@ -31,11 +31,13 @@ from sqlalchemy.sql.schema import Table
 
 from bot.errors import StoreError
 from bot.store.base import StoreUnavailableError
+from bot.store.refusals import refusal
 from bot.store.tables import SCHEMA_VERSION, metadata, schema, stamp
 
 _READING = "moorline_reading"
 _BUSY_SECONDS = 5.0  # forges give a receiver ten seconds
 _MIGRATION_SECONDS = 900.0
+_SILENT = ("The database does not answer.", "Look at MOORLINE_DATABASE_URL and its server.")
 _SCHEMA_LOCK = 0x6D6F6F72  # any number, the same in every process
 
 
@@ -255,9 +257,8 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeoutError) as error:
-        raise StoreUnavailableError(
-            "The database does not answer.", advice="Look at MOORLINE_DATABASE_URL and its server."
-        ) from error
+        problem, advice = refusal(getattr(error, "orig", None)) or _SILENT
+        raise StoreUnavailableError(problem, advice=advice) from error
     except IntegrityError as error:
         raise StoreError("The database refused a row that contradicts another.") from error
     except DBAPIError as error:

@@ -12,6 +12,7 @@ from bot.errors import StoreError
 from bot.store.base import StoreUnavailableError
 from bot.store.database import found_schema, make_engine
 from bot.store.leases import ENDED
+from bot.store.refusals import refusal
 from bot.store.tables import SCHEMA_VERSION, leases
 
 KNOWN = SCHEMA_VERSION
@@ -48,9 +49,13 @@ def signs(url: str, lease: float) -> Signs:
         with engine.connect() as connection:
             return _seen(connection, lease)
     except OperationalError as error:
+        refused = refusal(error.orig)
+        if refused is not None:
+            raise StoreUnavailableError(refused[0], advice=refused[1]) from None
         # Drivers tell of host and user here, and of no password.
         why = str(error.orig).strip().partition("\n")[0][:300].rstrip(".")
-        raise StoreUnavailableError(f"The database does not answer: {why}.") from None
+        advice = "Look at MOORLINE_DATABASE_URL and its server."
+        raise StoreUnavailableError(f"The database does not answer: {why}.", advice=advice) from None
     except SQLAlchemyError as error:
         raise StoreError(f"The database cannot be read ({type(error).__name__}).") from None
     finally:
