@@ -23,12 +23,13 @@ from waiting import until
 
 from bot import service, sweep, wiring
 from bot.demo.hosts import Environ, Hosts, Images, Repositories, StartResponse
-from bot.errors import ConfigurationError, ForgeError, UsageError
+from bot.errors import ConfigurationError, ForgeError, TransientError, UsageError
 from bot.jobs.base import Pace
 from bot.store.base import Ending
 from bot.store.sql import Store
 from bot.sweep import Asked, following
 
+FORGES = wiring.forges
 FILES = {"Dockerfile": b"FROM node:22\nFROM redis:7\n"}
 
 
@@ -138,6 +139,49 @@ def test_a_list_that_cannot_be_had(place: Place, capsys: pytest.CaptureFixture[s
     place.forge.repositories = refuse  # type: ignore[method-assign, assignment]  # a forge that refuses
     assert sweep.sweep(None, Asked()) == 3
     assert "listing failed: The App is suspended." in capsys.readouterr().out
+
+
+def test_a_list_that_cannot_be_had_yet_is_explained_and_given_up(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def away(_owner: str = "") -> Iterator[object]:
+        raise TransientError("git.example cannot be reached.", advice="Check its address.")
+
+    place.forge.repositories = away  # type: ignore[method-assign, assignment]  # a forge that is away
+    assert sweep.sweep(None, Asked()) == 3
+    said = capsys.readouterr()
+    why = "github: git.example cannot be reached. Check its address.\n"
+    assert said.err == f"moorline: The list of repositories is tried again. {why}"
+    assert "listing failed: git.example cannot be reached. Check its address." in said.out
+
+
+def test_a_list_that_is_put_off_for_hours_is_said(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    def limited(_owner: str = "") -> Iterator[object]:
+        raise TransientError("GitHub asks to wait.", retry_after=9000.0)
+
+    place.forge.repositories = limited  # type: ignore[method-assign, assignment]  # a forge that is busy
+    assert sweep.sweep(None, Asked()) == 3
+    out = capsys.readouterr().out
+    assert "  listing postponed: GitHub asks to wait. (looked at again at 20" in out
+
+
+@pytest.mark.parametrize("dry", [False, True])
+def test_what_matches_nothing_is_said(place: Place, capsys: pytest.CaptureFixture[str], dry: bool) -> None:
+    populate(place, "acme/app")
+    ask = sweep.rehearse if dry else sweep.sweep
+    assert ask(None, Asked(repositories=("zzz",))) == 0
+    assert "moorline: No repository matches zzz." in capsys.readouterr().err
+
+
+def test_git_roots_are_not_swept_and_it_says_so(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MOORLINE_GIT_ROOTS", str(place.folder))
+    monkeypatch.setattr(wiring, "forges", FORGES)
+    assert sweep.sweep(None, Asked()) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("git: 0 repositories seen")
+    assert "looked at when its hook calls" in said.err
 
 
 def test_only_what_is_asked_for(place: Place, capsys: pytest.CaptureFixture[str]) -> None:

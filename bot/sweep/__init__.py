@@ -75,7 +75,9 @@ def rehearse(file: Path | None, asked: Asked) -> int:
             )
             for name in names
         ]
-    return _print(shown, as_json=asked.as_json)
+        code = _print(shown, as_json=asked.as_json)
+        _explain(service, shown, globs=asked.repositories, owners=asked.owners)
+    return code
 
 
 @contextmanager
@@ -137,9 +139,9 @@ def _begin(service: Service, names: list[str], asked: Asked) -> list[Sweep]:
 def _follow(service: Service, begun: Sequence[Sweep], *, as_json: bool) -> int:
     followed = follow(service, begun)
     store = service.store.sweeps
-    code = _print(
-        [Summary(forge=one.forge, places=store.places(one.id), sweep=one) for one in begun], as_json=as_json
-    )
+    shown = [Summary(forge=one.forge, places=store.places(one.id), sweep=one) for one in begun]
+    code = _print(shown, as_json=as_json)
+    _explain(service, shown, globs=begun[0].globs, owners=begun[0].owners)
     if not followed.ended:
         click.echo("moorline: Stopped. Go on with `moorline sweep --resume`.", err=True)
         code = INTERRUPTED
@@ -148,6 +150,22 @@ def _follow(service: Service, begun: Sequence[Sweep], *, as_json: bool) -> int:
         sys.stdout.flush()
         os._exit(code)
     return code
+
+
+def _explain(
+    service: Service, shown: Sequence[Summary], *, globs: Sequence[str], owners: Sequence[str]
+) -> None:
+    """Say what a short summary does not: that nothing matches, or that nobody can list what is served."""
+    seen = {one.forge for one in shown if one.seen}
+    if (globs or owners) and not seen and not any(one.failed for one in shown):
+        named = " ".join(visible(one) for one in (*owners, *globs))
+        click.echo(f"moorline: No repository matches {named}.", err=True)
+    elif service.settings.git_roots and any(one.forge == "git" for one in shown):
+        click.echo(
+            "moorline: What is below MOORLINE_GIT_ROOTS is looked at when its hook calls, and not swept: a sweep "
+            "looks at MOORLINE_GIT_REPOSITORIES, and at the forges that list theirs.",
+            err=True,
+        )
 
 
 def _print(shown: Sequence[Summary], *, as_json: bool) -> int:

@@ -16,6 +16,7 @@ from bot.jobs.base import Pace
 from bot.progress import progress
 from bot.service import Service, stopping
 from bot.store.base import PlaceState, Sweep, Sweeps
+from bot.visible import visible
 
 _POLL = 0.5
 _ALIVE = 5.0
@@ -44,6 +45,7 @@ def follow(service: Service, begun: Sequence[Sweep]) -> Followed:
     with stopping() as stop, progress() as report:
         worker = _Worker(service)
         said = asked = time.monotonic()
+        told: set[str] = set()
         try:
             worker.needed()
             while _pending(service.store.sweeps, begun) and not stop.wait(_POLL) and not worker.failed:
@@ -53,6 +55,8 @@ def follow(service: Service, begun: Sequence[Sweep]) -> Followed:
                     asked = now
                 done, total = _done(service.store.sweeps, begun)
                 report("Sweeping", done, total)
+                if not total:
+                    _tell(service.store.sweeps, begun, told)
                 if now - said >= _SAY and not sys.stderr.isatty():
                     click.echo(f"moorline: {done} of {total} looked at", err=True)
                     said = now
@@ -97,6 +101,16 @@ class _Worker:
 def _pending(sweeps: Sweeps, begun: Sequence[Sweep]) -> bool:
     before = datetime.now(UTC) + _SOON
     return any(sweeps.pending(one.id, before) for one in begun)
+
+
+def _tell(sweeps: Sweeps, begun: Sequence[Sweep], told: set[str]) -> None:
+    """Say once why a list cannot be had yet."""
+    for one in begun:
+        for place in sweeps.places(one.id):
+            why = f"{one.forge}: {visible(place.detail)}"
+            if not place.repository and place.state is PlaceState.POSTPONED and why not in told:
+                told.add(why)
+                click.echo(f"moorline: The list of repositories is tried again. {why}", err=True)
 
 
 def _done(sweeps: Sweeps, begun: Sequence[Sweep]) -> tuple[int, int]:

@@ -24,6 +24,7 @@ _WORDS = {
     PlaceState.CANCELLED: "called off",
     PlaceState.LEFT_OUT: "left out",
 }
+_NO_LIST = (PlaceState.FAILED, PlaceState.POSTPONED)
 _TOLD = (PlaceState.FAILED, PlaceState.POSTPONED, PlaceState.CANCELLED)
 """What is told one by one, beside what is held."""
 
@@ -45,8 +46,13 @@ class Summary:
 
     @property
     def failed(self) -> bool:
-        """Whether something failed, be it the listing."""
-        return any(one.state is PlaceState.FAILED for one in self.places)
+        """Whether something failed, or there is no list."""
+        return bool(self.unlisted) or any(one.state is PlaceState.FAILED for one in self.places)
+
+    @property
+    def unlisted(self) -> tuple[Place, ...]:
+        """The listing, where it failed or is put off."""
+        return tuple(one for one in self.places if not one.repository and one.state in _NO_LIST)
 
     @property
     def counts(self) -> Counter[PlaceState]:
@@ -65,7 +71,6 @@ def document(shown: Sequence[Summary]) -> str:
 
 
 def _plain(one: Summary) -> dict[str, Any]:
-    listing = [place for place in one.places if not place.repository]
     return {
         "forge": one.forge,
         "dry_run": one.dry,
@@ -75,7 +80,7 @@ def _plain(one: Summary) -> dict[str, Any]:
         "seen": len(one.seen),
         **{state.value.replace("-", "_"): one.counts[state] for state in PlaceState},
         "held": one.held,
-        "listing": listing[0].detail if listing and listing[0].state is PlaceState.FAILED else "",
+        "listing": one.unlisted[0].detail if one.unlisted else "",
         "places": [
             {
                 "repository": place.repository,
@@ -106,9 +111,7 @@ def _lines(one: Summary) -> list[str]:
         parts.append(f"{one.held} held")
     lines = [f"{one.forge}: {', '.join(parts)}."]
     lines += [
-        f"  listing failed: {visible(place.detail)}"
-        for place in one.places
-        if not place.repository and place.state is PlaceState.FAILED
+        f"  listing {_WORDS[place.state]}: {visible(place.detail)}{_due(place)}" for place in one.unlisted
     ]
     for state in _TOLD:
         lines += _told(_WORDS[state], [place for place in one.seen if place.state is state])
@@ -128,7 +131,10 @@ def _told(word: str, places: Sequence[Place]) -> list[str]:
     return lines
 
 
+def _due(one: Place) -> str:
+    return f" (looked at again at {one.due.astimezone(UTC):%Y-%m-%d %H:%M}Z)" if one.due else ""
+
+
 def _place(one: Place) -> str:
-    due = f" (again at {one.due.astimezone(UTC):%Y-%m-%d %H:%M}Z)" if one.due else ""
     why = f": {visible(one.detail)}" if one.detail else ""
-    return f"{visible(one.repository)} {visible(one.ref)}".rstrip() + why + due
+    return f"{visible(one.repository)} {visible(one.ref)}".rstrip() + why + _due(one)
