@@ -441,7 +441,11 @@ _repository = click.argument("repository")
 _ref = click.argument("ref", required=False)
 
 
-@jobs.command("list", epilog=_examples("moorline jobs list --failed --parked"))
+@jobs.command(
+    "list",
+    short_help="List what waits, runs or is stuck, and why.",
+    epilog=_examples("moorline jobs list --failed --parked"),
+)
 @_serving
 @click.option("--waiting", is_flag=True, help="What waits or runs.")
 @click.option("--failed", is_flag=True, help="What cannot succeed as things are.")
@@ -450,14 +454,16 @@ _ref = click.argument("ref", required=False)
     "--format", "-f", "format_", type=click.Choice(("table", "json")), default="table", show_default=True
 )
 def jobs_list(*, settings: Path | None, format_: str, **shown: bool) -> int:
-    """List what waits, runs or is stuck, and why; without options all of it."""
+    """List what waits, runs or is stuck, and why. Without options all of it."""
     from bot import operating
 
     chosen = frozenset(operating.Shown(name) for name, wanted in shown.items() if wanted)
     return operating.list_jobs(settings, chosen, as_json=format_ == "json")
 
 
-@jobs.command("retry", epilog=_examples("moorline jobs retry acme/app main"))
+@jobs.command(
+    "retry", short_help="Look again at what is stuck.", epilog=_examples("moorline jobs retry acme/app main")
+)
 @_repository
 @_ref
 @_serving
@@ -471,7 +477,11 @@ def jobs_retry(repository: str, ref: str | None, *, settings: Path | None) -> in
     return operating.retry(settings, repository, ref)
 
 
-@jobs.command("cancel", epilog=_examples("moorline jobs cancel acme/app"))
+@jobs.command(
+    "cancel",
+    short_help="Forget what waits, call off what runs.",
+    epilog=_examples("moorline jobs cancel acme/app"),
+)
 @_repository
 @_ref
 @_serving

@@ -181,9 +181,16 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path, clean: dict[str, str]) -> 
     with Hosts(Images(), Repositories()) as hosts:
         port = hosts.url.rpartition(":")[2]
         done = run("serve", "--demo", "--port", port, cwd=tmp_path / "here", env=clean)
-    assert done.returncode == 2
-    assert f"Cannot listen on 127.0.0.1 port {port}" in done.stderr
-    assert "Traceback" not in done.stderr
+        # The advice is to set these.
+        settings = {**clean, "MOORLINE_HOST": "127.0.0.1", "MOORLINE_PORT": port}
+        by_settings = run("serve", "--demo", cwd=tmp_path / "here", env=settings)
+    for one in (done, by_settings):
+        assert one.returncode == 2
+        assert f"Cannot listen on 127.0.0.1 port {port}" in one.stderr
+        assert "Traceback" not in one.stderr
+    wrong = run("serve", "--demo", cwd=tmp_path / "here", env={**clean, "MOORLINE_PORT": "x"})
+    assert wrong.returncode == 2
+    assert "MOORLINE_PORT" in wrong.stderr
 
 
 def test_a_configured_forge_is_the_real_thing(tmp_path: Path) -> None:

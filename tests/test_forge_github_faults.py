@@ -898,7 +898,7 @@ def test_what_is_missing_is_said_with_what_it_costs(place: Place, forge: GitHubF
     assert made["event push"].health is Health.TROUBLE
     assert made["hook"].health is Health.NOTE
     assert made["installation other"].health is Health.TROUBLE
-    assert "1 deliveries failed" in made["deliveries"].text
+    assert "1 delivery failed" in made["deliveries"].text
     assert made["limit graphql of acme"].health is Health.NOTE
     assert all(one.advice for one in made.values() if one.health is Health.TROUBLE)
 

@@ -356,6 +356,13 @@ class TestPages:
         assert "failed" in page
         self._is_harmless(page)
 
+    def test_no_cell_of_a_run_is_empty(self, store: Store, client: FlaskClient) -> None:
+        store.backlog.want((Job(forge="git", repository="acme/app", ref="", trigger=Trigger.PUSH),), NOW)
+        store.backlog.settle(store.backlog.claim("w", 5, NOW)[0].run, Ending.NOTHING, "", NOW)
+        page = client.get("/").get_data(as_text=True)
+        assert "<td>the default branch</td>" in page
+        assert "<td>nothing new to propose</td>" in page
+
     def test_a_proposal_shows_its_text_and_diff(self, client: FlaskClient, proposal: str) -> None:
         response = client.get(f"/proposals/{proposal}")
         page = response.get_data(as_text=True)

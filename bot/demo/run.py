@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import logging
+import os
 import secrets
 import signal
 import sys
@@ -53,8 +54,13 @@ def demo() -> int:
 
 
 def serve(host: str | None, port: int | None) -> int:
-    """Run the demo, leave it on the page until told to stop, and return the exit code."""
-    with _running(host, port) as run:
+    """Run the demo, leave it on the page until told to stop, and return the exit code.
+
+    Of the settings those alone count that say where to listen.  Raises `ConfigurationError`.
+    """
+    said = {name: os.environ[name] for name in ("MOORLINE_HOST", "MOORLINE_PORT") if os.environ.get(name)}
+    listens = Settings.from_environ(said)
+    with _running(host or listens.host, listens.port if port is None else port) as run:
         run.tell(whole=False)
         if run.told:
             _say(f"\nLook at it on {run.url} until you press Ctrl-C.")

@@ -50,7 +50,7 @@ def _examined(url: str) -> Findings:
         way = "ahead of" if seen.ahead > 0 else "behind"
         yield _pen.note(
             "clock",
-            f"The clock here is {abs(seen.ahead):.0f} seconds {way} the database's.",
+            f"The clock here is {abs(seen.ahead):.0f} {'second' if round(abs(seen.ahead)) == 1 else 'seconds'} {way} the database's.",
             "Let both machines take the time by NTP.",
         )
     yield _schema(seen)

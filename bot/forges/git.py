@@ -300,7 +300,8 @@ class GitForge:
         found = next((one for one in path.parents if is_root and (one / ".git").exists()), None)
         if found is None:
             raise ForgeError(
-                f"{str(path)!a} is no git repository.", advice="Name a folder that is, or is below, one that git keeps."
+                f"{str(path)!a} is no git repository.",
+                advice="Name a clone of the repository, or a folder in one.",
             )
         return found, path.relative_to(found).as_posix()
 

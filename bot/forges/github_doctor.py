@@ -78,7 +78,7 @@ def _guarded(subject: str, look: Any) -> Iterator[Symptom]:
 
 def _clock(manners: Manners) -> Iterator[Symptom]:
     away = manners.skew
-    text = f"The clock here is {abs(away):.0f} seconds {'ahead of' if away > 0 else 'behind'} GitHub's."
+    text = f"The clock here is {_counted(round(abs(away)), 'second', 'seconds')} {'ahead of' if away > 0 else 'behind'} GitHub's."
     if abs(away) >= _SKEW_BAD:
         yield _trouble("clock", text, "Set it right: GitHub takes no key from another time.")
     elif abs(away) >= _SKEW_NOTED:
@@ -137,7 +137,8 @@ def _hook(app: App, expected: str) -> Iterator[Symptom]:
         yield _trouble("hook", "The App has no webhook.", "Set its URL to `PUBLIC_URL/webhooks/github`.")
         return
     shown = clean(url.partition("?")[0])
-    if expected and _plain(url) != _plain(expected):
+    elsewhere = bool(expected) and _plain(url) != _plain(expected)
+    if elsewhere:
         yield _trouble(
             "hook address",
             f"The webhook calls {shown}, and not {clean(expected)}.",
@@ -154,12 +155,16 @@ def _hook(app: App, expected: str) -> Iterator[Symptom]:
             text=f"GitHub does not check the certificate of {shown}.",
             advice="Turn SSL verification on in the App's settings.",
         )
-    else:
+    elif not elsewhere:
         yield _ok("hook", f"GitHub delivers to {shown}.")
     if not said.get("secret"):
         yield _trouble(
             "hook secret", "The webhook has no secret.", "Set one, and MOORLINE_GITHUB_WEBHOOK_SECRET."
         )
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
 
 
 def _plain(url: str) -> str:
@@ -183,7 +188,7 @@ def _deliveries(app: App, manners: Manners) -> Iterator[Symptom]:
     yield Symptom(
         health=Health.NOTE,
         subject="deliveries",
-        text=f"{len(failed):,} deliveries failed within a day, the last with `{clean(newest.status) or newest.code}`.",
+        text=f"{_counted(len(failed), 'delivery', 'deliveries')} failed within a day, the last with `{clean(newest.status) or newest.code}`.",
         advice="They are caught up with; if they go on failing, check that GitHub can reach the webhook.",
     )
 

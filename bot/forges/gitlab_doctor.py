@@ -105,7 +105,7 @@ class Doctor:
         yield _symptom(
             health,
             "clock",
-            f"GitLab's clock and ours are {off:.0f} seconds apart.",
+            f"GitLab's clock and ours are {off:.0f} {'second' if round(off) == 1 else 'seconds'} apart.",
             "Set this machine's clock by NTP: signed deliveries are refused after five minutes."
             if health is not Health.OK
             else "",
