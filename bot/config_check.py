@@ -18,7 +18,9 @@ from bot.config.origins import Levels, Origin, origin, origins
 from bot.errors import ConfigurationError
 from bot.forges.directory import Directory
 from bot.model import Cause
+from bot.output.wrapping import wrapped
 from bot.presets import ROWS
+from bot.progress import columns
 from bot.settings import Lookups
 from bot.trust import policy
 from bot.visible import visible
@@ -60,7 +62,7 @@ class Checked:
 def check(path: Path, *, owner: Path | None, server: Path | None, format_: str) -> int:
     """Print what is found about the configuration in a folder, or in a file; return the exit code."""
     found = checked(path, owner=owner, server=server)
-    text = _json(found) if format_ == "json" else "".join(f"{line}\n" for line in _lines(found))
+    text = _json(found) if format_ == "json" else "".join(f"{line}\n" for line in _lines(found, columns()))
     sys.stdout.write(text)
     return WRONG if found.problems else CLEAN
 
@@ -165,7 +167,7 @@ def _read(whose: str, file: Path, *, policy: bool) -> Level:
 # --- what is printed ----------------------------------------------------------------------
 
 
-def _lines(found: Checked) -> Iterator[str]:
+def _lines(found: Checked, width: int) -> Iterator[str]:
     for level in found.levels:
         yield f"{level.whose + ':':<12}{visible(level.path, _LONGEST) if level.path else 'has no file'}"
     if found.problems:
@@ -179,14 +181,20 @@ def _lines(found: Checked) -> Iterator[str]:
         yield from (visible(text, _LONGEST) for text in (*found.overruled, *found.lapsed))
     if found.effective:
         yield ""
-        yield from _table(found.effective)
+        yield from _table(found.effective, width)
 
 
-def _table(rows: Sequence[Origin]) -> Iterator[str]:
+def _table(rows: Sequence[Origin], width: int) -> Iterator[str]:
+    """Yield keys, values and files side by side; where `width` is not 0 and too small, below each other."""
     key = max(len(row.key) for row in rows)
     cells = [(row.key, _shown(row), ", ".join(row.files) or "default") for row in rows]
     value = max(min(len(shown), 40) for _, shown, _ in cells)
     for name, shown, whence in cells:
+        source = visible(whence, _LONGEST)
+        if width and key + value + len(source) + 4 > width:
+            yield name
+            yield from wrapped(f"{shown}  ({source})", width, 4)
+            continue
         yield f"{name:<{key}}  {shown:<{value}}  {visible(whence, _LONGEST)}"
 
 

@@ -18,7 +18,7 @@ from bot.forges.directory import Directory
 from bot.model import Job, Outcome, Report, SkipReason, State, Trigger, UnreadReason, Verdict
 from bot.output import diff as diffs
 from bot.output import table
-from bot.progress import progress
+from bot.progress import columns, progress
 from bot.runs import remember
 from bot.settings import Lookups
 from bot.visible import visible
@@ -158,7 +158,7 @@ def explain(reference: str, path: Path, *, as_json: bool) -> int:
     if as_json:
         print(explanation.dumps(verdict), end="")
     else:
-        for line in explanation.lines(verdict):
+        for line in explanation.lines(verdict, columns()):
             print(line)
     if verdict.unresolved is not None:
         return INCOMPLETE
@@ -233,6 +233,8 @@ def _console() -> Console:
     return Made(highlight=False)
 
 
+_WIDE = 70
+"""Columns of a terminal from which on notes stand below the value, not below the line's number."""
 _TONES = {"good": "green", "bad": "bold yellow", "dim": "dim", "plain": ""}
 
 
@@ -250,7 +252,8 @@ def _print_groups(rows: Iterable[table.Row]) -> None:
         line = Text.assemble(f"{row.line:>6}  ", (f"{row.state:<8}  {row.value}", _TONES[row.tone]))
         console.print(line, soft_wrap=True)
         if row.note:
-            console.print(Padding(Text(row.note, style="dim"), (0, 0, 0, 18)))
+            indent = 18 if console.width >= _WIDE else 8
+            console.print(Padding(Text(row.note, style="dim"), (0, 0, 0, indent)))
 
 
 _PARTS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,11 @@ Report = Callable[[str, int, int], None]
 
 def _silent(_stage: str, _done: int, _total: int) -> None:
     """Show nothing."""
+
+
+def columns() -> int:
+    """Return how wide the terminal is that standard output leads to; 0 where it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
 
 
 @contextmanager

@@ -340,6 +340,16 @@ def test_a_terminal_gets_colours_and_a_progress_bar(tmp_path: Path, world: World
     assert drawn.count(b"\x1b[?25l") == drawn.count(b"\x1b[?25h"), "the cursor is given back"
 
 
+def test_a_narrow_terminal_gets_lines_that_fit(tmp_path: Path, world: World) -> None:
+    env = environment(tmp_path, NO_COLOR="1", **world.settings())
+    (tmp_path / "Dockerfile").write_text("ARG V=22\nFROM node:${V}\nFROM node:${W}\n")
+    for arguments in (["config", "check", "."], ["explain", "node:22"], ["scan", "-q", "."]):
+        _, drawn = on_terminal(*arguments, cwd=tmp_path, env=env, columns=40)
+        lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).rstrip() for line in drawn.decode().splitlines()]
+        # What is one word, a digest for instance, stays one.
+        assert all(len(line) <= 40 or len(line.split()) < 3 for line in lines), (arguments, lines)
+
+
 def test_one_bar_for_each_stage_whoever_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many threads begin a stage at once, and tell late what they counted early."""
     from rich.progress import Progress

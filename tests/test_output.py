@@ -7,6 +7,7 @@ import difflib
 import json
 import os
 import re
+from dataclasses import replace
 from urllib.parse import unquote_to_bytes
 
 import goldens
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_markdown import HOSTILE
 
-from bot.model import Outcome, Report, SkipReason, State, Verdict
+from bot.model import Evidence, Fact, Outcome, Reason, Report, Ruling, SkipReason, State, Status, Verdict
 from bot.output import FORMATS, diff, document, explanation, table
 
 
@@ -72,6 +73,21 @@ def test_golden_explanation() -> None:
         text = "\n".join(explanation.lines(verdict)) + "\n"
         goldens.compare_tree(goldens.GOLDEN / "output" / "explanation" / name, {"text": text.encode()})
         assert json.loads(explanation.dumps(verdict))["verdict"]["outcome"] == name
+
+
+def test_an_explanation_reads_well_and_fits_a_narrow_terminal() -> None:
+    verdict = ordinary().verdicts[1]
+    facts: dict[str, Fact] = {"size": 491, "mutable_count": 0, "like": "nginx", "strong": True}
+    evidence = Evidence(check="x", digest="", status=Status.VERIFIED, facts=facts)
+    reason = Reason(check="age", ruling=Ruling.PASS, text="no age is asked for " * 5)
+    verdict = replace(verdict, evidence=(evidence,), reasons=(reason,))
+    wide = list(explanation.lines(verdict))
+    for told in ("manifest size     491 bytes", "how many mutable  0", "resembles         nginx"):
+        assert f"  {told}" in wide
+    assert "  easily mistaken   yes" in wide
+    narrow = list(explanation.lines(verdict, 40))
+    assert all(len(line) <= 40 or " " not in line.strip() for line in narrow)
+    assert "".join(narrow).replace(" ", "") == "".join(wide).replace(" ", "")
 
 
 def test_a_scan_has_the_documented_keys() -> None:

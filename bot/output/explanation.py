@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from bot.model import Fact, GitReference, Outcome, Ruling, Verdict
 from bot.output import document
+from bot.output.wrapping import wrapped
 from bot.visible import visible
 
 _WORDS = {
@@ -15,6 +16,14 @@ _WORDS = {
     Outcome.HOLD: "held: not enough evidence",
     Outcome.REFUSE: "refused",
 }
+_NAMES = {
+    "size": "manifest size",
+    "mutable": "mutable references",
+    "mutable_count": "how many mutable",
+    "like": "resembles",
+    "strong": "easily mistaken",
+}
+"""What facts are called for people, where their own names say too little."""
 _MARKS = {Ruling.PASS: "ok", Ruling.FAIL: "FAIL", Ruling.UNKNOWN: "?"}
 
 
@@ -39,36 +48,66 @@ def dumps(verdict: Verdict) -> str:
     return json.dumps(made, indent=1) + "\n"
 
 
-def lines(verdict: Verdict) -> Iterator[str]:
-    """Yield the verdict as lines for a terminal."""
-    reference = verdict.finding.reference
+def lines(verdict: Verdict, width: int = 0) -> Iterator[str]:
+    """Yield the verdict as lines for a terminal, of `width` columns where that is not 0."""
     yield visible(verdict.finding.value, 1000)
-    if isinstance(reference, GitReference):
-        yield f"  repository  {visible(f'{reference.host}/{reference.repository}')}"
-    elif reference is not None:
-        yield f"  image       {visible(f'{reference.registry}/{reference.repository}')}"
     if verdict.unresolved is not None:
-        yield f"  not known   {visible(verdict.unresolved.detail, 1000)}"
+        rows = [*_named(verdict), ("not known", visible(verdict.unresolved.detail, 1000))]
+        yield from _columns(rows, width)
         return
     if verdict.candidate is None:
+        yield from _columns(list(_named(verdict)), width)
         return
-    resolution = verdict.candidate.resolution
-    what = "commit" if isinstance(reference, GitReference) else "digest"
-    yield f"  {what}      {visible(verdict.candidate.target)}"
-    yield f"  source      {visible(resolution.source)}"
-    if resolution.version:
-        yield f"  version     {visible(resolution.version)}"
-    for evidence in verdict.evidence:
-        for name, value in evidence.facts.items():
-            if shown := _fact(value):
-                yield f"  {visible(name.replace('_', ' ')):<11} {shown}"
+    yield from _columns([*_named(verdict), *_known(verdict)], width)
     yield "checks"
-    for reason in verdict.reasons:
-        yield f"  {_MARKS[reason.ruling]:<4} {reason.check:<16} {visible(reason.text, 1000)}"
+    checks = [
+        (f"{_MARKS[reason.ruling]:<4} {reason.check}", visible(reason.text, 1000))
+        for reason in verdict.reasons
+    ]
+    yield from _columns(checks, width)
     yield f"verdict: {_WORDS[verdict.outcome]}"
 
 
-def _fact(value: Fact) -> str:
+def _columns(rows: list[tuple[str, str]], width: int) -> Iterator[str]:
+    """Yield a line for each row, its words below the name where they do not fit beside it."""
+    longest = max((len(name) for name, _ in rows), default=0)
+    for name, text in rows:
+        line = f"  {name:<{longest}}  {text}"
+        if not width or len(line) <= width:
+            yield line.rstrip()
+            continue
+        yield f"  {name}"
+        yield from wrapped(text, width, 6)
+
+
+def _named(verdict: Verdict) -> Iterator[tuple[str, str]]:
+    reference = verdict.finding.reference
+    if isinstance(reference, GitReference):
+        yield "repository", visible(f"{reference.host}/{reference.repository}")
+    elif reference is not None:
+        yield "image", visible(f"{reference.registry}/{reference.repository}")
+
+
+def _known(verdict: Verdict) -> Iterator[tuple[str, str]]:
+    if verdict.candidate is None:
+        return
+    resolution = verdict.candidate.resolution
+    is_git = isinstance(verdict.finding.reference, GitReference)
+    yield "commit" if is_git else "digest", visible(verdict.candidate.target)
+    yield "source", visible(resolution.source)
+    if resolution.version:
+        yield "version", visible(resolution.version)
+    for evidence in verdict.evidence:
+        for name, value in evidence.facts.items():
+            if shown := _fact(name, value):
+                yield _NAMES.get(name, visible(name.replace("_", " "))), shown
+
+
+def _fact(name: str, value: Fact) -> str:
     if isinstance(value, tuple):
         return visible(", ".join(value), 500)
-    return ("yes" if value else "no") if isinstance(value, bool) else visible(str(value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name == "size":
+        return f"{value} bytes"
+    return visible(str(value))
