@@ -89,9 +89,15 @@ class Installation(World):
                 done += 1
         return done
 
-    def sweep(self, trigger: Trigger = Trigger.SWEEP, **said: tuple[str, ...]) -> dict[str, int]:
+    def sweep(
+        self,
+        trigger: Trigger = Trigger.SWEEP,
+        *,
+        owners: tuple[str, ...] = (),
+        globs: tuple[str, ...] = (),
+    ) -> dict[str, int]:
         """Sweep everything to its end, and return how many places are in which state."""
-        sweep = self.begin(trigger, **said)
+        sweep = self.begin(trigger, owners=owners, globs=globs)
         self.work()
         return self.summary(sweep)
 
