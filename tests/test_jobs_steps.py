@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ import structlog
 
 from bot.errors import ForgeError, GuardError, SupersededError, TransientError
 from bot.jobs.base import Pace
+from bot.jobs.engine_log import OneLine
 from bot.jobs.reaper import Reaper
 from bot.jobs.steps import Outcome, Steps, decode_job, encode_job
 from bot.model import Job, Trigger
@@ -256,6 +258,25 @@ class Holding:
     def recover(self, worker: str) -> int:
         self.asked.append(worker)
         return self.left[worker].pop(0)
+
+
+def test_the_engine_says_one_line_for_each_outage(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    logger = logging.getLogger("dbos.for-tests")
+    short = OneLine(lambda: now[0])
+    logger.addFilter(short)
+    try:
+        for at in (0, 1, 100, 200, 500):
+            now[0] = float(at)
+            logger.error("Error in (psycopg.OperationalError) refused\n\t(Background: https://sqlalche.me/e)")
+            logger.warning("Something else\n\tand more", exc_info=KeyError("secret"))
+    finally:
+        logger.removeFilter(short)
+    outage = "the job engine has trouble with the database, and tries again until it answers"
+    said = [one.getMessage() for one in caplog.records]
+    assert [one for one in said if one != "Something else"] == [outage, outage]
+    assert said.count("Something else") == 5
+    assert all(one.exc_info is None for one in caplog.records)
 
 
 @pytest.mark.parametrize("ends", [True, False])

@@ -21,6 +21,7 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetEnqueueOptions
 
 from bot.errors import ConfigurationError, MoorlineError
 from bot.jobs.base import Pace, Standing
+from bot.jobs.engine_log import OneLine
 from bot.jobs.steps import Outcome, Steps, encode_job
 from bot.model import Job
 from bot.store.base import StoreUnavailableError
@@ -68,6 +69,8 @@ class DbosQueue:
         if not logger.handlers:
             logger.addHandler(logging.NullHandler())
         logger.propagate = True
+        if not any(isinstance(one, OneLine) for one in logger.filters):
+            logger.addFilter(OneLine())
         with _translated():
             DBOS(config=self._config)
             try:
