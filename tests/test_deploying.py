@@ -453,7 +453,7 @@ def job(repository: str) -> Job:
 
 def test_programs_that_documents_name_are_known(tmp_path: Path) -> None:
     """What is not ours in a console block is something that operators have."""
-    known = {"openssl", "install", "echo", "cp", "docker", "sqlite3", "python", "moorline"}
+    known = {"openssl", "install", "echo", "cp", "docker", "sqlite3", "python", "moorline", "umask"}
     for name in ("operations.md", "github.md", "gitlab.md"):
         for line in re.findall(r"^\$ (\S+)", document(name), re.MULTILINE):
             assert line in known, line
