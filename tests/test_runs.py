@@ -122,7 +122,14 @@ def test_a_push_becomes_one_request_with_a_check(world: World) -> None:
     assert world.forge.projects[NAME].checks[world.request.head].conclusion is Conclusion.SUCCESS
     [stored] = world.store.proposals.standing("github", NAME)
     assert (stored.number, stored.url, stored.state) == (1, world.request.url, ProposalState.PUBLISHED)
-    assert [one.what for one in world.store.audit.entries(0, 10)] == ["proposal.published"]
+    [entry] = world.store.audit.entries(0, 10)
+    assert (entry.who, entry.what) == ("moorline", "proposal.published")
+    said = entry.evidence
+    assert (said["pins"], said["digests"], said["more"]) == (
+        ("Dockerfile: docker.io/library/node:22",),
+        (digest,),
+        0,
+    )
 
 
 def test_a_second_look_writes_nothing(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -9,7 +10,7 @@ from datetime import datetime
 from bot import pipeline
 from bot.errors import ForgeError, GuardError, MissingError, MoorlineError, SupersededError, TransientError
 from bot.forges.base import Forge, Wish
-from bot.model import Proposal, Published
+from bot.model import Fact, Proposal, Published
 from bot.proposals.lasting import CONFIGURATION
 from bot.proposals.notes import NOTHING_LEFT, NOTHING_TO_KEEP, continues, unfollowed
 from bot.runs import limits, reviewing
@@ -22,6 +23,13 @@ from bot.store.base import ProposalState, StoredProposal
 
 _SETTLED = frozenset({ProposalState.CLOSED, ProposalState.MERGED})
 """What became of a request is known; of a superseded proposal it is only where we closed it ourselves."""
+
+
+_SOMEBODY = "somebody"
+_OF_PEOPLE = frozenset({"proposal.declined", "proposal.merged"})
+"""What a person did on the forge, which does not tell us along who it was."""
+_DIGEST = re.compile(rb"sha256:[0-9a-f]{64}|(?<![0-9a-f])[0-9a-f]{40}(?![0-9a-f])")
+_MOST_PINS = 50
 
 
 class Publishing:
@@ -275,7 +283,7 @@ class Publishing:
     def _log(self, stored: StoredProposal, what: str, published: Published) -> None:
         made = stored.proposal
         self._memory.audit.add(
-            "moorline",
+            _SOMEBODY if what in _OF_PEOPLE else "moorline",
             what,
             f"{stored.forge} {made.repository} {made.base}",
             {
@@ -286,6 +294,7 @@ class Publishing:
                 "digest": made.digest,
                 "number": published.number,
                 "detail": published.detail,
+                **(_pinned(made) if published.commit and what not in _OF_PEOPLE else {}),
             },
             self._clock(),
         )
@@ -327,3 +336,13 @@ def _wish(stored: StoredProposal) -> Wish:
         squash=looks.squash,
         remove_branch=looks.remove_branch,
     )
+
+
+def _pinned(made: Proposal) -> dict[str, Fact]:
+    """Return what a proposal pins and to which digests and commits, as far as there is room for it."""
+    pins = tuple(dict.fromkeys(f"{one.path}: {one.reference}" for one in made.pins))
+    digests = dict.fromkeys(
+        found.decode("ascii") for edit in made.edits for found in _DIGEST.findall(edit.replacement)
+    )
+    more = max(0, len(pins) - _MOST_PINS)
+    return {"pins": pins[:_MOST_PINS], "digests": tuple(digests)[:_MOST_PINS], "more": more}
