@@ -68,13 +68,6 @@ FORGE_VARIABLES: Mapping[str, str] = {
 }
 """By forge, for people: the variables without which it is not there."""
 
-FORGE_VARIABLES: Mapping[str, str] = {
-    "git": "MOORLINE_GIT_ROOTS or MOORLINE_GIT_REPOSITORIES",
-    "github": "MOORLINE_GITHUB_APP_ID and MOORLINE_GITHUB_PRIVATE_KEY",
-    "gitlab": "MOORLINE_GITLAB_TOKEN",
-}
-"""By forge, for people: the variables without which it is not there."""
-
 _PORTS = {"http": 80, "https": 443}
 _LARGEST_FILE = 1024 * 1024
 
