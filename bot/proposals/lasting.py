@@ -62,13 +62,20 @@ class Line:
         return (*made, ("because", _quoted(self.because)))
 
     def is_in(self, config: Config) -> bool:
-        """Return whether a configuration says it already."""
+        """Return whether a configuration says it already, and for as long."""
         if self.key == "ignore":
-            return any(getattr(rule, self.what) == self.name and not rule.paths for rule in config.ignore)
+            return any(
+                getattr(rule, self.what) == self.name and not rule.paths and self._ends_by(rule.until)
+                for rule in config.ignore
+            )
         return any(
             (rule.reference, rule.check, rule.digest) == (self.name, self.check, self.digest)
+            and self._ends_by(rule.until)
             for rule in config.allow
         )
+
+    def _ends_by(self, last: date | None) -> bool:
+        return last is None or (self.until is not None and self.until <= last)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,10 +47,11 @@ def keep(
         if decision.until is None or now <= decision.until
         for verdict in report.verdicts
         for line in _lines(decision, verdict, config)
-        if not line.is_in(config) and line.pinned not in declined
+        if line.pinned not in declined
     )
-    # Of two words on one thing the later one counts.
-    lines = list({line.pinned: line for line in found}.values())[:_MOST]
+    # Of two words on one thing the later one counts, be it the shorter.
+    newest = {line.pinned: line for line in found}.values()
+    lines = [line for line in newest if not line.is_in(config)][:_MOST]
     if not lines or report.commit is None:
         return None
     made = lasting.added(reading.read(CONFIG_PATHS), lines)
