@@ -20,7 +20,7 @@ from bot.commands import FORMS, Verb
 from bot.config import parse
 from bot.errors import ForgeError, TransientError
 from bot.forges.base import Reaction, RequestState, Role
-from bot.model import Conclusion, Decision, Resolution
+from bot.model import Conclusion, Decision, Manifest, Resolution
 from bot.runs import Manners
 from bot.store.base import Pause, ProposalState
 from bot.store.sql import Store
@@ -311,6 +311,118 @@ def test_allowing_holds_for_one_digest(tmp_path: Path) -> None:
         world.tag("node:22", "two")
         world.run(world.job())
         assert not [one for one in world.open if one.branch == BRANCH]
+
+
+@pytest.fixture
+def choosy(tmp_path: Path) -> Iterator[World]:
+    """A server whose registries are few, from which maintainers may except."""
+    policy = (
+        b"delegate: [allow]\nregistries:\n  allow: [quay.io]\ntrust:\n  checks:\n    registries: require\n"
+    )
+    with Store(f"sqlite:///{tmp_path}/choosy.db") as store:
+        world = World(store, server=parse("policy.yml", policy, policy=True))
+        world.create({"README": b"x\n"})
+        yield world
+
+
+MOVED = {"compose.yml": b"services:\n  a:\n    image: evil.example/x:1\n"}
+
+
+def moved_behind(world: World, text: str, by: str = "mia") -> tuple[Manifest, Manifest, int]:
+    """Judge a tag, say something, and let it move, be pushed to and judged again before that is heard."""
+    seen = world.tag("evil.example/x:1")
+    request = world.forge.propose(NAME, MOVED)
+    world.judge(request.number)
+    world.now += timedelta(minutes=5)
+    text = text.replace("SEEN", seen.digest)
+    comment = world.forge.say(NAME, request.number, text, by)
+    moved = world.tag("evil.example/x:1", "two")
+    head = world.forge.push(NAME, {**MOVED, "more": b"1"}, request.branch)
+    world.forge.projects[NAME].requests[request.number] = replace(request, head=head)
+    world.now += timedelta(seconds=10)
+    world.judge(request.number)
+    world.now += timedelta(seconds=10)
+    world.run(world.heard(comment))
+    return seen, moved, request.number
+
+
+@pytest.mark.parametrize(
+    ("rest", "until"),
+    [
+        ("allow evil.example/x:1 until 2026-04-01 because we read it", "until 2026-04-01 "),
+        ("ignore evil.example/x:1 because we read it", ""),
+        ("unpin evil.example/x because we read it", ""),
+    ],
+)
+def test_nothing_is_decided_of_a_digest_that_came_after_the_word(
+    choosy: World, rest: str, until: str
+) -> None:
+    _, moved, number = moved_behind(choosy, f"@moorline {rest}")
+    assert not choosy.store.decisions.of("github", NAME, choosy.now)
+    assert effects(choosy) == ["unseen"]
+    [heard] = choosy.forge.projects[NAME].heard.values()
+    assert heard.reactions[-1] is Reaction.REFUSED
+    verb, name, *_ = rest.split()
+    again = f"{verb} {name}@{moved.digest} {until}because we read it"
+    assert f"`{again}`" in heard.answers[0]
+    choosy.now += timedelta(minutes=1)
+    choosy.judge(number)  # whoever names the digest need not be faster than the next look
+    choosy.say(f"@moorline {again}", "mia", number)
+    [decision] = choosy.store.decisions.of("github", NAME, choosy.now)
+    assert decision.digest == moved.digest
+
+
+def test_what_was_seen_and_named_is_all_that_is_allowed(choosy: World) -> None:
+    word = "@moorline allow evil.example/x:1@SEEN until 2026-04-01 because we read it"
+    _, moved, _ = moved_behind(choosy, word)
+    assert moved.digest not in {one.digest for one in choosy.store.decisions.of("github", NAME, choosy.now)}
+
+
+def test_a_young_look_at_the_request_hides_no_older_one_of_the_base(choosy: World) -> None:
+    """The attacker takes the reference out again: what the base has is not what was seen."""
+    choosy.tag("evil.example/x:1", "old")
+    choosy.forge.push(NAME, MOVED, "main")
+    choosy.run(choosy.job())
+    choosy.tag("evil.example/x:1")
+    request = choosy.forge.propose(NAME, {**MOVED, "more": b"1"})
+    choosy.judge(request.number)
+    choosy.now += timedelta(minutes=5)
+    word = "@moorline allow evil.example/x:1 until 2026-04-01 because we read it"
+    comment = choosy.forge.say(NAME, request.number, word, "mia")
+    head = choosy.forge.push(NAME, {"README": b"x\n"}, request.branch)
+    choosy.forge.projects[NAME].requests[request.number] = replace(request, head=head)
+    choosy.now += timedelta(seconds=10)
+    choosy.judge(request.number)
+    choosy.run(choosy.heard(comment))
+    assert effects(choosy) == ["unseen"]
+
+
+def test_a_pause_is_not_promised_away(world: World) -> None:
+    assert "may float" in world.say("@moorline ignore redis:7 because x").answers[0]
+    world.say("@moorline pause")
+    [said] = world.say("@moorline ignore node:22 because x").answers
+    assert "I am paused here, so no proposal" in said
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "added"),
+    [
+        ("2025-01-01", " until 2026-12-31", True),
+        ("2026-03-03", " until 2026-12-31", True),
+        ("2026-12-31", " until 2026-12-31", False),
+        ("2026-12-31", "", True),
+        ("", " until 2026-12-31", False),
+    ],
+)
+def test_a_longer_word_lasts_beside_a_shorter_line(
+    world: World, there: str, wanted: str, *, added: bool
+) -> None:
+    until = f"    until: {there}\n" if there else ""
+    line = f"ignore:\n  - image: node:22\n{until}    because: old\n"
+    world.forge.push(NAME, {**FLOATING, ".moorline.yml": line.encode()}, "main")
+    world.run(world.job())
+    world.say(f"@moorline ignore node:22{wanted} because again")
+    assert any("configuration" in one.branch for one in world.open) is added
 
 
 def test_a_closed_proposal_for_the_configuration_stays_closed(world: World) -> None:

@@ -49,7 +49,7 @@ class Kind(StrEnum):
     NOT_PAUSED = "not-paused"
     OVERRIDDEN = "overridden"
     UNSEEN = "unseen"
-    """The head came after the comment, or was not checked before it."""
+    """What it is about came after the comment, or was not checked before it."""
     NO_OVERRIDE = "no-override"
 
 
@@ -117,7 +117,11 @@ class Part:
     request: bool = False
     """Whether it was asked on a request that is not ours."""
     lasting: bool = False
-    """Whether a proposal for the configuration follows."""
+    """Whether a proposal for the configuration may follow."""
+    waits: bool = False
+    """Whether it waits until a pause is over."""
+    again: tuple[str, ...] = ()
+    """What may be said instead, as commands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

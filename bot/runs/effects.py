@@ -25,6 +25,8 @@ _WHO = {
     Role.ADMIN: "admin, Owner",
 }
 _MOST_IGNORED = 20
+_MOST_AGAIN = 5
+"""Commands that are written out in one answer; each may be as long as its reason."""
 _CLOSE = timedelta(seconds=1)
 """GitHub tells the time of a comment in whole seconds."""
 
@@ -82,13 +84,36 @@ class Scene:
     @cached_property
     def look(self) -> LastLook | None:
         """What was last found in the request, and at its base."""
-        base = self.memory.conversations.look(self.forge.name, self.job.repository, self.base)
-        mine = self.judged if self.proposal is None else None
+        mine, base = self._mine, self._at_base
         if mine is None or base is None:
             return mine or base
-        there = {(one.path, one.line, one.value) for one in mine.references}
-        rest = (one for one in base.references if (one.path, one.line, one.value) not in there)
+        there = {_place(one) for one in mine.references}
+        rest = (one for one in base.references if _place(one) not in there)
         return replace(mine, references=(*mine.references, *rest))
+
+    @cached_property
+    def _mine(self) -> LastLook | None:
+        return self.judged if self.proposal is None else None
+
+    @cached_property
+    def _at_base(self) -> LastLook | None:
+        return self.memory.conversations.look(self.forge.name, self.job.repository, self.base)
+
+    def is_unseen(self, one: Looked) -> bool:
+        """Return whether what a reference was found to point to came after the comment, or may have."""
+        mine = self._mine
+        # A look at the request that is too young may also have hidden what was seen there before.
+        if mine is not None and (self._came_after(mine) or _place(one) in map(_place, mine.references)):
+            return self._came_after(mine)
+        return self._at_base is not None and self._came_after(self._at_base)
+
+    def _came_after(self, look: LastLook) -> bool:
+        return look.at >= self.comment.created + _CLOSE
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is proposed here for now, by somebody's word."""
+        return self.memory.conversations.pause(self.forge.name, self.job.repository, self.now) is not None
 
     @property
     def judged(self) -> LastLook | None:
@@ -242,7 +267,11 @@ def _muted(scene: Scene, command: Command, kind: Kind) -> Effect:
     if not found:
         return _unknown(command, look)
     # What nobody could look up yet has no digest that a decision could be bound to.
-    bound = dict.fromkeys((one.spelling, one.target or None) for one in found)
+    named = _named(command)
+    unseen = [one for one in found if scene.is_unseen(one)]
+    if unseen and not named:
+        return _unseen(command, unseen)
+    bound = dict.fromkeys((one.spelling, named or one.target or None) for one in found)
     decisions = tuple(_decision(scene, command, "ignore", spelling, digest) for spelling, digest in bound)
     pinned = [one for one in found if one.written] if kind is Kind.UNPINNED else []
     return Effect(
@@ -253,6 +282,7 @@ def _muted(scene: Scene, command: Command, kind: Kind) -> Effect:
             until=command.until,
             rows=tuple(map(_row, pinned[:MOST_ROWS])),
             lasting=True,
+            waits=scene.is_paused,
         ),
         decisions=decisions,
         jobs=scene.jobs,
@@ -267,12 +297,17 @@ def _allow(scene: Scene, command: Command) -> Effect:
     if not found:
         return _unknown(command, look)
     names = _spellings(found)
-    held = [one for one in found if one.held_by and one.target]
+    named = _named(command)
+    # What stands in the file is not what was judged where the tag has moved on.
+    held = [one for one in found if one.held_by and one.target and named in ("", one.target)]
     if not held:
         return Effect(part=Part(kind=Kind.NOT_HELD, names=names))
     free = [one for one in held if not one.insisted]
     if not free:
         return Effect(part=Part(kind=Kind.INSISTED, names=names))
+    unseen = [one for one in free if scene.is_unseen(one)]
+    if unseen and not named:
+        return _unseen(command, unseen)
     bound = dict.fromkeys((one.spelling, one.target) for one in free)
     decisions = tuple(_decision(scene, command, "allow", spelling, digest) for spelling, digest in bound)
     return Effect(
@@ -284,6 +319,7 @@ def _allow(scene: Scene, command: Command) -> Effect:
             rows=tuple(map(_row, free[:MOST_ROWS])),
             more=max(len(free) - MOST_ROWS, 0),
             lasting=True,
+            waits=scene.is_paused,
         ),
         decisions=decisions,
         jobs=scene.jobs,
@@ -418,6 +454,26 @@ def _override(scene: Scene, command: Command) -> Effect:
 # --- what cannot be done ------------------------------------------------------------------
 
 
+def _unseen(command: Command, unseen: Sequence[Looked]) -> Effect:
+    """Return the answer that names what a decision would be bound to that nobody may have seen yet."""
+    plain = command.names[0].partition("@sha256:")[0]
+    until = f"until {command.until.isoformat()} " if command.until is not None else ""
+    targets = dict.fromkeys(one.target for one in unseen if one.target.startswith("sha256:"))
+    return Effect(
+        part=Part(
+            kind=Kind.UNSEEN,
+            verb=command.verb.value,
+            names=_spellings(unseen),
+            rows=tuple(map(_row, unseen[:MOST_ROWS])),
+            more=max(len(unseen) - MOST_ROWS, 0),
+            again=tuple(
+                f"{command.verb.value} {plain}@{target} {until}because {command.because}"
+                for target in list(targets)[:_MOST_AGAIN]
+            ),
+        )
+    )
+
+
 def _not_looked(command: Command) -> Effect:
     return Effect(part=Part(kind=Kind.NOT_LOOKED, verb=command.verb.value))
 
@@ -449,6 +505,16 @@ def _found(name: str, look: LastLook) -> list[Looked]:
         if (wanted & {*one.names, one.spelling, one.value} or name == one.value)
         and (not digest or f"sha256:{digest}" in (one.target, one.written))
     ]
+
+
+def _named(command: Command) -> str:
+    """Return the digest that a command names, empty where it names none."""
+    digest = command.names[0].partition("@sha256:")[2]
+    return f"sha256:{digest}" if digest else ""
+
+
+def _place(one: Looked) -> tuple[str, int, str]:
+    return one.path, one.line, one.value
 
 
 def _spellings(found: Sequence[Looked]) -> tuple[str, ...]:
