@@ -1,6 +1,7 @@
 """Which lines of a comment are plain text at their beginnings: no code, quote, comment or list.  Pure.
 
-CommonMark as far as it matters here.  Where it is doubtful what a line is, it is left out.
+CommonMark as far as it matters here.  Where it is doubtful what a line is, it is left out, and where it is
+doubtful what ends a block, so is all that follows.
 """
 
 from __future__ import annotations
@@ -8,16 +9,29 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_FENCE = re.compile(r"[ \t]*(?:(?:[-*+]|[0-9]{1,9}[.)])[ \t]+)*(`{3,}|~{3,})([^\n]*)")
-_CLOSES = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*\Z")
-_QUOTE = re.compile(r" {0,3}>")
-_COMMENT = re.compile(r" *<!--")
-_LEFT_OUT = re.compile(r" {0,3}(?:[ \t]\t|\t| {4}|(?:[-*+]|[0-9]{1,9}[.)])[ \t])|    ")
-"""Four blanks make code, and a mark makes a list: neither is a line of plain text."""
-_HIDDEN = re.compile(
-    r" {0,3}<(pre|script|style|textarea|blockquote|code|samp|kbd|template)(?=[\s>/]|\Z)", re.IGNORECASE
+_FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*\Z)|~{3,})")
+_CLOSES = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*\Z")
+_INDENTED = re.compile(r" {0,3}\t| {4}")
+_ASIDE = re.compile(r" {0,3}(?:>|(?:[-*+]|[0-9]{1,9}[.)])(?:[ \t]|\Z))")
+"""A quote or an item of a list: where it ends depends on what is in it."""
+_RULE = re.compile(r" {0,3}(?:#{1,6}(?:[ \t]|\Z)|(?:=+|-+|_[_ \t]*|\*[* \t]*)[ \t]*\Z)")
+"""A heading, what makes one of the lines above, or a rule: a paragraph does not go on behind it."""
+_UNSURE = re.compile(r" {0,3}(?:>>>[ \t]*\Z|\$\$)")
+"""A quote of many lines as GitLab has it, and mathematics."""
+_PREFACE = re.compile(r"(?:---|\+\+\+|;;;)")
+_TAG = re.compile(r" {0,3}<[A-Za-z/!?]")
+_COMMENT = re.compile(r" {0,3}<!--(?!-?>)")
+_RAW = re.compile(r" {0,3}<(pre|script|style|textarea)[^<>\"'`]*>[^<]*(</\1>[ \t]*)?\Z", re.IGNORECASE)
+_NAMES = r"(?:pre|script|style|textarea|blockquote|code|samp|kbd|template|details)(?=[\s>/]|\Z)"
+_PLAIN_TAG = re.compile(
+    rf"<(?!/?{_NAMES})[A-Za-z/](?:[^<>\n`\"'\\]|\"[^<>\n`\"\\]*+\"|'[^<>\n`'\\]*+')*+>", re.IGNORECASE
 )
-_INLINE = re.compile(r"\\.|`+|<!--", re.DOTALL)
+_PAIR = re.compile(rf"<({_NAMES})>[^<>\n`\\]*+</\1>", re.IGNORECASE)
+_DOUBTFUL = re.compile(r"```|~~~|<[A-Za-z/!?]|>>>[ \t]*\Z")
+_INLINE = re.compile(r"\\.|`+|<[A-Za-z/!?]|\]\((?![^()\n]*\))|!\[(?![^][\n]*\])", re.DOTALL)
+_INLINE_COMMENT = re.compile(r"<!--(?!-?>)")
+_BLANK = " \t"
+"""What a blank line is made of: other blanks are text."""
 
 
 def spoken(text: str, limit: int) -> Iterator[str]:
@@ -29,9 +43,13 @@ def spoken(text: str, limit: int) -> Iterator[str]:
     lines = text[: limit + 1].replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if cut:
         lines.pop()  # the rest of it is not there
+    if _PREFACE.match(next((line for line in lines if line.strip(_BLANK)), "")):
+        return
     reader = _Reader()
     for line in lines:
         yield from reader.take(line)
+        if reader.lost:
+            return
     yield from reader.end()
 
 
@@ -39,12 +57,16 @@ class _Reader:
     """Knows in which block a line stands."""
 
     def __init__(self) -> None:
+        self.lost = False
+        """Whether it is doubtful what the rest is."""
         self._paragraph: list[str] = []
         self._fence = ""
         """What began the code block that goes on."""
         self._hidden = ""
         """What ends the comment or element that goes on, in lower case."""
-        self._quoted = False
+        self._aside = False
+        """Whether this may be a quote, a list or an element."""
+        self._after_blank = True
 
     def take(self, line: str) -> Iterator[str]:
         """Yield the lines of the paragraph that ends with this one, if one does."""
@@ -53,75 +75,101 @@ class _Reader:
             if closing is not None and closing[1].startswith(self._fence):
                 self._fence = ""
         elif self._hidden:
-            self._hide(line, self._hidden)
-        elif self._begins_block(line):
+            self._hide(line)
+        elif not line.strip(_BLANK):
             yield from self.end()
+            self._after_blank = True
+        else:
+            yield from self._take_text(line)
+            self._after_blank = False
+
+    def _take_text(self, line: str) -> Iterator[str]:
+        if self._after_blank and line[0] not in _BLANK:
+            self._aside = False
+        if self._aside:
+            self.lost = _doubtful(line)
+        elif _INDENTED.match(line) and not self._paragraph:  # code, surely behind a blank line
+            self._aside = not self._after_blank and _has_sign(line)
+        elif _interrupts(line):
+            yield from self.end(sure=False)
             self._begin(line)
-        elif not self._quoted:  # else it goes on with the quote, as Markdown has it
+        else:
             self._paragraph.append(line)
 
-    def end(self) -> Iterator[str]:
-        """Yield the lines of the paragraph that begin outside of code spans and comments."""
+    def end(self, *, sure: bool = True) -> Iterator[str]:
+        """Yield the lines of the paragraph that begin outside of code spans and comments.
+
+        Unless it is `sure` that it ends here, a code span may go on.
+        """
         text = "\n".join(self._paragraph)
-        covered, self._hidden = _covered(text)
+        covered, lost, is_open = _covered(text, sure=sure)
+        self.lost |= lost
+        self._aside |= is_open
+        if text.lstrip(_BLANK).startswith("[") and "]:" in text:
+            covered = [(0, _NOWHERE[0])]  # what a link is, or its title
+            self._aside |= not sure
         at = 0
         spans = iter(covered)
         start, stop = next(spans, _NOWHERE)
         for line in self._paragraph:
             while stop <= at:
                 start, stop = next(spans, _NOWHERE)
-            if start > at and not _LEFT_OUT.match(line):
+            if start > at and not _INDENTED.match(line):
                 yield line
             at += len(line) + 1
         self._paragraph = []
 
-    @staticmethod
-    def _begins_block(line: str) -> bool:
-        return (
-            not line.strip()
-            or _QUOTE.match(line) is not None
-            or _fence(line) != ""
-            or _COMMENT.match(line) is not None
-            or _HIDDEN.match(line) is not None
-        )
-
     def _begin(self, line: str) -> None:
-        if self._hidden:  # a comment within the paragraph goes on
-            self._hide(line, self._hidden)
+        if self.lost:
             return
-        if not line.strip():
-            self._quoted = False
-            return
-        if _QUOTE.match(line):
-            self._quoted = True
-        if self._quoted:
-            return
-        self._fence = _fence(line)
-        element = _HIDDEN.match(line)
-        if self._fence:
-            return
-        if element is not None:
-            self._hide(line, f"</{element[1].casefold()}")
+        fence = _FENCE.match(line)
+        if self._aside or _UNSURE.match(line):
+            self.lost = _UNSURE.match(line) is not None or _doubtful(line)
+        elif fence is not None:
+            self._fence = fence[1]
         elif comment := _COMMENT.match(line):
-            self._hide(line[comment.end() :], "-->")
+            self._hidden = "-->"
+            self._hide(line[comment.end() :])
+        elif raw := _RAW.match(line):
+            self._hidden = "" if raw[2] else f"</{raw[1].casefold()}>"
+        else:
+            self._aside = _RULE.match(line) is None or _ASIDE.match(line) is not None
+            self.lost = _doubtful(line)
 
-    def _hide(self, line: str, until: str) -> None:
-        self._hidden = "" if until in line.casefold() else until
+    def _hide(self, line: str) -> None:
+        before, end, behind = line.casefold().partition(self._hidden)
+        if self._hidden == "-->":
+            self.lost = "<" in behind  # one more, that a browser hides and Markdown does not
+        else:
+            self.lost = _doubtful(before) or behind.strip(_BLANK) != ""
+        if end:
+            self._hidden = ""
 
 
 _NOWHERE = (1 << 62, 1 << 62)
 
 
-def _fence(line: str) -> str:
-    """Return what a line opens a code block with, empty where it opens none."""
-    found = _FENCE.match(line)
-    if found is None or (found[1][0] == "`" and "`" in found[2]):
-        return ""
-    return found[1]
+def _interrupts(line: str) -> bool:
+    """Tell whether a line may end the paragraph before it."""
+    return (
+        any(one.match(line) is not None for one in (_FENCE, _ASIDE, _RULE, _UNSURE, _TAG))
+        # code behind a table, text otherwise
+        or (_INDENTED.match(line) is not None and _has_sign(line))
+    )
 
 
-def _covered(text: str) -> tuple[list[tuple[int, int]], str]:
-    """Return where code spans and comments are, in order, and what ends a comment that does not end here."""
+def _has_sign(line: str) -> bool:
+    """Tell whether a line that is text may hide what follows."""
+    return any(sign in line for sign in "`<[")
+
+
+def _doubtful(line: str) -> bool:
+    """Tell whether a line may begin what does not end where its block seems to."""
+    return _DOUBTFUL.search(_PAIR.sub(" ", _PLAIN_TAG.sub(" ", line))) is not None
+
+
+def _covered(text: str, *, sure: bool) -> tuple[list[tuple[int, int]], bool, bool]:
+    """Return where code spans and comments are, in order; whether the rest is lost; whether a span is open."""
     runs: dict[int, list[int]] = {}
     for run in re.finditer(r"`+", text):
         runs.setdefault(run.end() - run.start(), []).append(run.start())
@@ -140,10 +188,19 @@ def _covered(text: str) -> tuple[list[tuple[int, int]], str]:
             if places:
                 at = places.pop() + len(sign)
                 made.append((start, at))
-        else:
-            end = text.find("-->", at)
-            if end < 0:
-                return [*made, (start, _NOWHERE[0])], "-->"
-            at = end + 3
+            elif not sure:
+                return [*made, (start, _NOWHERE[0])], False, True
+        elif sign[0] == "<" and (at := _behind(text, start)) > 0:
             made.append((start, at))
-    return made, ""
+        else:  # an element, a link's title, an image's text
+            return [*made, (start, _NOWHERE[0])], sign[0] == "<", not sure
+    return made, False, False
+
+
+def _behind(text: str, start: int) -> int:
+    """Return where the comment or tag that starts there has ended, 0 where that is doubtful."""
+    if _INLINE_COMMENT.match(text, start):
+        end = text.find("-->", start + 4)
+        return end + 3 if end >= 0 else 0
+    tag = _PLAIN_TAG.match(text, start) or _PAIR.match(text, start)
+    return tag.end() if tag else 0

@@ -8,8 +8,9 @@ from datetime import date
 
 import pytest
 from commands import ROOT
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from bot.commands import (
     FORMS,
@@ -86,6 +87,13 @@ def test_changes_need_write_exceptions_need_maintain_and_the_glass_an_admin() ->
         "a \\` b ` c\n@moorline pause",
         "@moorline pause <!-- because",
         "<pre>\n@moorline resume\n</pre>\n@moorline pause",
+        "- item\n- item\n\n@moorline pause",
+        "# Heading\n@moorline pause",
+        "see <code>x</code>, <https://example.org>\n@moorline pause",
+        "![x](/u) and [y](/v)\n@moorline pause",
+        "<br>\n\n@moorline pause",
+        "words\n\n```sh\n@moorline resume\n```\n\n@moorline pause\n\nmore words\n\n~~~\nx\n~~~",
+        "@moorline pause\n\n- ```\n  x",
     ],
 )
 def test_what_is_a_command(text: str) -> None:
@@ -127,6 +135,38 @@ def test_what_is_a_command(text: str) -> None:
         "<pre>\n@moorline pause\n</pre>",
         "<BLOCKQUOTE>\n\n@moorline pause\n\n</blockquote>",
         "<script>\n@moorline pause",
+        "```\n    ```\n@moorline pause\n```",
+        "```\n\t```\n@moorline pause\n```",
+        "text\n    ```\n```\n@moorline pause\n````",
+        "\n    ```\n```\n@moorline pause",
+        "- ```\n  x\n\n```\n@moorline pause\n````",
+        "* ~~~\n\n~~~\n@moorline pause\n~~~",
+        "- > quoted\n@moorline pause",
+        "> q\n\u00a0\n@moorline pause",
+        "> q\n\f\n@moorline pause",
+        "- item\n@moorline pause",
+        "- item\n\n  @moorline pause",
+        "<details><pre>\n@moorline pause",
+        "see <code>\n@moorline pause\n</code>",
+        "<pre></pre><pre>\n@moorline pause",
+        "<div><blockquote>\n\n@moorline pause",
+        "<blockquote><blockquote>\n\nx</blockquote>\n\n@moorline pause",
+        "<pre>\n</prefoo>\n@moorline pause",
+        "<pre>\n<pre>\n</pre>\n@moorline pause\n</pre>",
+        "<!-- a --> <!-- b\n@moorline pause\n-->",
+        "<div>\n```\n\n```\n@moorline pause\n```",
+        '<a title="\n@moorline pause\n">x</a>',
+        "[x]: /u '\n@moorline pause\n'",
+        "[x\n@moorline pause\n]: /u",
+        '[x](/u "\n@moorline pause\n")',
+        "![x\n@moorline pause\n](/u)",
+        ">>>\n\n@moorline pause\n\n>>>",
+        "$$\n@moorline pause\n$$",
+        "---\n@moorline pause\n---",
+        "a `\n===\nb `\n@moorline pause\n`",
+        "===\n    `\n@moorline pause\n`",
+        "    `\n`\n@moorline pause\n`",
+        "`a\n@moorline pause\n2. b`",
         "",
         "@",
         "/",
@@ -255,10 +295,52 @@ def test_nothing_within_a_code_block_is_a_command(pieces: list[str]) -> None:
     assert said("~~~\n" + "".join(pieces) + "\n~~~\n") == ()
 
 
+BLOCKS = st.sampled_from(
+    [
+        "```", "````", "~~~", "    ```", "\t```", "   ```", "- ```", "* ~~~", "- ", "- item", "  x", "2. x", "- > q",
+        "> q", "> ```", "", "", "\u00a0", "\f", "x", "    x", "    `", "`", "a ` b", "# `", "===", "---", "***",
+        "<pre>", "</pre>", "<pre></pre><pre>", "<details><pre>", "</prefoo>", "<div>", "<div><blockquote>", "</div>",
+        "see <code>", "</code>", "<!--", "-->", "x <!--", "<!-- a -->", "<?php", "?>", "[x]: /u '", "'", "[x]:", "[",
+        "| a |", "|---|",
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=400)
+@given(st.lists(BLOCKS, max_size=7), st.lists(BLOCKS, max_size=4))
+def test_what_markdown_shows_as_another_block_is_no_command(before: list[str], after: list[str]) -> None:
+    text = "\n".join([*before, "@moorline pause", *after])
+    if not said(text):
+        return
+    at = len(before)
+    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    kinds = {one.type for one in tokens if one.map is not None and one.map[0] <= at < one.map[1]}
+    assert not kinds & {"code_block", "fence", "html_block", "blockquote_open", "list_item_open"}
+    [inline] = [one for one in tokens if one.type == "inline" and "@moorline pause" in one.content]
+    plain = [one.content for one in inline.children or () if one.type == "text"]
+    assert any(one.startswith("@moorline pause") for one in plain)
+
+
+@given(st.lists(st.sampled_from(["words", "more, words.", "", "\n```\nx\n```\n"]), max_size=8))
+def test_a_command_among_paragraphs_and_code_is_heard(pieces: list[str]) -> None:
+    text = "\n".join(pieces)
+    assert verbs(f"{text}\n\n@moorline pause\n\n{text}") == ["pause"]
+
+
 @pytest.mark.parametrize(
     "piece",
     [
         "`",
+        "<a",
+        "<pre>",
+        "<code></code>",
+        "<a '",
+        "![",
+        "](",
+        "x [",
+        "a `\n",
+        "* ",
+        "_ ",
         "` `` ",
         "<!--",
         "<!-- -->",
