@@ -247,7 +247,7 @@ def unstruck(here: Scene) -> list[str]:
 
 @at("github", "gitlab")
 def test_limits_in_the_middle_of_a_proposal(tmp_path: Path, place: str) -> None:
-    """Every write meets a limit once; whoever waits for it holds up nobody."""
+    """Every write meets a limit once; all who have its credential stay away, and no worker waits."""
     pace = replace(PACE, concurrency=2)
     with rig(place, tmp_path / place, policy=MANY, pace=pace) as made, scene(made) as here:
         tool = here.image()
@@ -255,18 +255,25 @@ def test_limits_in_the_middle_of_a_proposal(tmp_path: Path, place: str) -> None:
         plain = here.repository(files, "plain")
         writes = written(here, plain, lambda: plain.push({"README": b"x\n"}))
         assert len(writes) > pace.concurrency
-        limited = {f"{index}": here.repository(files, f"limited-{index}") for index in range(len(writes))}
+        # A limit holds whoever has the same credential: on GitHub an installation, on GitLab all of us.
+        apart = place == "github"
+        owners = [f"{here.owner}-{index}" if apart else "" for index in range(len(writes))]
+        limited = {
+            f"{index}": here.repository(files, f"limited-{index}", owner=owner)
+            for index, owner in enumerate(owners)
+        }
         for one, write in zip(limited.values(), writes, strict=True):
-            limit(here, one, write, 3)
+            limit(here, one, write, 1)
         here.push_all(limited.values(), {"README": b"x\n"})
         until(lambda: all(one.runs() for one in limited.values()), seconds=30)
         waits = here.store.backlog.waits(100)
-        # Those that met theirs first may be at it again; all others wait, and nobody for them.
+        # Those that met theirs first may be at it again; all others wait, and take up no worker.
         other = here.repository(files, "other")
         here.push_all([other], {"README": b"x\n"})
         until(other.runs)
+        assert not apart or other.proposal.labels == ("pins",)
+        until(made.is_drained, seconds=60)
         assert other.proposal.labels == ("pins",)
-        until(made.is_drained, seconds=30)
         made.tell()
         for name, one in limited.items():
             assert one.runs()[0].ending is Ending.POSTPONED, (name, one.details())

@@ -11,7 +11,9 @@ import logging
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ from bot.forges.github_app import READS, WRITES
 from bot.forges.github_client import Client, Manners, judged
 from bot.forges.github_doctor import EVENTS, NEEDED
 from bot.forges.github_transport import AmbiguousError, Answer, Transport, clean
+from bot.forges.holds import Holds
 
 
 @pytest.fixture
@@ -104,9 +107,158 @@ def test_a_limit_in_the_middle_of_a_proposal_writes_nothing_twice(place: Place, 
     with forge.publishing(REPOSITORY):
         with pytest.raises(TransientError):
             forge.open(REPOSITORY, "main", BRANCH, Wish(title="t", body="b"))
+        place.github.world.clock.advance(60)
         made = forge.open(REPOSITORY, "main", BRANCH, Wish(title="t", body="b"))
     assert made.request.head == commit
     assert len(place.github.pulls(REPOSITORY)) == 1
+
+
+def left(ask: Callable[[], object]) -> float:
+    """Return for how long a limit keeps us away."""
+    with pytest.raises(TransientError) as caught:
+        ask()
+    assert caught.value.retry_after is not None
+    assert not isinstance(caught.value, AmbiguousError)
+    return caught.value.retry_after
+
+
+def heads(forge: GitHubForge, owner: str, count: int) -> list[Callable[[], object]]:
+    return [partial(forge.head, f"{owner}/app-{number}", "") for number in range(count)]
+
+
+@pytest.fixture
+def several(place: Place) -> Place:
+    """A place where `acme` and `other` have eight repositories each."""
+    place.github.install("other")
+    for owner in ("acme", "other"):
+        for number in range(8):
+            place.github.repository(f"{owner}/app-{number}", {"Dockerfile": OLD})
+    return place
+
+
+def test_nobody_asks_while_an_hour_is_used_up(several: Place, forge: GitHubForge) -> None:
+    hub = several.github
+    forge.head("other/app-0", "")
+    heads(forge, "acme", 1)[0]()
+    hub.exhaust(600, resource="graphql")
+    hub.forget()
+    waits = [left(ask) for ask in heads(forge, "acme", 8)]
+    assert len(hub.requests) == 1
+    assert all(590 <= wait <= 603 for wait in waits)
+    hub.world.clock.advance(400)
+    assert 190 <= left(heads(forge, "acme", 1)[0]) <= 203
+    assert len(hub.requests) == 1
+    hub.world.clock.advance(203)
+    for ask in heads(forge, "acme", 8):
+        ask()
+
+
+def test_threads_that_come_later_do_not_ask(several: Place, forge: GitHubForge) -> None:
+    hub = several.github
+    heads(forge, "acme", 1)[0]()
+    hub.exhaust(600)
+    left(heads(forge, "acme", 1)[0])
+    hub.forget()
+    with ThreadPoolExecutor(8) as pool:
+        waits = list(pool.map(left, heads(forge, "acme", 8)))
+    assert hub.requests == []
+    assert min(waits) > 580
+
+
+def test_a_limit_is_that_of_one_installation(several: Place, forge: GitHubForge) -> None:
+    several.github.secondary_limit("POST", "*graphql", retry_after=300)
+    assert left(heads(forge, "acme", 1)[0]) == 300
+    for ask in heads(forge, "other", 8):
+        ask()
+    assert left(heads(forge, "acme", 1)[0]) <= 300
+
+
+def test_a_limit_on_queries_lets_rest_go_on(place: Place, forge: GitHubForge) -> None:
+    _, commit = forge.head(REPOSITORY, "")
+    place.github.exhaust(600, resource="graphql")
+    left(lambda: forge.head(REPOSITORY, ""))
+    assert forge.merge_base(REPOSITORY, commit, commit) == commit
+    left(lambda: forge.head(REPOSITORY, ""))
+    assert place.github.requests[-1].method == "GET"
+
+
+def test_a_limit_on_rest_lets_queries_go_on(place: Place, forge: GitHubForge) -> None:
+    _, commit = forge.head(REPOSITORY, "")
+    place.github.exhaust(600, resource="core")
+    left(lambda: forge.merge_base(REPOSITORY, commit, commit))
+    place.github.forget()
+    assert left(lambda: forge.merge_base(REPOSITORY, commit, commit)) > 580
+    assert place.github.requests == []
+    assert forge.head(REPOSITORY, "")[1] == commit
+
+
+def test_a_secondary_limit_is_one_on_rest_and_queries_by_whatever_token(
+    place: Place, forge: GitHubForge
+) -> None:
+    commit = place.published(forge)
+    place.github.secondary_limit("POST", "*/pulls", retry_after=300)
+    with forge.publishing(REPOSITORY):
+        assert left(lambda: forge.open(REPOSITORY, "main", BRANCH, Wish(title="t", body="b"))) == 300
+    place.github.forget()
+    with forge.publishing(REPOSITORY):
+        left(lambda: forge.comment(REPOSITORY, 1, "Hello"))
+    left(lambda: forge.head(REPOSITORY, ""))
+    left(lambda: forge.merge_base(REPOSITORY, commit, commit))
+    assert place.github.requests == []
+    # The App itself has limits of its own.
+    assert [one.account for one in forge._app.installations()] == ["acme"]
+
+
+def test_a_limit_of_the_app_itself_holds_no_installation(place: Place, forge: GitHubForge) -> None:
+    forge.head(REPOSITORY, "")
+    place.github.secondary_limit("GET", "/app/installations*", retry_after=300)
+    assert left(lambda: list(forge._app.installations())) == 300
+    forge.head(REPOSITORY, "")
+    place.github.forget()
+    assert left(lambda: list(forge._app.installations())) <= 300
+    assert place.github.requests == []
+
+
+def test_a_secondary_limit_that_names_no_time_doubles_while_it_repeats(
+    place: Place, forge: GitHubForge
+) -> None:
+    forge.head(REPOSITORY, "")
+    place.github.forget()
+    place.github.secondary_limit("POST", "*graphql", retry_after=None, times=9)
+    waits = []
+    for number in range(9):
+        waits.append(left(lambda: forge.head(REPOSITORY, "")))
+        assert left(lambda: forge.head(REPOSITORY, "")) <= waits[-1]
+        assert place.github.count("POST", "*graphql") == number + 1
+        place.github.world.clock.advance(waits[-1])
+    assert waits == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
+    forge.head(REPOSITORY, "")
+    place.github.world.clock.advance(3602)
+    place.github.secondary_limit("POST", "*graphql", retry_after=None)
+    assert left(lambda: forge.head(REPOSITORY, "")) == 60
+
+
+def test_nobody_is_held_back_for_more_than_an_hour(place: Place, forge: GitHubForge) -> None:
+    forge.head(REPOSITORY, "")
+    place.github.secondary_limit("POST", "*graphql", retry_after=100_000)
+    left(lambda: forge.head(REPOSITORY, ""))
+    place.github.world.clock.advance(3590)
+    assert left(lambda: forge.head(REPOSITORY, "")) <= 10
+    place.github.world.clock.advance(10)
+    forge.head(REPOSITORY, "")
+
+
+def test_those_who_asked_before_a_limit_do_not_double_it() -> None:
+    now = [1000.0]
+    holds = Holds(lambda: now[0])
+    assert holds.hold(["a", "b"], None) == 60
+    now[0] += 20
+    assert holds.hold(["a", "b"], None) == 40
+    assert (holds.left("a"), holds.left("b"), holds.left("c")) == (40, 40, None)
+    holds.hold(["a"], 5)
+    assert holds.left("a") == 40
+    now[0] -= 5000  # the clock is set back
+    assert holds.left("a") is None
 
 
 # --- trouble that passes --------------------------------------------------------------------

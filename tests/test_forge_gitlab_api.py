@@ -9,6 +9,7 @@ import pickle
 import ssl
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import formatdate
@@ -197,8 +198,39 @@ def test_a_rate_limit_is_told_and_not_slept_through(
             ask()
         assert caught.value.retry_after == wait
         assert not isinstance(caught.value, UncertainError)
-    assert len(server.asked) == 2
+    assert len(server.asked) == 1
     assert pauses == []
+
+
+def test_nobody_asks_while_a_limit_is_on(server: Scripted) -> None:
+    now = [1000.0]
+    api = made(server, clock=lambda: now[0])
+    another = made(server, clock=lambda: now[0])
+    limit = Reply(status=429, headers=[("Retry-After", "100")], body=b"Retry later\n")
+    server.routes["GET /api/v4/x"] = one_after_another(limit, said({"a": 1}))
+    server.routes["* /api/v4/y"] = said({"a": 1})
+    server.routes["POST /api/graphql"] = said({"data": {}})
+    with pytest.raises(TransientError):
+        api.get("/x")
+    now[0] += 30
+    asks: list[Callable[[], object]] = [
+        lambda: api.get("/x"),
+        lambda: api.get("/y"),
+        lambda: api.send("post", "/y", {}),
+        lambda: api.graph("{a}", {}),
+    ]
+    with ThreadPoolExecutor(4) as pool:
+        for one in [pool.submit(ask) for ask in asks]:
+            with pytest.raises(TransientError) as caught:
+                one.result()
+            assert caught.value.retry_after == 70.0
+            assert not isinstance(caught.value, UncertainError)
+    assert len(server.asked) == 1
+    assert another.get("/y") == {"a": 1}
+    now[0] += 70
+    for ask in asks:
+        ask()
+    assert len(server.asked) == 6
 
 
 def test_maintenance_names_its_time(server: Scripted, api: Api) -> None:

@@ -168,7 +168,7 @@ class App:
         self._transport = transport
         self._manners = manners
         self._owners = frozenset(owner.lower() for owner in owners)
-        self.client = Client(transport, Signed(app_id, private_key, manners.clock), manners)
+        self.client = Client(transport, Signed(app_id, private_key, manners.clock), manners, who="app")
         """Asks as the App itself."""
         self._lock = threading.Lock()
         self._looking = threading.Lock()
@@ -189,7 +189,7 @@ class App:
 
     def writer(self, repository: str) -> Client:
         """Return a client whose token reaches into one repository and can do there what publishing takes."""
-        self._of(repository)
+        who = self._of(repository).installation.id
         name = repository.partition("/")[2]
 
         def mint() -> _Token:
@@ -202,7 +202,7 @@ class App:
                 installation = self._of(repository).installation
                 return self._mint(installation, {**for_this, "permissions": installation.granted(WRITES)})
 
-        return Client(self._transport, _Granted(mint, self._manners.clock), self._manners)
+        return self._client(mint, who)
 
     def installed(self, installation: Installation) -> Client:
         """Return the reading client of an installation that was listed."""
@@ -282,7 +282,12 @@ class App:
                 other = self._anew(installation)
                 return self._mint(other, {"permissions": other.granted(READS)})
 
-        return Client(self._transport, _Granted(mint, self._manners.clock), self._manners)
+        return self._client(mint, installation.id)
+
+    def _client(self, mint: Callable[[], _Token], installation: int) -> Client:
+        # Limits are an installation's: whatever a token of it reaches, all of them are held back together.
+        granted = _Granted(mint, self._manners.clock)
+        return Client(self._transport, granted, self._manners, who=str(installation))
 
     def _anew(self, gone: Installation) -> Installation:
         """Return the installation that took the place of one that is gone; raises `MissingError`."""

@@ -1,7 +1,8 @@
 """How GitHub is talked to: what is asked again, what is given up, and what each refusal means.
 
 Reads are repeated a few times on trouble that may pass.  Writes are sent once: whoever wrote looks at what
-became of it.  A rate limit ends the run at once with the time to come back at; nobody sleeps for it.
+became of it.  A rate limit ends the run at once with the time to come back at; nobody sleeps for it, and
+until then nobody asks with the credential that met it.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from bot.errors import ForgeError, MissingError, TransientError
 from bot.forges.github_transport import JSON, AmbiguousError, Answer, Transport, clean
+from bot.forges.holds import UNTOLD, Holds
 
 T = TypeVar("T")
 
@@ -24,11 +26,11 @@ _PAUSES = (0.3, 1.2)
 """Seconds before a read is repeated."""
 _PATIENCE = 45.0
 """Seconds after whose passing no read is begun again."""
-_UNTOLD = 60.0
-"""Seconds to stay away where a limit names no time."""
 _LONGEST_WAIT = 2 * 3600.0
 _REFUSAL = 3600.0
 """Seconds for which a server that refused GraphQL is asked by REST alone."""
+_RESOURCES = ("core", "graphql")
+"""What has an hour's limit of its own: REST and GraphQL."""
 _MOST_PAGES = 1000
 _NEXT = re.compile(r'<([^<>]{1,2000})>; ?rel="next"')
 _PERMISSION = re.compile(
@@ -93,6 +95,11 @@ class Manners:
     """Whether GraphQL can say how many rulesets a repository has."""
     skew: float = 0.0
     """Seconds by which our clock is ahead of the server's, as of its last answer."""
+    holds: Holds = field(init=False)
+    """Until when a credential is not used, by `WHO RESOURCE`."""
+
+    def __post_init__(self) -> None:
+        self.holds = Holds(self.clock)
 
     @property
     def graphql(self) -> bool:
@@ -107,12 +114,18 @@ class Manners:
 
 
 class Client:
-    """Talks to one server with one credential."""
+    """Talks to one server with one credential.
 
-    def __init__(self, transport: Transport, credential: Credential, manners: Manners) -> None:
+    `who` names what GitHub limits by: all clients of one installation give the same one.
+    """
+
+    def __init__(
+        self, transport: Transport, credential: Credential, manners: Manners, *, who: str = ""
+    ) -> None:
         self.transport = transport
         self._credential = credential
         self._manners = manners
+        self._who = who
 
     @property
     def graphql_served(self) -> bool:
@@ -191,6 +204,11 @@ class Client:
         parameters: Mapping[str, str | int] | None = None,
         accept: str = JSON,
     ) -> Answer:
+        resource = "graphql" if path == self.transport.address.graphql else "core"
+        left = self._manners.holds.left(f"{self._who} {resource}")
+        if left is not None:
+            # Whoever goes on asking under a limit may be banned.
+            raise TransientError("GitHub's rate limit is used up: nothing was asked.", retry_after=left)
         token = self._credential.token()
         answer = self.transport.send(verb, path, token, parameters=parameters, body=body, accept=accept)
         self._manners.note(answer)
@@ -198,7 +216,20 @@ class Client:
             token = self._credential.renew(token)
             answer = self.transport.send(verb, path, token, parameters=parameters, body=body, accept=accept)
             self._manners.note(answer)
+        if limited(answer, self._manners) is not None:
+            raise self._held(answer, resource, answer.message)
         return answer
+
+    def _held(self, answer: Answer, resource: str, said: str) -> TransientError:
+        """Return what to raise for a limit, after which nobody asks until it is over.
+
+        An hour's limit is that of REST or of GraphQL alone, a secondary one that of both.
+        """
+        names = _RESOURCES if _is_secondary(answer, said) else (resource,)
+        told = seconds_to_wait(answer, self._manners)
+        wait = self._manners.holds.hold([f"{self._who} {name}" for name in names], told)
+        what = "rate limit for queries" if resource == "graphql" else "rate limit"
+        return TransientError(f"GitHub's {what} is used up.", retry_after=wait if told is None else told)
 
     def _answered(self, answer: Answer, *, strict: bool = False) -> Mapping[str, Any]:
         if answer.status in (404, 405, 410, 501) or (
@@ -212,8 +243,10 @@ class Client:
         said = found.get("errors")
         errors = [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
         data = found.get("data")
+        if _is_limit(errors):
+            raise self._held(answer, "graphql", "rate limit: " + " ".join(_texts(errors)))
         if errors:
-            _judge_errors(errors, answer, self._manners)
+            _judge_errors(errors)
         if not isinstance(data, dict) or (errors and strict):
             raise QueryError(clean("; ".join(_texts(errors))), _kinds(errors))
         return data
@@ -292,7 +325,7 @@ def limited(answer: Answer, manners: Manners) -> float | None:
     if told is not None:
         return told
     if answer.status == 429 or "rate limit" in answer.message.lower():
-        return _UNTOLD
+        return UNTOLD
     return None
 
 
@@ -314,6 +347,14 @@ def served_at(answer: Answer) -> float | None:
         return parsedate_to_datetime(answer.headers["date"]).timestamp()
     except (KeyError, ValueError, TypeError, OverflowError, IndexError):
         return None
+
+
+def _is_secondary(answer: Answer, said: str) -> bool:
+    """Tell whether a limit is none of an hour's requests."""
+    lower = said.lower()
+    if "secondary" in lower or "abuse" in lower:
+        return True
+    return "rate limit" not in lower and answer.headers.get("x-ratelimit-remaining", "").strip() != "0"
 
 
 def _number(text: str) -> float | None:
@@ -345,16 +386,16 @@ def _kinds(errors: Sequence[Mapping[str, Any]]) -> list[str]:
     return found
 
 
-def _judge_errors(errors: Sequence[Mapping[str, Any]], answer: Answer, manners: Manners) -> None:
+def _is_limit(errors: Sequence[Mapping[str, Any]]) -> bool:
+    limits = {"RATE_LIMITED", "RATE_LIMIT"} & set(_kinds(errors))
+    return bool(limits) or "rate limit" in clean("; ".join(_texts(errors))).lower()
+
+
+def _judge_errors(errors: Sequence[Mapping[str, Any]]) -> None:
     """Return where an answer's errors only say that something is not there."""
     kinds, texts = _kinds(errors), _texts(errors)
     text = clean("; ".join(texts))
     lower = text.lower()
-    if any(kind in ("RATE_LIMITED", "RATE_LIMIT") for kind in kinds) or "rate limit" in lower:
-        raise TransientError(
-            "GitHub's rate limit for queries is used up.",
-            retry_after=seconds_to_wait(answer, manners) or _UNTOLD,
-        )
     if all(kind == "NOT_FOUND" for kind in kinds):
         return
     if "something went wrong" in lower or "timeout" in lower or "timed out" in lower:

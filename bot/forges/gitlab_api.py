@@ -2,7 +2,7 @@
 
 Reads are asked again a few times; writes never are: where nobody knows whether one was done,
 `UncertainError` is raised, and whoever asked looks what is there.  A rate limit is told at once, with the
-time it names, and never slept through.  Pages are followed by their parameters alone, at our own base
+time it names, and never slept through: until then nothing is asked.  Pages are followed by their parameters alone, at our own base
 URL: a `Link` could name any host, which would be sent the token.
 """
 
@@ -27,6 +27,7 @@ from gitlab.exceptions import GitlabError
 from bot.errors import ConfigurationError, ForgeError, MissingError, TransientError
 from bot.forges.gitlab_answers import Node, below, node, nodes, text
 from bot.forges.gitlab_session import OversizedError, Session, trusting
+from bot.forges.holds import Holds
 from bot.visible import visible
 
 T = TypeVar("T")
@@ -41,6 +42,8 @@ _PATIENCE = 60.0
 _LONGEST_WAIT = 3600.0
 _WAIT = 60.0
 """Seconds to wait where a rate limit names no time."""
+_EVERYTHING = "token"
+"""Whatever is asked with our token: which of GitLab's limits a request counts for is not told before."""
 _NEVER = frozenset({501, 505})
 """Statuses of servers that will not do it, ever."""
 _MOST_PAGES = 2_000
@@ -125,6 +128,7 @@ class Api:
         self._clock = clock
         self._pause = pause
         self._clients = threading.local()
+        self._holds = Holds(clock)
         self.ahead: float | None = None
         """Seconds by which the server's clock is before ours, as of its latest answer."""
 
@@ -221,6 +225,10 @@ class Api:
         body: Mapping[str, object] | None = None,
         limit: int = LARGEST,
     ) -> _Answer:
+        left = self._holds.left(_EVERYTHING)
+        if left is not None:
+            # Whoever goes on asking under a limit makes it longer, and may be blocked.
+            raise TransientError("GitLab asks to wait: nothing was asked.", retry_after=left)
         client, session = self._client()
         session.limit = limit
         send = partial(client.http_request, streamed=True, obey_rate_limit=False)
@@ -293,7 +301,8 @@ class Api:
         words = self._shown(said)
         quoted = f": {words!r}" if words else ""
         if status == 429:
-            return TransientError("GitLab asks to wait.", retry_after=self._wait(headers))
+            wait = self._holds.hold([_EVERYTHING], self._wait(headers))
+            return TransientError("GitLab asks to wait.", retry_after=wait)
         if status == 401:
             return _UnauthorizedError(
                 f"GitLab does not accept the token{quoted}.",
