@@ -14,7 +14,7 @@ _CLOSES = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*\Z")
 _INDENTED = re.compile(r" {0,3}\t| {4}")
 _ASIDE = re.compile(r" {0,3}(?:>|(?:[-*+]|[0-9]{1,9}[.)])(?:[ \t]|\Z))")
 """A quote or an item of a list: where it ends depends on what is in it."""
-_RULE = re.compile(r" {0,3}(?:#{1,6}(?:[ \t]|\Z)|(?:=+|-+|_[_ \t]*|\*[* \t]*)[ \t]*\Z)")
+_RULE = re.compile(r" {0,3}(?:#{1,6}(?:[ \t]|\Z)|(?:(?:=+|-+)[ \t]*|_[_ \t]*|\*[* \t]*)\Z)")
 """A heading, what makes one of the lines above, or a rule: a paragraph does not go on behind it."""
 _UNSURE = re.compile(r" {0,3}(?:>>>[ \t]*\Z|\$\$)")
 """A quote of many lines as GitLab has it, and mathematics."""

@@ -370,6 +370,13 @@ def test_time_is_linear_in_the_text(piece: str) -> None:
     assert seconds(LONGEST_TEXT) < max(40 * seconds(LONGEST_TEXT // 8), 0.3)
 
 
+@pytest.mark.parametrize("before", ["_", "*", "-", "=", "```\n```", "<pre>\n</pre>", "<pre", ">>>"])
+def test_blanks_before_a_word_take_no_longer_than_other_text(before: str) -> None:
+    begun = time.perf_counter()
+    assert said(before + " " * (LONGEST_TEXT - 20) + "x") == ()
+    assert time.perf_counter() - begun < 2
+
+
 def test_what_lies_beyond_the_limit_is_not_looked_at() -> None:
     text = "x" * (LONGEST_TEXT - 8) + "\n\n@moorline pause"
     assert said(text) == ()
