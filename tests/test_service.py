@@ -70,7 +70,9 @@ def working(folder: Path, images: Images, monkeypatch: pytest.MonkeyPatch) -> It
 
 def want(made: Service, repository: Path, number: int = 1) -> None:
     job = Job(forge="git", repository=str(repository), ref="main", trigger=Trigger.PUSH)
-    made.store.inbox.receive(Delivery(source="git", id=f"{repository}-{number}", jobs=(job,)), datetime.now(UTC))
+    made.store.inbox.receive(
+        Delivery(source="git", id=f"{repository}-{number}", jobs=(job,)), datetime.now(UTC)
+    )
 
 
 def endings(made: Service) -> list[Ending]:
