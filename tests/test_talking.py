@@ -19,8 +19,8 @@ from test_markdown import HOSTILE
 from bot.commands import FORMS, Verb
 from bot.config import parse
 from bot.errors import ForgeError, TransientError
-from bot.forges.base import Reaction, RequestState, Role
-from bot.model import Conclusion, Decision, Manifest, Resolution
+from bot.forges.base import Comment, Reaction, RequestState, Role
+from bot.model import Conclusion, Decision, ImageReference, Manifest, Resolution, Unresolved
 from bot.runs import Manners
 from bot.store.base import Pause, ProposalState
 from bot.store.sql import Store
@@ -394,6 +394,29 @@ def test_a_young_look_at_the_request_hides_no_older_one_of_the_base(choosy: Worl
     choosy.now += timedelta(seconds=10)
     choosy.judge(request.number)
     choosy.run(choosy.heard(comment))
+    assert effects(choosy) == ["unseen"]
+
+
+def test_what_was_looked_up_while_somebody_spoke_was_not_seen(
+    choosy: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look began before the comment, and the registry answered after it."""
+    choosy.tag("evil.example/x:1")
+    request = choosy.forge.propose(NAME, MOVED)
+    resolve = choosy.images.resolve
+    word = "@moorline allow evil.example/x:1 until 2026-04-01 because we read it"
+    said: list[Comment] = []
+
+    def slow(reference: ImageReference) -> Resolution | Unresolved:
+        if not said:
+            choosy.now += timedelta(seconds=30)
+            said.append(choosy.forge.say(NAME, request.number, word, "mia"))
+            choosy.now += timedelta(seconds=30)
+        return resolve(reference)
+
+    monkeypatch.setattr(choosy.images, "resolve", slow)
+    choosy.judge(request.number)
+    choosy.run(choosy.heard(said[0]))
     assert effects(choosy) == ["unseen"]
 
 

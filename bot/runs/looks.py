@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from bot import globs, pipeline
 from bot.config import Config
 from bot.model import ImageReference, Report, Ruling, State, Verdict
@@ -13,10 +15,13 @@ _LONGEST = 300
 _REASONS = 8
 
 
-def last_look(report: Report, config: Config) -> LastLook:
-    """Return what is remembered of a report, for `explain` and for whoever decides about an image."""
+def last_look(report: Report, config: Config, ended: datetime) -> LastLook:
+    """Return what is remembered of a report, for `explain` and for whoever decides about an image.
+
+    It is as old as its end: whoever spoke while registries were asked had not seen their answers.
+    """
     made = [one for verdict in report.verdicts if (one := _looked(verdict, config)) is not None]
-    return LastLook(commit=report.commit or "", at=report.made_at, references=tuple(made))
+    return LastLook(commit=report.commit or "", at=ended, references=tuple(made))
 
 
 def _looked(verdict: Verdict, config: Config) -> Looked | None:

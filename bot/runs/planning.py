@@ -291,9 +291,8 @@ class Planning:
         remember(report, self._memory.ledger(place.services.scope), now)
         report, turn = self._turns.today(job, place.base, report, config, now)
         if there is not None:
-            self._memory.conversations.looked(
-                forge.name, job.repository, place.base, last_look(report, config)
-            )
+            look = last_look(report, config, self._clock())
+            self._memory.conversations.looked(forge.name, job.repository, place.base, look)
         return self._concluded(place, report, config, turn, now)
 
     def _concluded(

@@ -62,7 +62,7 @@ class Reviewing:
         )
         made = self._guarded(job, forge, base, request.head, services, asking)
         if made.report is not None and made.config is not None:
-            look = last_look(made.report, made.config)
+            look = last_look(made.report, made.config, self._clock())
         else:
             look = LastLook(commit=request.head, at=self._clock(), references=())
         self._memory.conversations.looked(
