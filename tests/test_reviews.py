@@ -128,9 +128,7 @@ def test_golden_texts() -> None:
     ]
     report = replace(reports.report(*verdicts, files=files), stood=3)
     pins = [
-        proposals.Pin(one, candidates.edits(one.candidate))
-        for one in verdicts
-        if one.candidate is not None
+        proposals.Pin(one, candidates.edits(one.candidate)) for one in verdicts if one.candidate is not None
     ]
     made = proposals.review(
         report,
