@@ -81,7 +81,14 @@ class _ReaderGoneError(Exception):
 
 
 class _Commands(click.Group):
-    """The commands in the order in which one comes to need them."""
+    """The commands in the order in which one comes to need them, each with the same ways to ask for help."""
+
+    group_class = type
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        # Its own, since click keeps the option that it makes first, by whatever context that was.
+        cmd.context_settings = {**_HELP, **cmd.context_settings}
+        super().add_command(cmd, name)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
