@@ -405,7 +405,8 @@ class TestDatabase:
                 store.inbox.want((job(name),), NOW)
                 [claim] = store.backlog.claim("a worker", 9, NOW)
                 store.backlog.settle(claim.run, ending, f"It {ending.value}.", NOW)
-            store.inbox.want((job("acme/app"),), NOW - timedelta(minutes=45))
+            # Counted from now: the module may have been read minutes ago.
+            store.inbox.want((job("acme/app"),), datetime.now(UTC) - timedelta(minutes=45))
         seen = ward.look(forge="git")
         assert seen.of("database", "queue", "trouble")[0].startswith(
             "1 ref waits. The oldest could have been"

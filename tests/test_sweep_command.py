@@ -151,7 +151,8 @@ def test_a_list_that_cannot_be_had_yet_is_explained_and_given_up(
     assert sweep.sweep(None, Asked()) == 3
     said = capsys.readouterr()
     why = "github: git.example cannot be reached. Check its address.\n"
-    assert said.err == f"moorline: The list of repositories is tried again. {why}"
+    lines = [line for line in said.err.splitlines(keepends=True) if line.startswith("moorline: ")]
+    assert lines == [f"moorline: The list of repositories is tried again. {why}"]
     assert "listing failed: git.example cannot be reached. Check its address." in said.out
 
 
