@@ -148,7 +148,7 @@ def listening(log: Path, process: subprocess.Popen[str]) -> tuple[str, int]:
             if '"listening"' in line:
                 parts = urlsplit(json.loads(line)["url"])
                 return str(parts.hostname), int(parts.port or 0)
-        time.sleep(0.02)
+        time.sleep(0.02)  # between two looks at the log: the condition ends the wait, the deadline bounds it
     raise SystemExit(f"the service does not listen:\n{log.read_text()[-3000:]}")
 
 
@@ -175,7 +175,7 @@ def drained(database: str, began: float) -> float | None:
         while time.perf_counter() - began < PATIENCE:
             if not store.backlog.waits(1):
                 return time.perf_counter() - began
-            time.sleep(0.25)
+            time.sleep(0.25)  # between two looks at the backlog, so that looking is no part of the load
     return None
 
 
