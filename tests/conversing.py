@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from fakes import FakeImages, index, sources
+from fakes import FakeImages, sources
 from hosted import Heard, Hosted
 
 from bot.config import Config
 from bot.errors import SupersededError
 from bot.forges.base import Comment, Request, Role
-from bot.model import Job, Manifest, Resolution, Trigger
+from bot.model import Job, Manifest, Trigger
 from bot.pipeline import AtCommit, Services
-from bot.reference import parse_image
 from bot.runs import Manners, Runs
 from bot.store.base import Ending
 from bot.store.sql import Store
@@ -50,14 +49,7 @@ class World:
 
     def tag(self, name: str, content: str = "one") -> Manifest:
         """Let a tag point to an image."""
-        made = index("linux/amd64", "linux/arm64", name=f"{name} {content}")
-        reference = parse_image(name)
-        assert reference is not None
-        answer = Resolution(reference=reference, digest=made.digest, source="registry")
-        normalised = f"{reference.registry}/{reference.repository}:{reference.tag}"
-        self.images.resolutions = {**self.images.resolutions, name: answer, normalised: answer}
-        self.images.manifests = {**self.images.manifests, made.digest: made}
-        return made
+        return self.images.point(name, content)
 
     def _services(self, job: Job, *, trusted: bool = True) -> Services:
         def unread(_job: Job) -> AtCommit:

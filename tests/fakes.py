@@ -16,7 +16,7 @@ from bot.model import (
     Sighting,
     Unresolved,
 )
-from bot.reference import is_commit
+from bot.reference import is_commit, parse_image
 from bot.refs.base import Advertised
 from bot.registries.base import Images
 from bot.trust.base import Sources
@@ -65,6 +65,17 @@ class FakeImages:
     manifests: Mapping[str, Manifest | Unresolved] = field(default_factory=dict)
     tag_lists: Mapping[str, tuple[str, ...] | Unresolved] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+
+    def point(self, name: str, content: str) -> Manifest:
+        """Let a tag point to a made-up image, as written and as normalised, and return its index."""
+        made = index("linux/amd64", "linux/arm64", name=f"{name} {content}")
+        reference = parse_image(name)
+        assert reference is not None
+        answer = Resolution(reference=reference, digest=made.digest, source="registry")
+        normalised = f"{reference.registry}/{reference.repository}:{reference.tag}"
+        self.resolutions = {**self.resolutions, name: answer, normalised: answer}
+        self.manifests = {**self.manifests, made.digest: made}
+        return made
 
     def resolve(self, reference: ImageReference) -> Resolution | Unresolved:
         self.asked.append(str(reference))

@@ -10,14 +10,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from fakes import FakeImages, index, sources
+from fakes import FakeImages, sources
 from hosted import Hosted
 
 from bot.allowed_owners import AllowedOwners
 from bot.config import Config, parse
 from bot.errors import ForgeError, MoorlineError, SupersededError, TransientError
 from bot.forges.base import Request, RequestState
-from bot.model import CheckRun, Conclusion, Job, Manifest, Resolution, Trigger, Unresolved, UnresolvedReason
+from bot.model import CheckRun, Conclusion, Job, Manifest, Trigger, Unresolved, UnresolvedReason
 from bot.pipeline import AtCommit, Services
 from bot.reference import parse_image
 from bot.runs import Runs, Served
@@ -48,14 +48,7 @@ class World:
 
     def tag(self, name: str, content: str = "one") -> Manifest:
         """Let a tag point to an image."""
-        made = index("linux/amd64", "linux/arm64", name=f"{name} {content}")
-        reference = parse_image(name)
-        assert reference is not None
-        answer = Resolution(reference=reference, digest=made.digest, source="registry")
-        normalised = f"{reference.registry}/{reference.repository}:{reference.tag}"
-        self.images.resolutions = {**self.images.resolutions, name: answer, normalised: answer}
-        self.images.manifests = {**self.images.manifests, made.digest: made}
-        return made
+        return self.images.point(name, content)
 
     def services(self, job: Job, *, trusted: bool = True) -> Services:
         def unread(_job: Job) -> AtCommit:
