@@ -1221,10 +1221,14 @@ def withdraw(
     elsewhere = request is not None and request.base != proposal.base and standing.base is not None
     if request is not None and elsewhere and request.state is RequestState.OPEN:
         return _elsewhere(proposal, request)
+    made = Published(branch=proposal.branch, commit=standing.branch or "", action="closed")
     if request is not None and request.state is not RequestState.OPEN and not ours.settled(request.number):
-        made = _fate(proposal, request)
-    else:
-        made = Published(branch=proposal.branch, commit=standing.branch or "", action="closed")
+        # A forge closes what is for a branch that is deleted: only where the base stands did a person do it.
+        if request.state is RequestState.MERGED or standing.base is not None:
+            made = _fate(proposal, request)
+        else:
+            intend()
+            made = replace(made, url=request.url, number=request.number)
     mine = standing.branch is not None and _is_ours(standing.branch, ours, forge)
     if request is not None and request.state is RequestState.OPEN and (mine or standing.branch is None):
         if forge.hosting is not None:

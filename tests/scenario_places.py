@@ -153,6 +153,10 @@ class Place(ABC):
         """Let nobody be told of what happened so far."""
 
     @abstractmethod
+    def turn_round(self) -> None:
+        """Tell last of what happened first: no forge promises an order."""
+
+    @abstractmethod
     def violations(self) -> list[str]:
         """Return what broke a contract since the last call."""
 
@@ -332,6 +336,9 @@ class GitPlace(Place):
     def forget(self) -> None:
         self.told.clear()
 
+    def turn_round(self) -> None:
+        self.told.reverse()
+
     def violations(self) -> list[str]:
         return []
 
@@ -447,6 +454,10 @@ class GitHubPlace(Place):
     def forget(self) -> None:
         with self.hub.lock:
             self.hub.queue.clear()
+
+    def turn_round(self) -> None:
+        with self.hub.lock:
+            self.hub.queue.reverse()
 
     def violations(self) -> list[str]:
         found, self.hub.violations[:] = list(self.hub.violations), []
@@ -691,6 +702,10 @@ class GitLabPlace(Place):
 
     def forget(self) -> None:
         self.lab.forget()
+
+    def turn_round(self) -> None:
+        with self.lab.world.lock:
+            self.lab.world.happened.reverse()
 
     def violations(self) -> list[str]:
         found, self.lab.violations[:] = list(self.lab.violations), []

@@ -142,10 +142,19 @@ class Rig:
         waits = self.store.backlog.waits(500)
         return not self.worker.active and not any(one.running or one.due < soon for one in waits)
 
-    def tell(self) -> None:
-        """Deliver what there is to tell, and let the service work until nothing is left to do."""
+    def tell(self, *, in_turn: bool = False) -> None:
+        """Deliver what there is to tell, and let the service work until nothing is left to do.
+
+        With `in_turn` a delivery waits until the one before it was worked off.
+        """
+
+        def one_by_one(path: str, headers: Mapping[str, str], body: bytes) -> int:
+            status = self.receive(path, headers, body)
+            until(self.is_idle, seconds=30)
+            return status
+
         for _ in range(10):
-            said = self.place.tell(self.receive)
+            said = self.place.tell(one_by_one if in_turn else self.receive)
             assert all(200 <= status < 300 for status in said), said
             until(self.is_idle, seconds=30)
             if not said:
@@ -381,10 +390,12 @@ class Repo:
             self.place.forget()
         return commit
 
-    def drop(self, branch: str) -> None:
-        """Remove a branch as a person."""
+    def drop(self, branch: str, *, told: str = "") -> None:
+        """Remove a branch as a person; what the forge tells of it may be told in turn, or backwards."""
         self.place.drop(self.name, branch)
-        self.scene.rig.tell()
+        if told == "backwards":
+            self.place.turn_round()
+        self.scene.rig.tell(in_turn=bool(told))
 
     def settle(self, proposal: Proposed, state: str, *, told: bool = True) -> None:
         """Close, merge or reopen a request as a person; without requests, merge as git does."""

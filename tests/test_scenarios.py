@@ -443,14 +443,19 @@ def test_a_branch_that_somebody_committed_to_is_left_alone(here: Scene) -> None:
         assert "stands back" in comment
 
 
-def test_a_base_that_is_gone_takes_its_proposal_along(here: Scene) -> None:
+@pytest.mark.parametrize("told", ["in turn", "backwards"])
+def test_a_base_that_is_gone_takes_its_proposal_along(here: Scene, told: str) -> None:
     here.needs(Can.REQUESTS)  # the plain hook passes deletions over
     app = here.repository({"Dockerfile": dockerfile(here.image()), ".moorline.yml": b"refs: [release/*]\n"})
     app.push({"README": b"x\n"}, "release/1")
-    assert app.proposal.base == "release/1"
-    app.drop("release/1")
+    first = app.proposal
+    assert first.base == "release/1"
+    app.drop("release/1", told=told)
     assert app.open() == []
     assert set(app.heads()) == {"main"}
+    # GitHub closes the request itself: no person turned it down.
+    app.push({"README": b"y\n"}, "release/1")
+    assert app.proposal.number != first.number
 
 
 # --- which repositories -------------------------------------------------------------------

@@ -195,7 +195,11 @@ class Planning:
         """Return what is said about a person's request; of our own, remember what a person did with it."""
         stored = self._memory.proposals.by_number(forge.name, job.repository, job.number)
         known = stored is not None
-        request = self._fate(job, forge, hosting) if known else hosting.request(job.repository, job.number)
+        request = None if stored and stored.closing else hosting.request(job.repository, job.number)
+        if stored is not None and request is not None:
+            if _is_orphan(stored, request, forge):
+                return [Act(Verb.CLOSE, stored.id)]
+            self._fate(job, forge, stored, request)
         if request is None or request.state is not RequestState.OPEN:
             return self._reviewing.settled(job, forge)
         if stored is not None and stored.state in (ProposalState.CLOSED, ProposalState.MERGED):
@@ -239,17 +243,13 @@ class Planning:
             ),
         )
 
-    def _fate(self, job: Job, forge: Forge, hosting: Hosting) -> Request | None:
-        """Remember what a person did with a request of ours; return it, unless another took its place."""
-        stored = self._memory.proposals.by_number(forge.name, job.repository, job.number)
-        if stored is None or stored.closing:
-            return None
-        request = hosting.request(job.repository, job.number)
+    def _fate(self, job: Job, forge: Forge, stored: StoredProposal, request: Request) -> None:
+        """Remember what a person did with a request of ours."""
         state = _STATES[request.state]
         if stored.state is ProposalState.SUPERSEDED and state is ProposalState.PUBLISHED:
-            return request  # another one may have taken its place
+            return  # another one may have taken its place
         if state is stored.state:
-            return request
+            return
         now = self._clock()
         self._memory.proposals.mark(stored.id, state, now, url=request.url, number=request.number)
         self._memory.audit.add(
@@ -259,7 +259,6 @@ class Planning:
             {"proposal": stored.id, "number": request.number, "commit": request.head},
             now,
         )
-        return request
 
     # --- a branch -------------------------------------------------------------------------
 
@@ -543,6 +542,17 @@ def _is_known(known: Known | None, job: Job) -> TypeGuard[Known]:
     if known is None or known.gone or not known.repository.default_branch:
         return False
     return not job.identity or not known.repository.id or job.identity == known.repository.id
+
+
+def _is_orphan(stored: StoredProposal, request: Request, forge: Forge) -> bool:
+    """Return whether the forge closed a request along with its base, so that no person declined it."""
+    if stored.state is not ProposalState.PUBLISHED or request.state is not RequestState.CLOSED:
+        return False
+    try:
+        forge.head(stored.proposal.repository, request.base)
+    except MissingError:
+        return True
+    return False
 
 
 _QUEUED = re.compile(r"gh-readonly-queue/(.+)/pr-[0-9]+-[0-9a-f]{40,64}")
