@@ -3,7 +3,7 @@
 ## make demo    the demo once, without the page
 ## make lint    ruff, mypy --strict, import contracts
 ## make golden  rewrite what golden cases expect
-## make bench   measure; ARGS=--large adds a tree of 85,000 files
+## make bench   measure everything, and fail where a bound is missed; ARGS=--load for a part of it
 ## make figures measure requests and load, and write them into docs/operations.md
 PYTHON ?= python3
 VENV := .venv

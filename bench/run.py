@@ -1,11 +1,14 @@
 """Measure Moorline as whole processes, beside the floor and, where it is installed, Renovate.
 
-    make bench                         the table
-    make bench ARGS=--large            with a tree of some 85,000 files
+    make bench                         all of the below, in some five minutes
+    make bench ARGS=--peers            the command line beside the floor and Renovate
+    make bench ARGS=--large            a tree of some 85,000 files
     make bench ARGS=--costs            what the service asks of GitHub and GitLab, request by request
     make bench ARGS=--load             2,000 deliveries to the service, on SQLite and on Postgres
     make figures                       the last two, written into docs/operations.md
     RENOVATE=/path/to/renovate make bench
+
+Ends with 1 where something went wrong or a bound was missed; everything else is measured all the same.
 
 Runs of two commands alternate, and the ratio is taken pair by pair, so that a machine whose speed
 drifts does not favour one.  Requests are counted by the registry and asserted.
@@ -42,6 +45,9 @@ ENVIRON = {name: value for name, value in os.environ.items() if name != "PYTHOND
 """Without what would have each run compile our modules again, as no installation does."""
 PATIENCE = 120.0
 """Seconds after which a run is ended: then it shows as failed."""
+MOST_HELP, MOST_MEMORY = 0.15, 60.0
+"""Seconds that `moorline --help` may take, and MiB of the largest process of a scan of the large tree."""
+PARTS = ("peers", "large", "costs", "load")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +126,9 @@ def counts(host: str) -> dict[str, int]:
     return found
 
 
-def look_ups(root: Path, delay: float, rounds: int, renovate: str | None) -> None:
-    """Measure `pin` on a corpus of 20 repositories against the floor and Renovate."""
+def look_ups(root: Path, delay: float, rounds: int, renovate: str | None) -> list[str]:
+    """Measure `pin` on a corpus of 20 repositories against the floor and Renovate; return what was wrong."""
+    wrong: list[str] = []
     with server(delay) as host:
         tree = root / f"delay{int(delay * 1000)}"
         truth = corpus.write(tree, host, registry.digests(corpus.TAGS), 20)
@@ -139,11 +146,13 @@ def look_ups(root: Path, delay: float, rounds: int, renovate: str | None) -> Non
         for _ in range(rounds):
             pins.append(run(pin, environ))
             asked = counts(host)
-            assert asked == {"HEAD by tag": len(truth.tags), "GET by digest": len(truth.tags)}, asked
+            if asked != {"HEAD by tag": len(truth.tags), "GET by digest": len(truth.tags)}:
+                wrong.append(f"moorline pin asked for {asked}, with {len(truth.tags)} tags to look up")
             floors.append(run(floor, {}))
             counts(host)
             scans.append(run([MOORLINE, "scan", str(tree), "-f", "json"], {}))
-        assert all(one.code == 0 for one in pins + floors), "a run failed"
+        if any(one.code for one in pins + floors + scans):
+            wrong.append(f"a run failed, with {delay * 1000:.0f} ms a request")
         show("moorline pin", pins, f"{len(truth.tags)} HEAD, {len(truth.tags)} GET")
         show("floor (find and look up)", floors, f"{len(truth.tags)} HEAD")
         show("moorline scan", scans, f"{truth.files / median(scans).wall:,.0f} files/s")
@@ -151,6 +160,7 @@ def look_ups(root: Path, delay: float, rounds: int, renovate: str | None) -> Non
         print(f"pin / floor, pair by pair: {ratio:.2f}")
         if renovate:
             beside_renovate(renovate, tree, host, truth.floating, rounds)
+    return wrong
 
 
 def beside_renovate(command: str, tree: Path, host: str, floating: int, rounds: int) -> None:
@@ -204,69 +214,102 @@ def _proposed(report: Path) -> int:
     )
 
 
-def start_up(rounds: int) -> None:
-    """Measure `moorline --help`."""
+def start_up(rounds: int) -> list[str]:
+    """Measure `moorline --help`; return what was wrong."""
     run([MOORLINE, "--help"], {})
     runs = [run([MOORLINE, "--help"], {}) for _ in range(rounds * 2)]
     show("moorline --help", runs)
+    return too_slow(median(runs))
 
 
-def large(root: Path) -> None:
-    """Measure `scan` on a tree of some 85,000 files."""
+def too_slow(helped: Run) -> list[str]:
+    """Return which bounds a median run of `moorline --help` did not keep."""
+    found = ["moorline --help failed"] if helped.code else []
+    if helped.wall > MOST_HELP:
+        found.append(f"moorline --help took more than {MOST_HELP * 1000:.0f} ms")
+    return found
+
+
+def large(root: Path) -> list[str]:
+    """Measure `scan` on a tree of some 85,000 files; return what was wrong."""
     tree = root / "large"
     truth = corpus.write(tree, "registry.example.net", registry.digests(corpus.TAGS), 100)
     runs = [run([MOORLINE, "scan", str(tree), "-f", "json"], {}) for _ in range(3)]
     show(f"moorline scan, {truth.files:,} files", runs, f"{truth.files / median(runs).wall:,.0f} files/s")
+    return too_big(runs)
 
 
-def apart(name: str, *, write: bool) -> None:
-    """Run another measurement, and write what it prints into its place in the documents if told to.
+def too_big(scans: Sequence[Run]) -> list[str]:
+    """Return which bounds scans of the large tree did not keep."""
+    found = ["a scan of the large tree failed"] if any(one.code for one in scans) else []
+    if max(one.memory for one in scans) > MOST_MEMORY:
+        found.append(f"a scan of the large tree took more than {MOST_MEMORY:.0f} MiB")
+    return found
 
-    Ends the program where something was not as it should be: such figures go nowhere.
+
+def apart(name: str, *, write: bool) -> list[str]:
+    """Run another measurement and return what was wrong; told to write, put what it prints into its document.
+
+    Where something was not as it should be, the figures go nowhere.
     """
     said = []
     process = subprocess.Popen(
         [sys.executable, str(HERE / f"{name}.py")], env=ENVIRON, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    for line in process.stdout:
-        print(line, end="", flush=True)
-        said.append(line)
+    with process.stdout:
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            said.append(line)
     if process.wait():
-        sys.exit(process.returncode)
+        return [f"bench/{name}.py ended with {process.returncode}; it says why above"]
     if write:
         filled = runpy.run_path(str(HERE.parent / "docs" / "readme.py"))["filled"]
         text = "".join(said).lstrip("\n")
         FIGURES.write_text(filled(FIGURES.read_text(encoding="utf-8"), name, text), encoding="utf-8")
+    return []
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--large", action="store_true")
-    parser.add_argument("--costs", action="store_true")
-    parser.add_argument("--load", action="store_true")
-    parser.add_argument("--write", action="store_true")
-    options = parser.parse_args()
-    if options.costs or options.load:
-        for name in ("costs", "load"):
-            if getattr(options, name):
-                apart(name, write=options.write)
-        return
+def beside_others(rounds: int) -> list[str]:
+    """Print the table of the command line beside others; return what was wrong."""
     renovate = os.environ.get("RENOVATE") or shutil.which("renovate")
     print("median wall (range), cpu and largest process; runs alternate")
     if not renovate:
         print("renovate is not compared: neither on PATH nor named by RENOVATE")
     with tempfile.TemporaryDirectory(prefix="moorline-bench-") as folder:
-        root = Path(folder)
-        start_up(options.rounds)
+        wrong = start_up(rounds)
         for delay in (0.0, 0.03):
-            look_ups(root, delay, options.rounds, renovate)
-        if options.large:
-            large(root)
+            wrong += look_ups(Path(folder), delay, rounds, renovate)
+    return wrong
+
+
+def measured(part: str, *, rounds: int, write: bool) -> list[str]:
+    """Measure one of `PARTS`, and return what was wrong."""
+    if part == "peers":
+        return beside_others(rounds)
+    if part == "large":
+        with tempfile.TemporaryDirectory(prefix="moorline-bench-") as folder:
+            return large(Path(folder))
+    return apart(part, write=write)
+
+
+def main() -> None:
+    """Print the tables; end with 1 where something was wrong."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    for part in PARTS:
+        parser.add_argument(f"--{part}", action="store_true")
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    asked = [part for part in PARTS if getattr(options, part)]
+    wrong = []
+    for part in asked or PARTS:
+        wrong += measured(part, rounds=options.rounds, write=options.write)
+    for one in wrong:
+        print(f"WRONG: {one}")
+    sys.exit(1 if wrong else 0)
 
 
 if __name__ == "__main__":

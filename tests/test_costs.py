@@ -1,4 +1,4 @@
-"""What the service asks of a forge: the table of `make bench ARGS=--costs`, held to its bounds."""
+"""What the service asks of a forge: the table of `make bench`, held to its bounds."""
 
 from __future__ import annotations
 

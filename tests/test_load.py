@@ -1,6 +1,6 @@
 """A burst of deliveries, told twice and out of order: nothing is lost, and the newest heads are proposed.
 
-How fast that goes is measured by `make bench ARGS=--load`; here it only has to be right.
+How fast that goes is measured by `make bench`; here it only has to be right.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections import Counter
 from pathlib import Path
 
 import burst
+import load
+import pytest
 from github_access import key_pair
 from scenario_places import GitHubPlace
 from scenarios import REGISTRY, rig
@@ -74,3 +76,21 @@ def test_what_takes_much_memory_is_never_part_of_the_service(tmp_path: Path) -> 
         loaded = set(re.findall(r"^import time:[ 0-9|]*\| +([a-z_0-9]+)", made.said(), re.MULTILINE))
     assert {"bot", "dbos", "sqlalchemy", "github", "gitlab"} <= loaded
     assert not loaded & {"alembic", "mako", "sigstore"}
+
+
+@pytest.mark.parametrize(
+    ("backend", "slow", "resident", "wrong"),
+    [
+        ("sqlite", 1, 150.0, []),
+        ("sqlite", 5, 150.0, ["the 99th percentile of the answers is over 250 ms"]),
+        ("postgres", 5, 150.0, []),
+        ("postgres", 0, 201.0, ["more than 200 MiB of memory"]),
+    ],
+)
+def test_a_bound_that_is_missed_is_a_fault_of_the_bench(
+    backend: str, slow: int, resident: float, wrong: list[str]
+) -> None:
+    """One of two hundred may be slow."""
+    took = [0.02] * (200 - slow) + [0.6] * slow
+    answers = [burst.Answer(status=202, seconds=seconds) for seconds in took]
+    assert load.missed(backend, answers, resident) == wrong
