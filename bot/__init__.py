@@ -1,4 +1,4 @@
 """Moorline moors floating image tags: it finds, pins, judges and proposes.
 
-The data flow is `pipeline.py`; layers are kept by the import contracts in `pyproject.toml`.
+The data flow is `pipeline`; layers are kept by the import contracts in `pyproject.toml`.
 """

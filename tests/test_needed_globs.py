@@ -13,7 +13,7 @@ from bot import pipeline, wiring
 from bot.config import Config
 from bot.forges.directory import Directory
 from bot.model import Job, Trigger, UnreadReason
-from bot.pipeline import Reading
+from bot.pipeline import Reading, needing
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 JOB = Job(forge="directory", repository="", ref="", trigger=Trigger.COMMAND_LINE)
@@ -68,14 +68,14 @@ def test_more_files_than_are_read_are_said(tmp_path: Path) -> None:
     files = {f"ci/{number:03}.yml": JOB_FILE % (number, number) for number in range(200)}
     files[".gitlab-ci.yml"] = b"include: ci/*.yml\n"
     survey = look(Directory(write(tmp_path, files)))
-    assert len(survey.selected) == pipeline._MATCHED
+    assert len(survey.selected) == needing._MATCHED
     [unread] = survey.unread
     assert (unread.path, unread.reason) == ("ci/150.yml", UnreadReason.UNREADABLE)
     assert "50 more files" in unread.detail
 
 
 def test_more_bytes_than_are_read_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "_MATCHED_BYTES", 100)
+    monkeypatch.setattr(needing, "_MATCHED_BYTES", 100)
     files = {f"ci/{number}.yml": JOB_FILE % (number, number) for number in range(4)}
     files[".gitlab-ci.yml"] = b"include: ci/*.yml\n"
     survey = look(Directory(write(tmp_path, files)))
@@ -106,7 +106,7 @@ def test_what_matches_and_cannot_be_read_is_said(tmp_path: Path) -> None:
 
 
 def test_paths_without_end_are_bounded_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "_ASKED", 3)
+    monkeypatch.setattr(needing, "_ASKED", 3)
     files = {f"ci/{number}.yml": JOB_FILE % (number, number) for number in range(5)}
     files[".gitlab-ci.yml"] = b"include: [" + b", ".join(name.encode() for name in sorted(files)) + b"]\n"
     survey = look(Directory(write(tmp_path, files)))
@@ -115,7 +115,7 @@ def test_paths_without_end_are_bounded_and_said(tmp_path: Path, monkeypatch: pyt
 
 
 def test_files_that_are_read_are_bounded_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "_NEEDED", 2)
+    monkeypatch.setattr(needing, "_NEEDED", 2)
     files = {f"ci/{number}.yml": JOB_FILE % (number, number) for number in range(3)}
     files[".gitlab-ci.yml"] = b"include: [none.yml, " + b", ".join(name.encode() for name in files) + b"]\n"
     survey = look(Directory(write(tmp_path, files)))

@@ -1,0 +1,70 @@
+"""The first verb: everything from a job down to its report.  Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from bot import peers
+from bot.config import Config, Updates
+from bot.model import Finding, Job, Report
+from bot.pipeline.comparing import came_in, heeded, unmarked
+from bot.pipeline.configuring import configuration
+from bot.pipeline.judging import judge
+from bot.pipeline.looking import grounded, look
+from bot.pipeline.reading import Reading
+from bot.pipeline.services import Services
+
+BESIDE = frozenset(peers.PEER_PATHS)
+"""Files that no finder claims and that rule what is proposed, beside our own configuration."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """What a change is held against."""
+
+    since: Reading
+    """The merge base: what is there already did not come in."""
+    rules: Reading
+    """What the change is to be merged into, as it is now: its policy counts, and nothing older."""
+
+
+def inspect(job: Job, services: Services, now: datetime, before: Before | None = None) -> Report:
+    """Return what is in a repository, where it should go and what is known about it.
+
+    With `before`, what came in since then, by the policy that stands now; an inline mark does not count
+    then, since whoever brings a reference in can bring its mark, too.  Reads only.
+    Raises `ConfigurationError` for a broken configuration and `ForgeError` where files cannot be read.
+    """
+    if before is None:
+        survey = look(job, services, now)
+    else:
+        configuration(services.reading(job), services)  # a broken one would rule nothing once it is merged
+        since, rules = before.since, before.rules
+        services = replace(services, policy=lambda _job: rules, marks=unmarked)
+        base = look(job, replace(services, reading=lambda _job: since), now)
+        head = look(job, replace(services, marks=heeded(base, since, rules)), now)
+        survey = came_in(head, base, services.reading(job), since)
+    chosen = [grounded(one, services) for one in survey.selected]
+    if services.updates:
+        services = replace(services, refreshed=_refreshed(job, services, survey.config))
+    return survey.report(judge(chosen, survey.config, services, now), now)
+
+
+def _refreshed(job: Job, services: Services, config: Config) -> Callable[[Finding], bool]:
+    """Return whether somebody else keeps a pinned reference up to date, or nobody should."""
+    match config.updates:
+        case Updates.NEVER:
+            return lambda _finding: True
+        case Updates.ALWAYS:
+            return lambda _finding: False
+        case Updates.AUTO:
+            found = peers.refreshed(services.reading(job).read(peers.PEER_PATHS))
+
+            def refreshed(one: Finding) -> bool:
+                place = one.location.path
+                by = peers.refreshes(found, one.format, one.kind, place, job.ref, default=services.default)
+                return by is not None
+
+            return refreshed
