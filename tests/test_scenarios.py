@@ -744,6 +744,26 @@ def test_a_registry_that_is_down_is_asked_again(here: Scene) -> None:
     assert len(app.open()) == 1
 
 
+def test_where_queries_are_used_up_a_proposal_is_made_by_rest(here: Scene) -> None:
+    place = here.place
+    if not isinstance(place, GitHubPlace):
+        pytest.skip(f"{place.forge}: no hour's limit for queries alone")
+    tool = here.image()
+    look = b"proposal: {labels: [pins], reviewers: [ann], assignees: [bob]}\n"
+    app = here.repository({"Dockerfile": dockerfile(tool), "a/b/Dockerfile": dockerfile(tool)})
+    app.push({".moorline.yml": look}, told=False)
+    place.hub.exhaust(600, resource="graphql")
+    try:
+        asked = app.cost(lambda: app.push({"README": b"x\n"}))
+    finally:
+        place.hub.world.hourly = 0
+    assert asked.count("POST /graphql") == 1
+    assert [one.ending for one in app.runs()] == [Ending.PUBLISHED]
+    made = app.proposal
+    assert app.proposed("a/b/Dockerfile") == app.proposed() == dockerfile(here.pin(tool))
+    assert (made.labels, made.reviewers, made.assignees) == (("pins",), ("ann",), ("bob",))
+
+
 def test_a_server_that_refuses_graphql_is_served_all_the_same(here: Scene) -> None:
     """The last one: whoever has met the refusal may remember it."""
     here.needs(Can.GRAPHQL)

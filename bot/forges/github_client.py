@@ -2,7 +2,8 @@
 
 Reads are repeated a few times on trouble that may pass.  Writes are sent once: whoever wrote looks at what
 became of it.  A rate limit ends the run at once with the time to come back at; nobody sleeps for it, and
-until then nobody asks with the credential that met it.
+until then nobody asks with the credential that met it.  A question whose answer REST has as well goes there
+where GraphQL's own limit is used up, or GraphQL gives no answer.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ _PATIENCE = 45.0
 _LONGEST_WAIT = 2 * 3600.0
 _REFUSAL = 3600.0
 """Seconds for which a server that refused GraphQL is asked by REST alone."""
+_OUTAGE = 300.0
+"""Seconds for which a server whose GraphQL gave no answer is asked by REST alone."""
 _RESOURCES = ("core", "graphql")
 """What has an hour's limit of its own: REST and GraphQL."""
 _MOST_PAGES = 1000
@@ -61,6 +64,18 @@ class RedirectedError(ForgeError):
 
 class NoGraphQLError(ForgeError):
     """The server, or a proxy before it, does not serve GraphQL."""
+
+
+class SpentError(NoGraphQLError):
+    """The hour's limit of GraphQL is used up and REST's is not; `retry_after` is in seconds."""
+
+    def __init__(self, retry_after: float | None) -> None:
+        super().__init__("GitHub's rate limit for queries is used up.")
+        self.retry_after = retry_after
+
+
+class LimitError(TransientError):
+    """A limit keeps us away: what was asked for was not done."""
 
 
 class QueryError(ForgeError):
@@ -128,9 +143,14 @@ class Client:
         self._who = who
 
     @property
-    def graphql_served(self) -> bool:
-        """Whether GraphQL is worth trying."""
+    def graphql_offered(self) -> bool:
+        """Whether the server answers GraphQL at all, as far as is known, be it that a limit is on."""
         return self._manners.graphql
+
+    @property
+    def graphql_served(self) -> bool:
+        """Whether GraphQL is worth trying now."""
+        return self._manners.graphql and self._manners.holds.left(f"{self._who} graphql") is None
 
     @property
     def rulesets_told(self) -> bool:
@@ -181,7 +201,8 @@ class Client:
     ) -> Mapping[str, Any]:
         """Return the data that a query leads to; what is not there is None in it.
 
-        Raises `NoGraphQLError` where GraphQL is not served, `QueryError` where the query is refused.
+        Raises `NoGraphQLError` where GraphQL is not served: not at all, not now, or, as `SpentError`, not before
+        a limit is over that leaves REST its own; `QueryError` where the query is refused.
         """
 
         def once() -> Mapping[str, Any]:
@@ -189,7 +210,17 @@ class Client:
                 self._send("POST", self.transport.address.graphql, _document(text, variables))
             )
 
-        return self._patiently(once) if patient else once()
+        try:
+            return self._patiently(once) if patient else once()
+        except LimitError as error:
+            if self._manners.holds.left(f"{self._who} core") is not None:
+                raise
+            raise SpentError(error.retry_after) from None
+        except AmbiguousError:
+            if not patient:
+                raise  # who asks once has asked for much, and asks for less
+            self._manners.graphql_again = self._manners.clock() + _OUTAGE
+            raise NoGraphQLError("GitHub's GraphQL interface gives no answer.") from None
 
     def mutate(self, text: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the data of a mutation that is sent once; raises as `query` does, for what is not there, too."""
@@ -208,7 +239,7 @@ class Client:
         left = self._manners.holds.left(f"{self._who} {resource}")
         if left is not None:
             # Whoever goes on asking under a limit may be banned.
-            raise TransientError("GitHub's rate limit is used up: nothing was asked.", retry_after=left)
+            raise LimitError("GitHub's rate limit is used up: nothing was asked.", retry_after=left)
         token = self._credential.token()
         answer = self.transport.send(verb, path, token, parameters=parameters, body=body, accept=accept)
         self._manners.note(answer)
@@ -220,7 +251,7 @@ class Client:
             raise self._held(answer, resource, answer.message)
         return answer
 
-    def _held(self, answer: Answer, resource: str, said: str) -> TransientError:
+    def _held(self, answer: Answer, resource: str, said: str) -> LimitError:
         """Return what to raise for a limit, after which nobody asks until it is over.
 
         An hour's limit is that of REST or of GraphQL alone, a secondary one that of both.
@@ -229,7 +260,7 @@ class Client:
         told = seconds_to_wait(answer, self._manners)
         wait = self._manners.holds.hold([f"{self._who} {name}" for name in names], told)
         what = "rate limit for queries" if resource == "graphql" else "rate limit"
-        return TransientError(f"GitHub's {what} is used up.", retry_after=wait if told is None else told)
+        return LimitError(f"GitHub's {what} is used up.", retry_after=wait if told is None else told)
 
     def _answered(self, answer: Answer, *, strict: bool = False) -> Mapping[str, Any]:
         if answer.status in (404, 405, 410, 501) or (

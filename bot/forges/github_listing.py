@@ -9,7 +9,7 @@ from typing import Any
 
 from bot.errors import ForgeError, TransientError
 from bot.forges.github_app import App, Installation
-from bot.forges.github_client import Client, NoGraphQLError, QueryError
+from bot.forges.github_client import Client, NoGraphQLError, QueryError, SpentError
 from bot.forges.github_look import Known, Seen, rest_repository
 from bot.forges.github_transport import AmbiguousError, clean
 from bot.model import Repository
@@ -72,10 +72,13 @@ def _with_heads(client: Client, page: Sequence[dict[str, Any]], seen: Seen) -> I
 
 def _heads(client: Client, nodes: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Return default branches and their commits by id; what could not be told is not in it."""
-    if not nodes or not client.graphql_served:
+    if not nodes or not client.graphql_offered:
         return {}
     try:
         data = client.query(_HEADS, {"ids": list(nodes)}, patient=len(nodes) == 1)
+    except SpentError as error:
+        # A list can wait: by REST every head would cost a request.
+        raise TransientError(error.problem, retry_after=error.retry_after) from None
     except NoGraphQLError:
         return {}
     except (AmbiguousError, QueryError):

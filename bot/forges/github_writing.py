@@ -15,7 +15,14 @@ from typing import Any
 from bot.errors import ForgeError, GuardError, SupersededError
 from bot.forges import guard
 from bot.forges.base import Change
-from bot.forges.github_client import Client, NoGraphQLError, QueryError, RefusedError, repository_path
+from bot.forges.github_client import (
+    Client,
+    LimitError,
+    NoGraphQLError,
+    QueryError,
+    RefusedError,
+    repository_path,
+)
 from bot.forges.github_contents import Contents
 from bot.forges.github_look import Look, Seen
 from bot.forges.github_rules import Rules, refusals
@@ -186,9 +193,15 @@ class Writing:
             raise _refused(branch, error) from None
 
     def _swap(self, branch: str, before: str | None, after: str | None) -> bool:
-        """Return whether the server compared and swapped in one step; False where it cannot."""
+        """Return whether the server compared and swapped in one step; False where it cannot.
+
+        A branch that is there waits for a limit of GraphQL to be over: REST cannot compare and swap.  A new
+        one it makes only where there is none, which is as good.
+        """
         known = self.seen.get(self.repository)
-        if known is None or not known.node or not self.client.graphql_served:
+        if known is None or not known.node or not self.client.graphql_offered:
+            return False
+        if before is None and not self.client.graphql_served:
             return False
         nowhere = "0" * len(before or after or "")
         update = {
@@ -200,6 +213,10 @@ class Writing:
         try:
             self.client.mutate(_UPDATE, {"input": {"repositoryId": known.node, "refUpdates": [update]}})
         except NoGraphQLError:
+            return False
+        except LimitError:
+            if before is not None:
+                raise
             return False
         except QueryError as error:
             if "NOT_FOUND" in error.kinds or ("updateRefs" in error.message and "exist" in error.message):
