@@ -685,6 +685,33 @@ class Spoken:
     """Where the forge keeps it, by ids of its own."""
 
 
+class HookState(StrEnum):
+    """Whether a forge calls us by a webhook.  Closed: the audit log shows it."""
+
+    CALLING = "calling"
+    FAILING = "failing"
+    """It is called, and none of the newest deliveries arrived."""
+    PAUSED = "paused"
+    """It disabled itself for a time."""
+    DISABLED = "disabled"
+    """It disabled itself for good."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """A webhook of ours, as the forge tells of it."""
+
+    id: str
+    """By which the forge knows it."""
+    owner: str
+    """The project or group that it is for; empty for one that is for all."""
+    state: HookState
+    text: str = ""
+    """What is wrong, in one sentence; empty where nothing is."""
+    advice: str = ""
+    """What a person can do."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
     branch: str

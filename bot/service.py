@@ -201,6 +201,7 @@ class Service:
             proposals=self.store.proposals,
             backlog=self.store.backlog,
             audit=self.store.audit,
+            webhooks=self.store.webhooks,
             site=Site.of(self.settings),
             accounts=self.store.accounts.of,
             worker=working.idle_seconds if working else None,

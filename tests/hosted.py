@@ -36,8 +36,8 @@ from bot.forges.base import (
     Wish,
     unheard,
 )
-from bot.forges.remarks import compare
-from bot.model import Repository, Snapshot
+from bot.model import HookState, Repository, Snapshot, Webhook
+from bot.settling import settle
 from bot.source import splice
 
 
@@ -83,6 +83,9 @@ class Hosted:
     asked: Counter[str] = field(default_factory=Counter)
     writing: str = ""
     lost: list[Missed] = field(default_factory=list)
+    hooks: list[Webhook] = field(default_factory=list)
+    mended: set[str] = field(default_factory=set)
+    """Ids of the hooks that would be answered well if they were tried."""
     """Deliveries that did not reach us."""
     tells_late: bool = False
     """Whether a commit is named only after it was made, as on GitLab."""
@@ -385,6 +388,18 @@ class Hosted:
     def missed(self, since: datetime) -> Iterator[Missed]:
         self.asked["missed"] += 1
         yield from (one for one in self.lost if one.delivered >= since)
+
+    def webhooks(self) -> tuple[Webhook, ...]:
+        self.asked["webhooks"] += 1
+        return tuple(self.hooks)
+
+    def test(self, webhook: Webhook) -> bool:
+        self.asked["test"] += 1
+        if webhook.id not in self.mended:
+            return False
+        [place] = [number for number, one in enumerate(self.hooks) if one.id == webhook.id]
+        self.hooks[place] = replace(webhook, state=HookState.CALLING, text="", advice="")
+        return True
 
     def examine(self) -> Iterator[Symptom]:
         return iter(())

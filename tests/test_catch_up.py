@@ -16,7 +16,7 @@ from webhook_samples import read, samples
 from bot import wiring
 from bot.errors import ForgeError, TransientError
 from bot.forges.base import Account, Missed, RequestState
-from bot.model import Job, Trigger
+from bot.model import HookState, Job, Trigger, Webhook
 from bot.runs.errands import ForgeErrands
 from bot.service import Service
 from bot.service_settings import Settings
@@ -25,6 +25,7 @@ from bot.store.base import Delivery, Ending, ProposalState, Receipt
 from bot.store.sql import Store
 from webhooks.deliveries import deliver
 from webhooks.events import Context, EventError
+from webhooks.metrics import Metrics
 
 
 @pytest.fixture
@@ -176,6 +177,102 @@ def test_what_got_lost_is_read_as_what_arrives(tmp_path: Path, monkeypatch: pyte
         assert made.store.inbox.waiting() == wanted
 
 
+# --- webhooks -----------------------------------------------------------------------------
+
+
+def hook(state: HookState, id_: str = "/projects/1/hooks/2") -> Webhook:
+    text = "" if state is HookState.CALLING else "It does not call us."
+    return Webhook(id=id_, owner="acme/web", state=state, text=text, advice="Mend it.")
+
+
+def told(world: Installation) -> list[tuple[str, str]]:
+    """Return what the audit log tells of webhooks, and of which."""
+    entries = world.store.audit.entries(0, 1000)
+    return [(one.what, str(one.evidence["hook"])) for one in entries if one.what.startswith("hook.")]
+
+
+def shown(world: Installation) -> dict[str, float]:
+    registry = Metrics(world.store.inbox, world.store.proposals, webhooks=world.store.webhooks).registry
+    found = {}
+    for forge in ("github", "gitlab"):
+        value = registry.get_sample_value("moorline_hooks_disabled", {"forge": forge})
+        assert value is not None
+        found[forge] = value
+    return found
+
+
+def test_a_webhook_that_does_not_call_is_told_of_once(
+    world: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.forge.hooks = [hook(HookState.CALLING)]
+    world.catch_up()
+    assert told(world) == []
+    assert shown(world) == {"github": 0, "gitlab": 0}
+
+    world.forge.hooks = [hook(HookState.PAUSED)]
+    world.catch_up()
+    world.catch_up()
+    assert told(world) == [("hook.paused", "/projects/1/hooks/2")]
+    assert shown(world) == {"github": 1, "gitlab": 0}
+    assert world.store.audit.entries(0, 10)[0].subject == "github acme/web"
+    said = [one for one in caplog.records if one.message == "a webhook does not call us"]
+    assert [(one.__dict__["owner"], one.__dict__["advice"]) for one in said] == [("acme/web", "Mend it.")] * 2
+
+    # It comes back by itself: nobody asks for a test.
+    assert world.forge.asked["test"] == 0
+    world.forge.hooks = [hook(HookState.CALLING)]
+    world.catch_up()
+    world.catch_up()
+    assert [what for what, _ in told(world)] == ["hook.paused", "hook.calling"]
+    assert shown(world) == {"github": 0, "gitlab": 0}
+
+
+def test_a_webhook_that_is_disabled_for_good_is_tried(world: Installation) -> None:
+    world.forge.hooks = [hook(HookState.PAUSED), hook(HookState.CALLING, "/projects/7/hooks/8")]
+    world.catch_up()
+    world.forge.hooks[0] = hook(HookState.DISABLED)
+    world.catch_up()
+    assert world.forge.asked["test"] == 1
+    assert [what for what, _ in told(world)] == ["hook.paused", "hook.disabled"]
+    assert shown(world)["github"] == 1
+
+    world.forge.mended.add("/projects/1/hooks/2")
+    world.catch_up()
+    assert [what for what, _ in told(world)] == ["hook.paused", "hook.disabled", "hook.calling"]
+    assert shown(world)["github"] == 0
+    world.catch_up()
+    assert world.forge.asked["test"] == 2
+
+
+def test_no_more_webhooks_are_tried_at_once_than_the_forge_bears(world: Installation) -> None:
+    world.forge.hooks = [hook(HookState.DISABLED, f"/projects/{number}/hooks/1") for number in range(30)]
+    world.catch_up()
+    assert world.forge.asked["test"] == 20
+
+
+def test_a_webhook_that_is_not_shown_any_more_is_not_said_to_call(world: Installation) -> None:
+    world.forge.hooks = [hook(HookState.FAILING)]
+    world.catch_up()
+    world.forge.hooks = []
+    world.catch_up()
+    assert [what for what, _ in told(world)] == ["hook.failing", "hook.gone"]
+    assert shown(world)["github"] == 0
+
+
+def test_webhooks_that_cannot_be_looked_at_are_as_they_were(world: Installation) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.forge.hooks = [hook(HookState.FAILING)]
+    world.catch_up()
+
+    def refuse() -> tuple[Webhook, ...]:
+        raise ForgeError("No.")
+
+    world.forge.webhooks = refuse  # type: ignore[method-assign]  # a forge that refuses
+    world.catch_up()
+    assert [what for what, _ in told(world)] == ["hook.failing"]
+    assert shown(world)["github"] == 1
+
+
 # --- heads --------------------------------------------------------------------------------
 
 
@@ -195,7 +292,7 @@ def test_nothing_that_moved_costs_the_list_alone(world: Installation) -> None:
     world.images.asked.clear()
     seen = planned(world)
     world.catch_up()
-    assert world.forge.asked == {"repositories": 1, "missed": 1}
+    assert world.forge.asked == {"repositories": 1, "missed": 1, "webhooks": 1}
     assert (seen, world.images.asked) == ([], [])
     assert names
 

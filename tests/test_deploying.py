@@ -263,6 +263,7 @@ def test_every_metric_is_documented(tmp_path: Path) -> None:
             proposals=store.proposals,
             site=Site(github_secrets=(SECRET,)),
             audit=store.audit,
+            webhooks=store.webhooks,
         )
         client = web.test_client()
         client.post("/webhooks/github", data=b"{}")

@@ -39,6 +39,7 @@ from bot.forges.github_client import Client, Manners, judged
 from bot.forges.github_doctor import EVENTS, NEEDED
 from bot.forges.github_transport import AmbiguousError, Answer, Transport, clean
 from bot.forges.holds import Holds
+from bot.model import HookState
 
 
 @pytest.fixture
@@ -1112,6 +1113,30 @@ def test_what_is_missing_is_said_with_what_it_costs(place: Place, forge: GitHubF
     assert "1 delivery failed" in made["deliveries"].text
     assert made["limit graphql of acme"].health is Health.NOTE
     assert all(one.advice for one in made.values() if one.health is Health.TROUBLE)
+
+
+def test_a_webhook_that_nobody_answers_is_failing(place: Place, forge: GitHubForge) -> None:
+    def push(status: int) -> None:
+        head = place.github.head(REPOSITORY)
+        about: dict[str, Any] = {"repository": REPOSITORY, "ref": "refs/heads/main", "before": "0" * 40}
+        place.github.payload("push", **about, after=head, status_code=status)
+
+    [hook] = forge.webhooks()
+    assert hook.state is HookState.CALLING
+    push(200)
+    push(502)
+    push(502)
+    assert forge.webhooks() == (hook,)
+    push(502)
+    place.github.forget()
+    [failing] = forge.webhooks()
+    assert len(place.github.requests) == 1
+    assert (failing.id, failing.state) == (hook.id, HookState.FAILING)
+    assert "newest 3" in failing.text
+    assert "Recent deliveries" in failing.advice
+    assert not forge.test(failing)
+    push(202)
+    assert forge.webhooks() == (hook,)
 
 
 def test_who_we_are(place: Place, forge: GitHubForge) -> None:

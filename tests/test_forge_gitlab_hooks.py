@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from gitlab_http import Reply
 from gitlab_standin import GitLab, Level, Project, gitlab
+from scripted import Reply as Scripted
+from scripted import scripted
 
 from bot.errors import ForgeError
 from bot.forges.base import Health, Symptom
 from bot.forges.gitlab import GitLabForge
+from bot.model import HookState, Webhook
 
 URL = "https://moorline.example/webhooks/gitlab"
 EVENTS: dict[str, Any] = {
@@ -310,6 +313,47 @@ def test_hooks_that_disabled_themselves(site: Site) -> None:
     hook.disabled = True
     found = [one for one in site.seen("hook of acme/web") if one.health is Health.TROUBLE]
     assert "for good" in found[0].text
+
+
+def test_a_hook_that_disabled_itself_is_seen_without_a_doctor(site: Site) -> None:
+    hook = site.lab.hook(site.project, URL, token="s", **EVENTS)
+    [seen] = site.forge.webhooks()
+    assert (seen.owner, seen.state, seen.text) == ("acme/web", HookState.CALLING, "")
+    for number in range(4):
+        site.down(str(number))
+    assert site.forge.webhooks() == (seen,)  # to look costs a question for each project
+    site.now += timedelta(hours=1)
+    site.down("later")
+    [paused] = site.forge.webhooks()
+    assert (paused.id, paused.state) == (seen.id, HookState.PAUSED)
+    assert "disabled itself until" in paused.text
+    hook.disabled = True
+    site.now += timedelta(hours=1)
+    [disabled] = site.forge.webhooks()
+    assert disabled.state is HookState.DISABLED
+    assert "test event" in disabled.advice
+
+
+def test_a_hook_that_is_tried_with_success_is_enabled(site: Site) -> None:
+    said = {"status": 503}
+    with scripted() as receiver:
+        receiver.routes["POST /webhooks/gitlab"] = lambda _: Scripted(status=said["status"])
+        url = f"{receiver.url}/webhooks/gitlab"
+        hook = site.lab.hook(site.project, url, token="s", **EVENTS)
+        forge = site.made(hook_url=url)
+        hook.disabled = True
+        [disabled] = forge.webhooks()
+        assert not forge.test(disabled)
+        assert forge.webhooks()[0].state is HookState.DISABLED
+        said["status"] = 202
+        assert forge.test(disabled)
+        assert forge.webhooks()[0].state is HookState.CALLING
+
+
+@pytest.mark.parametrize("id_", ["/hooks/1", "/projects/1/hooks/1/../../2", "/projects/1/hooks/x", ""])
+def test_nothing_but_a_hook_of_a_project_or_group_is_tried(site: Site, id_: str) -> None:
+    assert not site.forge.test(Webhook(id=id_, owner="", state=HookState.DISABLED))
+    assert site.lab.requests == []
 
 
 def test_hooks_that_lack_something(site: Site) -> None:

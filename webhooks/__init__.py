@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from werkzeug.exceptions import HTTPException
 
 from bot.errors import StoreError
-from bot.store.base import Audit, Backlog, Inbox, Proposals
+from bot.store.base import Audit, Backlog, Inbox, Proposals, Webhooks
 from webhooks import git, github, gitlab, health, pages
 from webhooks.deliveries import Contexts
 from webhooks.intake import Intake
@@ -58,20 +58,22 @@ def create_app(
     stored: Callable[[], None] = _nothing,
     accounts: Callable[[str], frozenset[str]] = _nobody,
     audit: Audit | None = None,
+    webhooks: Webhooks | None = None,
     clock: Callable[[], datetime] = _now,
 ) -> Flask:
     """Return the application.
 
     `backlog` adds the last runs to the page; `worker` is `Worker.idle_seconds` and `stored` its
     `wake` where one works in the same process; `accounts` is `Accounts.of`: what they do on a forge
-    starts no work.  `audit` adds the head of its chain to the metrics.
+    starts no work.  `audit` adds the head of its chain to the metrics, `webhooks` how
+    many do not call us.
     """
     app = Flask("webhooks", static_folder=None, template_folder=None)
     # Hooks alone take a body: nobody may send more than they would read.
     app.config["MAX_CONTENT_LENGTH"] = site.largest_body
     app.config["MAX_FORM_MEMORY_SIZE"] = 1024
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    metrics = Metrics(inbox, proposals, registry, audit)
+    metrics = Metrics(inbox, proposals, registry, audit, webhooks)
     app.register_blueprint(health.blueprint(inbox=inbox, registry=metrics.registry, worker=worker))
     intake = Intake(inbox=inbox, deliveries=metrics.deliveries, clock=clock, stored=stored)
     contexts = Contexts(accounts, owners=site.owners, app=site.github_app)

@@ -40,6 +40,17 @@ class Chained(Protocol):
         """Return number and hash of the last entry."""
 
 
+class Silent(Protocol):
+    """The part of the webhooks that metrics read."""
+
+    def silent(self) -> Mapping[str, int]:
+        """Return how many do not call us, by forge."""
+
+
+FORGES = ("github", "gitlab")
+"""Those that have webhooks of their own."""
+
+
 class Metrics:
     """The application's metrics in a registry of its own."""
 
@@ -49,6 +60,7 @@ class Metrics:
         proposals: Counted,
         registry: CollectorRegistry | None = None,
         audit: Chained | None = None,
+        webhooks: Silent | None = None,
     ) -> None:
         self.registry = registry or CollectorRegistry()
         self.deliveries = Counter(
@@ -57,14 +69,17 @@ class Metrics:
             ("source", "result"),
             registry=self.registry,
         )
-        self.registry.register(_FromStore(inbox, proposals, audit))
+        self.registry.register(_FromStore(inbox, proposals, audit, webhooks))
 
 
 class _FromStore(Collector):
-    def __init__(self, inbox: Remembered, proposals: Counted, audit: Chained | None) -> None:
+    def __init__(
+        self, inbox: Remembered, proposals: Counted, audit: Chained | None, webhooks: Silent | None
+    ) -> None:
         self._inbox = inbox
         self._proposals = proposals
         self._audit = audit
+        self._webhooks = webhooks
 
     def describe(self) -> Iterator[Metric]:
         """Return nothing: registering must not ask the database."""
@@ -76,6 +91,7 @@ class _FromStore(Collector):
             waiting, tallies = self._inbox.waiting(), self._inbox.tallies()
             states = self._proposals.counts()
             head = self._audit.head() if self._audit else None
+            silent = self._webhooks.silent() if self._webhooks else None
         except StoreError:
             up.add_metric([], 0)
             yield up
@@ -91,6 +107,12 @@ class _FromStore(Collector):
         for state in ProposalState:
             shown.add_metric([state.value], states.get(state.value, 0))
         yield shown
+        if silent is not None:
+            text = "Webhooks by which a forge did not call us when they were last looked at."
+            hooks = GaugeMetricFamily("moorline_hooks_disabled", text, labels=["forge"])
+            for forge in FORGES:
+                hooks.add_metric([forge], silent.get(forge, 0))
+            yield hooks
         if head is not None:
             entries = "Entries of the audit log."
             yield GaugeMetricFamily("moorline_audit_entries", entries, head[0])

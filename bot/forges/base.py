@@ -26,6 +26,7 @@ from bot.model import (
     Snapshot,
     Spoken,
 )
+    Webhook,
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -365,6 +366,12 @@ class Hosting(Protocol):
         """Report on a commit, in place of what we said of it before; `first` says that we never did."""
 
     def advise(self, repository: str, commit: str, paths: Iterable[str]) -> str:
+    def webhooks(self) -> tuple[Webhook, ...]:
+        """Return our webhooks and whether the forge calls us by them, as far as it lets us see them."""
+
+    def test(self, webhook: Webhook) -> bool:
+        """Have the forge try a webhook that has disabled itself, which enables it; return whether it did."""
+
         """Return what the forge itself says of changed files at a commit, as Markdown; empty for nothing.
 
         GitLab lints `.gitlab-ci.yml` where it is among the paths.

@@ -36,7 +36,7 @@ from bot.forges.github_app import App
 from bot.forges.github_checks import Runs, report
 from bot.forges.github_client import Client, Manners, RedirectedError, repository_path
 from bot.forges.github_contents import Blobs, Contents
-from bot.forges.github_deliveries import missed
+from bot.forges.github_deliveries import missed, webhook
 from bot.forges.github_doctor import examine
 from bot.forges.github_listing import repositories
 from bot.forges.github_look import Look, Seen, rest_repository
@@ -47,7 +47,8 @@ from bot.forges.github_talk import GitHubTalk
 from bot.forges.github_transport import Transport, clean
 from bot.forges.github_trees import Trees
 from bot.forges.github_writing import Writing, Written, require_workflows, unverified
-from bot.model import Repository, Snapshot
+from bot.forges.pacing import Window
+from bot.model import Repository, Snapshot, Webhook
 from bot.reference import is_commit
 
 _LOOKED = 120.0
@@ -332,6 +333,15 @@ class GitHubForge:
 
     def _ourselves(self) -> tuple[int, str]:
         """Return the App's id and slug."""
+    def webhooks(self) -> tuple[Webhook, ...]:
+        """Return the App's webhook, and whether its newest deliveries arrived."""
+        return webhook(self._app.client, self._hook_url)
+
+    def test(self, webhook: Webhook) -> bool:
+        """Return no: GitHub disables no webhook of an App, and has nothing to try it with."""
+        del webhook
+        return False
+
         with self._lock:
             if self._us is not None:
                 return self._us

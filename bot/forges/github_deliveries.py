@@ -12,10 +12,14 @@ from bot.errors import MissingError
 from bot.forges.base import Missed
 from bot.forges.github_app import moment
 from bot.forges.github_client import Client, RefusedError
+from bot.forges.github_transport import clean
+from bot.model import HookState, Webhook
 
 _PATH = "/app/hook/deliveries"
 _MOST_PAGES = 100
 _MOST_FETCHED = 1_000
+_ENOUGH = 3
+"""Attempts without success, the newest, by which a hook counts as failing."""
 _UNVERIFIABLE = frozenset({"x-hub-signature", "x-hub-signature-256"})
 """Headers that tell of bytes which the log does not keep."""
 
@@ -62,6 +66,33 @@ def missed(client: Client, since: datetime) -> Iterator[Missed]:
         made = _fetched(client, one)
         if made is not None:
             yield made
+
+
+def webhook(client: Client, url: str) -> tuple[Webhook, ...]:
+    """Return the App's webhook, failing where none of its newest attempts arrived; none where it has none.
+
+    GitHub never disables it.  `url` is where it should call us, as far as that is known.
+    """
+    newest: list[Attempt] = []
+    try:
+        for said in client.pages(_PATH, most=1):
+            one = _attempt(said)
+            if one is None:
+                continue
+            if one.arrived:
+                newest.clear()
+                break
+            newest.append(one)
+            if len(newest) == _ENOUGH:
+                break
+    except MissingError:
+        return ()
+    if len(newest) < _ENOUGH:
+        return (Webhook(id=_PATH, owner="", state=HookState.CALLING),)
+    why = clean(newest[0].status) or str(newest[0].code)
+    text = f"None of the newest {_ENOUGH} deliveries arrived, the last for `{why}`."
+    advice = f"See *Advanced*, *Recent deliveries* in the App's settings, and that GitHub can reach {clean(url) or 'us'}."
+    return (Webhook(id=_PATH, owner="", state=HookState.FAILING, text=text, advice=advice),)
 
 
 def attempts(client: Client, since: float, status: str = "") -> list[Attempt]:

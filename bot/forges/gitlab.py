@@ -48,7 +48,8 @@ from bot.forges.gitlab_requests import Requests
 from bot.forges.gitlab_reviews import Reviews
 from bot.forges.gitlab_rules import Rules
 from bot.forges.gitlab_talk import GitLabTalk
-from bot.model import Repository, Snapshot
+from bot.forges.pacing import Window
+from bot.model import Repository, Snapshot, Webhook
 from bot.reference import is_commit, is_git_ref
 
 _JUST_NOW = 60.0
@@ -296,6 +297,14 @@ class GitLabForge:
 
     def examine(self) -> Iterator[Symptom]:
         """Yield what a doctor would look at."""
+    def webhooks(self) -> tuple[Webhook, ...]:
+        """Return the hooks that call us, and whether GitLab has disabled them; see `Hosting`."""
+        return self._hooks.webhooks()
+
+    def test(self, webhook: Webhook) -> bool:
+        """Return whether GitLab tried a hook with success, which enables it."""
+        return self._hooks.test(webhook.id)
+
         return self._doctor.examine()
 
 

@@ -9,9 +9,9 @@ from itertools import islice
 
 from bot.errors import ForgeError, MissingError
 from bot.forges.base import Health, Symptom
-from bot.forges.gitlab_answers import Node, below, flag, moment, text
+from bot.forges.gitlab_answers import below, flag, text
 from bot.forges.gitlab_api import Api, RefusedError
-from bot.forges.gitlab_hooks import Hook, Hooks, events_of
+from bot.forges.gitlab_hooks import Hook, Hooks, events_of, webhook
 from bot.forges.gitlab_people import People
 from bot.forges.gitlab_projects import Project, Projects
 from bot.forges.gitlab_rules import MAINTAINER
@@ -216,7 +216,7 @@ def _is_covered(project: Project, owners: set[str]) -> bool:
 
 def _hook(hook: Hook) -> Iterator[Symptom]:
     subject = f"hook of {visible(hook.owner, 200) or 'the server'}"
-    yield _alert(subject, hook.said)
+    yield _alert(subject, hook)
     wrong = [name for name, there in events_of(hook.said).items() if not there and name != "tag_push"]
     if wrong:
         yield _symptom(
@@ -243,23 +243,10 @@ def _hook(hook: Hook) -> Iterator[Symptom]:
         )
 
 
-def _alert(subject: str, said: Node) -> Symptom:
-    status, until = text(said, "alert_status"), moment(text(said, "disabled_until"))
-    if status == "disabled":
-        return _symptom(
-            Health.TROUBLE,
-            subject,
-            "It has disabled itself for good, after forty failures: nothing is delivered.",
-            "See what GitLab got from us in the hook's recent events, then send a test event, which enables it.",
-        )
-    if status == "temporarily_disabled":
-        when = f" until {until:%Y-%m-%d %H:%M} UTC" if until is not None else ""
-        return _symptom(
-            Health.TROUBLE,
-            subject,
-            f"It has disabled itself{when}, after failures in a row: nothing is delivered meanwhile.",
-            "See what GitLab got from us in the hook's recent events; a test event that succeeds enables it.",
-        )
+def _alert(subject: str, hook: Hook) -> Symptom:
+    seen = webhook(hook)
+    if seen.text:
+        return _symptom(Health.TROUBLE, subject, seen.text, seen.advice)
     return _symptom(Health.OK, subject, "It calls us, and GitLab has not disabled it.")
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from bot.errors import MissingError
+from bot.errors import ForgeError, MissingError
 from bot.forges.base import Missed
 from bot.forges.gitlab_answers import Node, below, moment, number, text
 from bot.forges.gitlab_api import Api, RefusedError
@@ -18,6 +18,7 @@ from bot.forges.gitlab_listing import part
 from bot.forges.gitlab_projects import Project, Projects
 from bot.forges.gitlab_rules import MAINTAINER
 from bot.forges.gitlab_session import OversizedError
+from bot.model import HookState, Webhook
 
 _FRESH = 1800.0
 _MOST_PROJECTS = 500
@@ -25,6 +26,8 @@ _MOST_EVENTS = 2_000
 """Deliveries of one look."""
 _MOST_EVENT_PAGES = 25
 """Of 20 events each, which is what GitLab gives at most, for one hook."""
+_TESTABLE = re.compile(r"/(?:projects|groups)/[^/]{1,1000}/hooks/[0-9]{1,19}")
+"""Of these GitLab disables some; never the system's."""
 _UNANSWERED = "internal error"
 _MOST_BYTES = 64 * 1024 * 1024
 
@@ -103,6 +106,25 @@ class Hooks:
         """Return whether an address is the hooks' common one, or that of a hook which names itself below it."""
         return url == self._url or (url.startswith(f"{self._url}/") and "/" not in url[len(self._url) + 1 :])
 
+    def webhooks(self) -> tuple[Webhook, ...]:
+        """Return the hooks that call us, as they were half an hour ago at most."""
+        return tuple(map(webhook, self._known()))
+
+    def test(self, place: str) -> bool:
+        """Return whether a hook, tried with an event that GitLab makes up, was answered well: that enables it.
+
+        https://docs.gitlab.com/user/project/integrations/webhooks/#re-enable-disabled-webhooks
+        """
+        if _TESTABLE.fullmatch(place) is None:
+            return False
+        try:
+            self._api.send("post", f"{place}/test/push_events")
+        except ForgeError:
+            return False  # an older GitLab, an empty project, too many tests, or we did not answer
+        finally:
+            self._kept.pop(self._url)
+        return True
+
     def missed(self, since: datetime) -> Iterator[Missed]:
         """Yield what our hooks could not deliver since then, oldest first, each once.
 
@@ -168,6 +190,29 @@ class Hooks:
             order=(at, number(row, "id")),
             missed=Missed(headers=headers, body=body, delivered=at),
         )
+
+
+def webhook(hook: Hook) -> Webhook:
+    """Return a hook with the state that GitLab tells of, what is wrong with it, and what to do."""
+    status, until = text(hook.said, "alert_status"), moment(text(hook.said, "disabled_until"))
+    if status == "disabled":
+        return Webhook(
+            id=hook.place,
+            owner=hook.owner,
+            state=HookState.DISABLED,
+            text="It has disabled itself for good, after forty failures: nothing is delivered.",
+            advice="See what GitLab got from us in the hook's recent events, then send a test event, which enables it.",
+        )
+    if status == "temporarily_disabled":
+        when = f" until {until:%Y-%m-%d %H:%M} UTC" if until is not None else ""
+        return Webhook(
+            id=hook.place,
+            owner=hook.owner,
+            state=HookState.PAUSED,
+            text=f"It has disabled itself{when}, after failures in a row: nothing is delivered meanwhile.",
+            advice="See what GitLab got from us in the hook's recent events; a test event that succeeds enables it.",
+        )
+    return Webhook(id=hook.place, owner=hook.owner, state=HookState.CALLING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,7 @@
 """What nobody told us, since nobody listened: deliveries that got lost, branches that moved, and fates.
 
+Webhooks that do not call us are noticed on the way: they are logged, counted and tried.
+
 First what the forge says that it could not deliver, under the ids that it has there, so that what did
 arrive is not wanted again.  Its log is short, so then every head is compared with the one last looked
 at.  Of requests a person may have closed one without moving anything: those are asked about where
@@ -10,6 +12,7 @@ anyway.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -17,10 +20,10 @@ from typing import Protocol
 
 from bot.errors import ForgeError, MoorlineError, TransientError
 from bot.forges.base import Forge, Hosting, Missed
-from bot.model import Job, Trigger
+from bot.model import HookState, Job, Trigger, Webhook
 from bot.runs.listing import Asked, Listed, Listing, branches, concerns_all
 from bot.runs.memory import Memory
-from bot.store.base import Delivery, Inbox
+from bot.store.base import Delivery, Inbox, Webhooks
 
 CATCH_UP_REF = "catch-up"
 """The ref of the job, without a repository, that catches up with a forge."""
@@ -30,13 +33,22 @@ _LONGEST = timedelta(days=7)
 """No forge keeps its log for longer."""
 _FIRST = timedelta(days=3)
 _WEEK = timedelta(days=7)
+_MOST_TESTS = 20
+"""Webhooks of one look that the forge is asked to try."""
 
 Reader = Callable[[str, Missed], Delivery | None]
 """Returns what a forge's delivery wants, or None where that is nothing; raises no `ValueError`."""
 
 
+_log = logging.getLogger(__name__)
+
+
 class Memories(Memory, Protocol):
     """The part of a store that catching up needs."""
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """Return what is known of webhooks that do not call."""
 
     @property
     def inbox(self) -> Inbox:
@@ -60,7 +72,7 @@ class CatchingUp:
         if hosting is None:
             return
         failed: list[MoorlineError] = []
-        for part in (self._introduce, self._deliver, self._reconcile):
+        for part in (self._introduce, self._deliver, self._listen, self._reconcile):
             try:
                 part(forge, hosting)
             except ForgeError as error:
@@ -88,6 +100,26 @@ class CatchingUp:
                 jobs = tuple(map(_doubted, delivery.jobs))
                 self._memory.inbox.receive(replace(delivery, jobs=jobs), self._clock())
         self._memory.schedules.done(name, now)
+
+    # --- webhooks -------------------------------------------------------------------------
+
+    def _listen(self, forge: Forge, hosting: Hosting) -> None:
+        """Notice which webhooks do not call us, and have those tried that never come back by themselves."""
+        hooks = hosting.webhooks()
+        self._tell(forge, hooks)
+        stopped = [hook for hook in hooks if hook.state is HookState.DISABLED][:_MOST_TESTS]
+        if sum(map(hosting.test, stopped)):
+            self._tell(forge, hosting.webhooks())
+
+    def _tell(self, forge: Forge, hooks: tuple[Webhook, ...]) -> None:
+        changed = self._memory.webhooks.seen(forge.name, hooks, self._clock())
+        for hook in hooks:
+            said = {"forge": forge.name, "owner": hook.owner, "hook": hook.id}
+            if hook.state is not HookState.CALLING:
+                more = {"problem": hook.text, "advice": hook.advice}
+                _log.warning("a webhook does not call us", extra={**said, **more})
+            elif hook in changed:
+                _log.info("a webhook calls us again", extra=said)
 
     # --- heads ----------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from bot.model import (
     Sighting,
     Spoken,
     Trigger,
+    Webhook,
 )
 
 
@@ -620,6 +621,19 @@ class PlaceState(StrEnum):
     WAITING = "waiting"
     POSTPONED = "postponed"
     """It was tried, and is tried again later."""
+class Webhooks(Protocol):
+    """Webhooks that do not call us."""
+
+    def seen(self, forge: str, hooks: Sequence[Webhook], now: datetime) -> tuple[Webhook, ...]:
+        """Remember the states of a forge's hooks, and return those that changed theirs since the last look.
+
+        Each change is an entry of the audit log; that one is not shown to us any more is a change, too.
+        """
+
+    def silent(self) -> Mapping[str, int]:
+        """Return how many hooks did not call us when they were last looked at, by forge."""
+
+
     UNCHANGED = "unchanged"
     """Same commit, same rules, same digests: nothing was read."""
     CHANGED = "changed"

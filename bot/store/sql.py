@@ -18,6 +18,7 @@ from bot.store.repositories import SqlRepositories
 from bot.store.reviews import SqlReviews
 from bot.store.schedules import SqlSchedules
 from bot.store.sweeps import SqlSweeps
+from bot.store.webhooks import SqlWebhooks
 
 
 class Store:
@@ -38,6 +39,7 @@ class Store:
         self.reviews = SqlReviews(self._database)
         self.sweeps = SqlSweeps(self._database)
         self.schedules = SqlSchedules(self._database)
+        self.webhooks = SqlWebhooks(self._database)
         self.conversations = SqlConversations(self._database)
 
     def __repr__(self) -> str:

@@ -499,6 +499,17 @@ sightings = Table(
 
 leases = Table(
     "worker_leases",
+# Webhooks by which a forge did not call us when they were last looked at.
+silent_hooks = Table(
+    "silent_hooks",
+    metadata,
+    Column("forge", String(32), primary_key=True),
+    Column("hook", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("state", String(32), nullable=False),
+    Column("since", Instant, nullable=False),
+)
+
     metadata,
     Column("worker", String(200), primary_key=True),
     Column("version", String(64), nullable=False),

@@ -1,4 +1,4 @@
-"""Schema 3: conversations."""
+"""Schema 3: conversations, and webhooks that do not call."""
 
 from __future__ import annotations
 
@@ -102,4 +102,14 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger, nullable=False),
     )
     op.create_index("judgements_by_request", "judgements", ["forge", "repository", "number"])
+    op.create_table(
+        "silent_hooks",
+        sa.Column("forge", sa.String(32), primary_key=True),
+        sa.Column("hook", sa.Text, primary_key=True),
+        sa.Column("owner", sa.Text, nullable=False),
+        sa.Column("state", sa.String(32), nullable=False),
+        sa.Column("since", sa.BigInteger, nullable=False),
+    )
+    op.add_column("decisions", sa.Column("checks", sa.Text))
+    op.add_column("decisions", sa.Column("stood", sa.Boolean))
     op.execute("UPDATE moorline_schema SET version = 3")
