@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from bot.source import Literal
+
 MAX_DEPTH = 50
 """Levels of blocks, brackets and interpolations; what is deeper ends the reading."""
 MAX_TOKENS = 200_000
@@ -37,20 +39,6 @@ _ESCAPE = re.compile(r'\\(?:u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|([nrtbf"\\/]))')
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 _OPENING = {"(": ")", "[": "]", "{": "}"}
 _CLOSING = frozenset(_OPENING.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Literal:
-    """Text that stands for itself."""
-
-    text: str
-    start: int
-    end: int
-
-    @property
-    def plain(self) -> bool:
-        """Whether the text stands there letter by letter."""
-        return len(self.text) == self.end - self.start
 
 
 @dataclass(frozen=True, slots=True)

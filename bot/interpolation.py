@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from bot.model import Span
-from bot.source import Text
+from bot.source import Literal, Text
 
 MAX_DEPTH = 16
 """Levels of `${A:-${B:-...}}`; what is deeper is no template."""
@@ -24,20 +24,6 @@ MAX_SETTINGS = 10_000
 _NAME = "[A-Za-z_][A-Za-z0-9_]*"
 _TOKEN = re.compile(rf"\$(?:(?P<dollar>\$)|(?P<bare>{_NAME})|\{{(?P<braced>{_NAME})(?P<operator>:?[-+?])?)?")
 _BRACE = re.compile(r"\$\{|\}")
-
-
-@dataclass(frozen=True, slots=True)
-class Literal:
-    """Text that stands for itself, or the `$` that `$$` stands for."""
-
-    text: str
-    start: int
-    end: int
-
-    @property
-    def plain(self) -> bool:
-        """Whether the text stands there letter by letter."""
-        return len(self.text) == self.end - self.start
 
 
 @dataclass(frozen=True, slots=True)

@@ -401,8 +401,6 @@ class Manifest:
 class Cause(StrEnum):
     FIRST = "first"
     UPDATE = "update"
-    RENAME = "rename"
-    ROLLBACK = "rollback"
     KEEP = "keep"
 
 
@@ -422,7 +420,6 @@ class Candidate:
 
 class Status(StrEnum):
     VERIFIED = "verified"
-    CLAIMED = "claimed"
     ABSENT = "absent"
     UNSUPPORTED = "unsupported"
     INCOMPLETE = "incomplete"
@@ -557,6 +554,7 @@ class Looks:
     squash: bool | None = None
     """None leaves it to the project."""
     remove_branch: bool = True
+    """Whether the branch goes when the request is merged, where a request can say so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from bot.model import Edit, Location, Span
 
@@ -33,18 +34,26 @@ class Source:
         """Return the 1-based number of the line that holds the byte at `offset`."""
         return bisect_right(self.starts, offset)
 
-    def line_span(self, line: int) -> Span:
-        """Return the bytes of a 1-based line without its line ending."""
-        start = self.starts[line - 1]
-        end = self.starts[line] if line < len(self.starts) else len(self.data)
-        return Span(start, start + len(self.data[start:end].rstrip(b"\r\n")))
-
     def location(self, start: int, end: int) -> Location:
         """Return the place of the bytes from `start` to `end`."""
         line = self.line_at(start)
         return Location(
             path=self.path, span=Span(start, end), line=line, column=start - self.starts[line - 1]
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """Text in a template that stands for itself; `start` and `end` count what the template counts."""
+
+    text: str
+    start: int
+    end: int
+
+    @property
+    def plain(self) -> bool:
+        """Whether the text stands there letter by letter."""
+        return len(self.text) == self.end - self.start
 
 
 class Text:

@@ -10,12 +10,13 @@ from test_runs import FLOATING, World
 
 from bot.forges.base import Missed
 from bot.jobs.base import Pace
-from bot.jobs.steps import Steps, encode_job
+from bot.jobs.steps import Steps
 from bot.model import Trigger
 from bot.runs import Runs
 from bot.runs.errands import ForgeErrands
 from bot.runs.timetable import new_sweep
 from bot.store.base import Delivery, PlaceState, Sweep
+from bot.store.plain_jobs import encode_job
 
 WHO = "operator"
 

@@ -7,7 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot import hcl
-from bot.hcl import Document, Items, Literal, Name, Null, Other, Table, Template, Value
+from bot.hcl import Document, Items, Name, Null, Other, Table, Template, Value
+from bot.source import Literal
 
 ODD = st.lists(
     st.sampled_from([

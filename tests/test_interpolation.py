@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.interpolation import MAX_SETTINGS, Literal, Variable, dotenv, names, parse, resolve, wholes
+from bot.interpolation import MAX_SETTINGS, Variable, dotenv, names, parse, resolve, wholes
+from bot.source import Literal
 
 
 def come_to(text: str, env: bytes = b"") -> str | None:

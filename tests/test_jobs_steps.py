@@ -16,9 +16,10 @@ from bot.errors import ForgeError, GuardError, SupersededError, TransientError
 from bot.jobs.base import Pace
 from bot.jobs.engine_log import OneLine
 from bot.jobs.reaper import Reaper
-from bot.jobs.steps import Outcome, Steps, decode_job, encode_job
+from bot.jobs.steps import Outcome, Steps
 from bot.model import Job, Trigger
 from bot.store.base import Claim, Delivery, Ending
+from bot.store.plain_jobs import decode_job, encode_job
 from bot.store.sql import Store
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -21,7 +21,7 @@ from bot import dockerfile, hcl
 from bot.finders import templated
 from bot.finders.passed import takes_image
 from bot.finders.yaml import shown
-from bot.hcl import Block, Document, Hole, Items, Literal, Name, Null, Other, Table, Template, Value
+from bot.hcl import Block, Document, Hole, Items, Name, Null, Other, Table, Template, Value
 from bot.model import (
     BuildArgument,
     BuildContext,
@@ -37,7 +37,7 @@ from bot.model import (
     UnreadReason,
 )
 from bot.reference import is_digest, parse_image
-from bot.source import Source, Text
+from bot.source import Literal, Source, Text
 
 T = TypeVar("T")
 

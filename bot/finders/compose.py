@@ -45,7 +45,6 @@ from bot.finders.passed import takes_image
 from bot.finders.yaml import unread
 from bot.interpolation import (
     UNKNOWN,
-    Literal,
     Resolved,
     Settings,
     Template,
@@ -72,7 +71,7 @@ from bot.model import (
     UnreadReason,
 )
 from bot.reference import is_commit, is_digest, is_git_ref, parse_image
-from bot.source import Source
+from bot.source import Literal, Source
 
 FORMAT = "compose"
 MAX_READERS = 128

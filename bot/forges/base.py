@@ -20,6 +20,7 @@ from bot.model import (
     Conclusion,
     Edit,
     Level,
+    Looks,
     Remark,
     Repository,
     Review,
@@ -98,21 +99,12 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """How a request should look.  Names that the forge does not know are reported, not fatal."""
+class Wish(Looks):
+    """A request with its texts and looks.  Names that the forge does not know are reported, not fatal."""
 
     title: str
     body: str
     """Markdown."""
-    labels: tuple[str, ...] = ()
-    reviewers: tuple[str, ...] = ()
-    """Accounts, or teams as `team:name`."""
-    assignees: tuple[str, ...] = ()
-    draft: bool = False
-    squash: bool | None = None
-    """None leaves it to the project."""
-    remove_branch: bool = True
-    """Whether the branch goes when the request is merged, where a request can say so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,9 +22,10 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetEnqueueOptions
 from bot.errors import ConfigurationError, MoorlineError
 from bot.jobs.base import Pace, Standing
 from bot.jobs.engine_log import OneLine
-from bot.jobs.steps import Outcome, Steps, encode_job
+from bot.jobs.steps import Outcome, Steps
 from bot.model import Job
 from bot.store.base import StoreUnavailableError
+from bot.store.plain_jobs import encode_job
 
 _NAME = "moorline"
 _QUEUE = "runs"

@@ -6,7 +6,7 @@ their one safe sentence here, and of an unexpected one only its name is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
@@ -14,8 +14,9 @@ import structlog
 
 from bot.errors import MoorlineError, SupersededError, TransientError
 from bot.jobs.base import Pace, Work
-from bot.model import Job, Trigger
+from bot.model import Job
 from bot.store.base import Backlog, Claim, Ending, Retry
+from bot.store.plain_jobs import decode_job
 
 Outcome: TypeAlias = dict[str, str | float | None]
 
@@ -27,37 +28,6 @@ _UNSETTLED = frozenset({Ending.POSTPONED, Ending.SUPERSEDED})
 """Endings after which a run is tried again."""
 _CALLED_OFF: Outcome = {"ending": Ending.CANCELLED.value, "detail": "Called off by a person."}
 _log = structlog.get_logger(__name__)
-
-
-def encode_job(job: Job) -> dict[str, Any]:
-    """Return a job as plain JSON."""
-    return {
-        "forge": job.forge,
-        "repository": job.repository,
-        "ref": job.ref,
-        "trigger": job.trigger.value,
-        "head": job.head,
-        "before": job.before,
-        "changed": None if job.changed is None else list(job.changed),
-        "number": job.number,
-        "identity": job.identity,
-    }
-
-
-def decode_job(value: Mapping[str, Any]) -> Job:
-    """Return the job that `encode_job` wrote."""
-    changed = value["changed"]
-    return Job(
-        forge=value["forge"],
-        repository=value["repository"],
-        ref=value["ref"],
-        trigger=Trigger(value["trigger"]),
-        head=value["head"],
-        before=value["before"],
-        changed=None if changed is None else tuple(changed),
-        number=value["number"],
-        identity=value["identity"],
-    )
 
 
 class Steps:

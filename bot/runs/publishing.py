@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 
 from bot import pipeline
@@ -325,17 +325,7 @@ def _hopeless(error: MoorlineError) -> bool:
 
 def _wish(stored: StoredProposal) -> Wish:
     made = stored.proposal
-    looks = made.looks
-    return Wish(
-        title=made.title,
-        body=made.body,
-        labels=looks.labels,
-        reviewers=looks.reviewers,
-        assignees=looks.assignees,
-        draft=looks.draft,
-        squash=looks.squash,
-        remove_branch=looks.remove_branch,
-    )
+    return Wish(title=made.title, body=made.body, **asdict(made.looks))
 
 
 def _pinned(made: Proposal) -> dict[str, Fact]:

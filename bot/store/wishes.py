@@ -10,10 +10,11 @@ from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, select
 
-from bot.model import Job, Trigger
+from bot.model import Job
 from bot.store.base import StoreUnavailableError, priority
 from bot.store.coalescing import bounded, merged
 from bot.store.database import Database, clean
+from bot.store.plain_jobs import decode_job, encode_job
 from bot.store.tables import wanted
 
 _COMMIT = _IDENTITY = 64
@@ -109,18 +110,8 @@ def key(row: Row[Any] | Job) -> tuple[str, str, str]:
 
 
 def _columns(job: Job) -> dict[str, Any]:
-    return {
-        "forge": job.forge,
-        "repository": job.repository,
-        "ref": job.ref,
-        "trigger": job.trigger.value,
-        "head": job.head,
-        "before": job.before,
-        "changed": None if job.changed is None else json.dumps(job.changed),
-        "number": job.number,
-        "identity": job.identity,
-        "priority": int(priority(job.trigger)),
-    }
+    changed = None if job.changed is None else json.dumps(job.changed)
+    return encode_job(job) | {"changed": changed, "priority": int(priority(job.trigger))}
 
 
 def _newest(row: Row[Any], job: Job, now: datetime) -> dict[str, Any]:
@@ -135,17 +126,8 @@ def _newest(row: Row[Any], job: Job, now: datetime) -> dict[str, Any]:
 
 
 def job_in(row: Row[Any]) -> Job:
-    return Job(
-        forge=row.forge,
-        repository=row.repository,
-        ref=row.ref,
-        trigger=Trigger(row.trigger),
-        head=row.head,
-        before=row.before,
-        changed=None if row.changed is None else tuple(json.loads(row.changed)),
-        number=row.number,
-        identity=row.identity,
-    )
+    changed = None if row.changed is None else json.loads(row.changed)
+    return decode_job(row._asdict() | {"changed": changed})
 
 
 def is_row(row: Row[Any] | Job) -> ColumnElement[bool]:
