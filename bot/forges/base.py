@@ -26,8 +26,8 @@ from bot.model import (
     Review,
     Snapshot,
     Spoken,
-)
     Webhook,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -358,12 +358,6 @@ class Hosting(Protocol):
         """Report on a commit, in place of what we said of it before; `first` says that we never did."""
 
     def advise(self, repository: str, commit: str, paths: Iterable[str]) -> str:
-    def webhooks(self) -> tuple[Webhook, ...]:
-        """Return our webhooks and whether the forge calls us by them, as far as it lets us see them."""
-
-    def test(self, webhook: Webhook) -> bool:
-        """Have the forge try a webhook that has disabled itself, which enables it; return whether it did."""
-
         """Return what the forge itself says of changed files at a commit, as Markdown; empty for nothing.
 
         GitLab lints `.gitlab-ci.yml` where it is among the paths.
@@ -371,6 +365,12 @@ class Hosting(Protocol):
 
     def missed(self, since: datetime) -> Iterator[Missed]:
         """Yield what the forge tried to deliver since then and could not, oldest first, each once."""
+
+    def webhooks(self) -> tuple[Webhook, ...]:
+        """Return our webhooks and whether the forge calls us by them, as far as it lets us see them."""
+
+    def test(self, webhook: Webhook) -> bool:
+        """Have the forge try a webhook that has disabled itself, which enables it; return whether it did."""
 
     def examine(self) -> Iterator[Symptom]:
         """Yield what a doctor would look at: permissions, hooks, tokens, the clock."""
