@@ -191,11 +191,10 @@ def _check_run(event: Event, context: Context) -> Read:
     pressed = at(event, "requested_action", "identifier")
     if pressed not in _BUTTONS:
         return Reason.IRRELEVANT
-    # GitHub names no request from a fork here: its head has no button that anybody could answer to.
     found = _again(event, context, run, None)
     if isinstance(found, Reason):
         return found
-    return tuple(replace(job, ref=f"button/{pressed}/{job.number}") for job in found)
+    return tuple(replace(job, ref=f"button/{pressed}/{job.number or job.head}") for job in found)
 
 
 def _check_suite(event: Event, context: Context) -> Read:
@@ -204,7 +203,11 @@ def _check_suite(event: Event, context: Context) -> Read:
 
 
 def _again(event: Event, context: Context, check: Any, branch: Any) -> Read:
-    """Return the jobs for a commit that a person wants checked once more."""
+    """Return the jobs for a commit that a person wants checked once more.
+
+    GitHub names neither the requests of a fork nor, as a rule, its branch: which of them propose the
+    commit is looked up by whoever does the job.
+    """
     # GitHub sends these to the App that made the check; another one's is none of our business.
     if context.app and not _is_ours(at(check, "app"), context):
         return Reason.IRRELEVANT
@@ -219,11 +222,14 @@ def _again(event: Event, context: Context, check: Any, branch: Any) -> Read:
     ]
     if jobs:
         return tuple({job.ref: job for job in jobs}.values())
+    proposed = _job(repository, f"again/{head}", Trigger.PULL_REQUEST, head=head)
     if branch is None:
-        return Reason.IRRELEVANT  # a commit of a fork: its next push is told as one
+        return (proposed,)
     name = hints.branch(branch, "head_branch")
-    trigger = Trigger.MERGE_QUEUE if name.startswith(_QUEUE) else Trigger.PUSH
-    return (_job(repository, name, trigger, head=head),)
+    if name.startswith(_QUEUE):
+        return (_job(repository, name, Trigger.MERGE_QUEUE, head=head),)
+    # Whose branch of that name is not said: where ours is, is asked for.
+    return (_job(repository, name, Trigger.PUSH), proposed)
 
 
 def _is_ours(app: Any, context: Context) -> bool:

@@ -141,6 +141,8 @@ class Planning:
             return self._of_request(job, forge, hosting)
         if job.trigger is Trigger.MERGE_QUEUE:
             return self._of_queue(job, forge)
+        if job.trigger is Trigger.PULL_REQUEST:
+            return self._of_commit(job, forge, hosting)
         if self._untouched(job):
             return []
         try:
@@ -221,6 +223,16 @@ class Planning:
             return []
         _, base = forge.head(job.repository, found[1])
         return self._reviewing.queued(job, forge, base, self._ruled(job, forge, self._services(job)))
+    def _of_commit(self, job: Job, forge: Forge, hosting: Hosting) -> list[Act]:
+        """Return what is said about the requests that propose a commit, as far as we judged them."""
+        judged = self._memory.checks.judgements(forge.name, job.repository, job.head)
+        found: list[Act] = []
+        for number in [one.number for one in judged if one.number][:_MOST_REQUESTS]:
+            ref = job.ref.removesuffix(job.head)
+            ref = f"{ref}{number}" if ref.startswith("button/") else f"refs/pull/{number}/head"
+            found += self._of_request(replace(job, ref=ref, number=number), forge, hosting)
+        return found
+
 
     def undecided(self, job: Job, why: str) -> str | None:
         """Return the saying of why a head is not judged, as `plan` does; None where nobody waits for it."""
@@ -586,3 +598,5 @@ def _stands(last: Scan, services: Services) -> bool:
         return isinstance(answer, Resolution) and answer.digest == expected[reference]
 
     return all(services.spread(stands, list(expected)))
+_MOST_REQUESTS = 20
+"""Requests that propose one commit, each of which is judged when that is asked for."""
