@@ -32,6 +32,7 @@ _HOOK = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _OWNER = re.compile(r"(?:(?:github|gitlab):)?[A-Za-z0-9_.][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.][A-Za-z0-9_.-]*)*")
 _SEVERAL = "or a JSON list of such, or a JSON object that says which hook has which"
 _SCHEDULE_EXPECTED = "a cron expression of five fields in UTC, daily, weekly, monthly or off"
+_PER = "a number from 0 to 100000, 0 for no limit"
 _OFF = "off"
 _LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
 
@@ -68,6 +69,9 @@ class Settings(BaseSettings):
     gitlab_signing_token: Mapping[str, tuple[SecretStr, ...]] = Field(
         default_factory=dict, description=f"whsec_ and base64 of 24 to 64 bytes, {_SEVERAL}"
     )
+    github_writes_per_minute: int = Field(default=80, ge=0, le=100_000, description=_PER)
+    github_writes_per_hour: int = Field(default=500, ge=0, le=100_000, description=_PER)
+    gitlab_writes_per_minute: int = Field(default=60, ge=0, le=100_000, description=_PER)
     allowed_owners: tuple[str, ...] = Field(
         default=(),
         description="names of owners, groups or repositories with commas between, or a JSON list of them",

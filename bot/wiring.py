@@ -287,6 +287,7 @@ def forges(settings: Settings, lookups: Lookups, network: Network) -> dict[str, 
     """Return every forge that is configured, by its name; raises `ConfigurationError`."""
     from bot import finders
     from bot.forges import forge_class
+    from bot.forges.pacing import Window
 
     made: dict[str, Forge] = {}
     if settings.git_roots or settings.git_repositories:
@@ -301,6 +302,10 @@ def forges(settings: Settings, lookups: Lookups, network: Network) -> dict[str, 
             prefetch=finders.claims,
             hook_url=_hook_url(settings, "github"),
             owners=owners,
+            windows=(
+                Window(settings.github_writes_per_minute, 60.0),
+                Window(settings.github_writes_per_hour, 3600.0),
+            ),
         )
     if settings.gitlab_token.get_secret_value():
         made["gitlab"] = forge_class("gitlab")(
@@ -310,6 +315,7 @@ def forges(settings: Settings, lookups: Lookups, network: Network) -> dict[str, 
             prefetch=finders.claims,
             hook_url=_hook_url(settings, "gitlab"),
             owners=owners,
+            windows=(Window(settings.gitlab_writes_per_minute, 60.0),),
         )
     return made
 

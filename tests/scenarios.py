@@ -222,6 +222,10 @@ def _variables(place: Place, hosts: Hosts, database: str, home: Path) -> dict[st
         "MOORLINE_DATABASE_URL": database,
         **{f"MOORLINE_{name.upper()}": _written(value) for name, value in place.settings().items()},
         **world.settings(),
+        # Scenarios do in seconds what people do in days.
+        "MOORLINE_GITHUB_WRITES_PER_MINUTE": "0",
+        "MOORLINE_GITHUB_WRITES_PER_HOUR": "0",
+        "MOORLINE_GITLAB_WRITES_PER_MINUTE": "0",
         **place.variables(),
     }
     lookups = Lookups.from_environ(said)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -16,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from postgres_cluster import cluster
@@ -24,6 +26,7 @@ from scenarios import PACE, TOKEN, Repo, Scene, rig, scene
 from service_nursery import STAGES, Nursery, nursery
 from waiting import until
 
+from bot.forges.pacing import Pacing, Window
 from bot.store.base import Ending
 
 QUICK = {"poll": 0.05, "beat": 0.2, "lease": 1.5, "reconcile": 0.3, "backoff": 0.05, "concurrency": 16}
@@ -310,6 +313,30 @@ def test_an_hour_that_is_used_up_in_the_middle_of_a_proposal(tmp_path: Path, pla
         assert_one_each(here, {"app": app}, {"app": dockerfile(here.pin(here.image()))})
         assert Ending.POSTPONED in {one.ending for one in app.runs()}
         summary(place, "the hour was used up before the request was opened", {"app": app})
+
+
+@at("github", "gitlab")
+def test_more_proposals_at_once_than_a_forge_wants(tmp_path: Path, place: str) -> None:
+    """What is beyond the pace that we keep is put off, begun once, and never refused by the forge."""
+    with rig(place, tmp_path / place, policy=MANY) as made, scene(made) as here:
+        forge: Any = made.service.forges[place]
+        paced = Pacing(time.time, (Window(5 if place == "github" else 3, 1.0),))
+        if place == "github":
+            forge._manners.pacing = paced
+        else:
+            forge._api._pacing = paced
+        repositories = {
+            f"app{number}": here.repository({"Dockerfile": dockerfile(here.image())}, f"app{number}")
+            for number in range(4)
+        }
+        here.push_all(repositories.values(), {"README": b"x\n"})
+        until(made.is_drained, seconds=40)
+        pinned = dockerfile(here.pin(here.image()))
+        assert_one_each(here, repositories, dict.fromkeys(repositories, pinned))
+        endings = Counter(run.ending for one in repositories.values() for run in one.runs())
+        assert endings[Ending.POSTPONED] > 0
+        assert endings[Ending.PARKED] == endings[Ending.FAILED] == 0
+        summary(place, "no more than a few writes a second", repositories)
 
 
 # --- servers that go and come back --------------------------------------------------------

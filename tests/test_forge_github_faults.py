@@ -39,6 +39,7 @@ from bot.forges.github_client import Client, Manners, judged
 from bot.forges.github_doctor import EVENTS, NEEDED
 from bot.forges.github_transport import AmbiguousError, Answer, Transport, clean
 from bot.forges.holds import Holds
+from bot.forges.pacing import Window
 from bot.model import HookState
 
 
@@ -296,6 +297,45 @@ def test_a_secondary_limit_that_names_no_time_doubles_while_it_repeats(
     place.github.world.clock.advance(3602)
     place.github.secondary_limit("POST", "*graphql", retry_after=None)
     assert left(lambda: forge.head(REPOSITORY, "")) == 60
+
+
+# --- pace ---------------------------------------------------------------------------------
+
+
+def test_a_proposal_that_would_be_cut_off_half_way_is_not_begun(several: Place) -> None:
+    forge, hub = several.forge(windows=(Window(6, 60.0),)), several.github
+    several.published(forge)
+    with forge.publishing(REPOSITORY):
+        forge.open(REPOSITORY, "main", BRANCH, Wish(title="t", body="b", labels=("pins",)))
+    change = several.change(repository="acme/app-0", parent=hub.head("acme/app-0"))
+    hub.forget()
+    with forge.publishing("acme/app-0"):
+        assert 59 <= left(lambda: forge.write(change)) <= 60
+    assert {one.method for one in hub.requests if "/repos/acme/app-0" in one.path} == {"GET"}
+    # Reading goes on, and others have room of their own.
+    assert forge.head("acme/app-0", "")[1] == change.parent
+    other = several.change(repository="other/app-0", parent=hub.head("other/app-0"))
+    with forge.publishing("other/app-0"):
+        forge.write(other)
+    hub.world.clock.advance(60)
+    with forge.publishing("acme/app-0"):
+        forge.write(change)
+    assert several.paused == []
+
+
+def test_what_people_are_told_of_is_never_more_than_allowed(place: Place) -> None:
+    forge = place.forge(windows=(Window(5, 60.0), Window(7, 3600.0)))
+    place.published(forge)
+    with forge.publishing(REPOSITORY):
+        number = forge.open(REPOSITORY, "main", BRANCH, Wish(title="t", body="b")).request.number
+        for word in ("one", "two", "three", "four"):
+            forge.comment(REPOSITORY, number, word)
+        assert 59 <= left(lambda: forge.comment(REPOSITORY, number, "five")) <= 60
+        place.github.world.clock.advance(61)
+        for word in ("five", "six"):
+            forge.comment(REPOSITORY, number, word)
+        assert 3500 <= left(lambda: forge.comment(REPOSITORY, number, "seven")) <= 3600
+    assert place.github.count("POST", "*/comments") == 6
 
 
 def test_nobody_is_held_back_for_more_than_an_hour(place: Place, forge: GitHubForge) -> None:

@@ -46,6 +46,7 @@ from bot.forges.gitlab_blobs import blob_id
 from bot.forges.gitlab_kept import Kept
 from bot.forges.gitlab_rules import _forbids, _matches
 from bot.forges.gitlab_session import OversizedError
+from bot.forges.pacing import Window
 
 TOKEN = "glpat-" + "s3cr3t" * 4
 JSON = ("Content-Type", "application/json")
@@ -231,6 +232,37 @@ def test_nobody_asks_while_a_limit_is_on(server: Scripted) -> None:
     for ask in asks:
         ask()
     assert len(server.asked) == 6
+
+
+def test_writes_beyond_the_pace_are_not_sent(server: Scripted) -> None:
+    now = [1_000_000.0]
+    api = made(server, clock=lambda: now[0], windows=(Window(5, 60.0),))
+    place = "/projects/7/merge_requests"
+    below = ("", "/1", "/1/notes", "/1/discussions", "/1/draft_notes", "/1/draft_notes/bulk_publish")
+    for path in ("/version", "/projects/7/statuses/abc", *(f"{place}{one}" for one in below)):
+        server.routes[f"* /api/v4{path}"] = said({})
+    api.require_room()
+    for path in (place, f"{place}/1/notes", f"{place}/1/discussions", f"{place}/1/draft_notes/bulk_publish"):
+        api.send("post", path, {})
+    with pytest.raises(TransientError) as caught:
+        api.require_room()
+    assert caught.value.retry_after == 60
+    api.send("post", place, {})
+    before = len(server.asked)
+    with pytest.raises(TransientError) as caught:
+        api.send("post", place, {})
+    assert (caught.value.retry_after, isinstance(caught.value, UncertainError)) == (60, False)
+    assert len(server.asked) == before
+    # What nobody is told of, and what is read, is not counted.
+    for verb, path in (
+        ("put", f"{place}/1"),
+        ("post", "/projects/7/statuses/abc"),
+        ("post", f"{place}/1/draft_notes"),
+    ):
+        api.send(verb, path, {})
+    api.get("/version")
+    now[0] += 60
+    api.send("post", place, {})
 
 
 def test_maintenance_names_its_time(server: Scripted, api: Api) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -47,6 +47,7 @@ from bot.forges.github_talk import GitHubTalk
 from bot.forges.github_transport import Transport, clean
 from bot.forges.github_trees import Trees
 from bot.forges.github_writing import Writing, Written, require_workflows, unverified
+from bot.forges.pacing import Window
 from bot.forges.pacing import Window
 from bot.model import Repository, Snapshot, Webhook
 from bot.reference import is_commit
@@ -90,12 +91,14 @@ class GitHubForge:
         owners: frozenset[str] = frozenset(),
         pause: Callable[[float], None] = time.sleep,
         hook_url: str = "",
+        windows: Sequence[Window] = (),
     ) -> None:
+        """`windows` say how fast content may be created in each installation."""
         place = address(url)
         self.host = place.host
         self._hook_url = hook_url
         self._clock = clock
-        self._manners = Manners(clock=clock, pause=pause)
+        self._manners = Manners(clock=clock, pause=pause, windows=windows)
         self._app = App(Transport(place, ca_bundle=ca_bundle), app_id, private_key, self._manners, owners)
         self._trees = Trees()
         self._contents = Contents(self._trees, Blobs(), prefetch)

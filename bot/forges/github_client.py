@@ -19,6 +19,7 @@ from urllib.parse import quote
 from bot.errors import ForgeError, MissingError, TransientError
 from bot.forges.github_transport import JSON, AmbiguousError, Answer, Transport, clean
 from bot.forges.holds import UNTOLD, Holds
+from bot.forges.pacing import Pacing, Window
 
 T = TypeVar("T")
 
@@ -34,6 +35,10 @@ _OUTAGE = 300.0
 """Seconds for which a server whose GraphQL gave no answer is asked by REST alone."""
 _RESOURCES = ("core", "graphql")
 """What has an hour's limit of its own: REST and GraphQL."""
+_CONTENT = re.compile(r"/repos/[^/]+/[^/]+/(?:pulls|issues)(?:/|$)")
+"""What people see and are told of: requests, comments, reviews, labels, reviewers."""
+_PROPOSAL = 5
+"""Writes of this kind that a proposal takes at most, as a rule."""
 _MOST_PAGES = 1000
 _NEXT = re.compile(r'<([^<>]{1,2000})>; ?rel="next"')
 _PERMISSION = re.compile(
@@ -104,6 +109,8 @@ class Manners:
     clock: Callable[[], float]
     """Seconds since 1970."""
     pause: Callable[[float], None] = time.sleep
+    windows: Sequence[Window] = ()
+    """How fast content may be created with one installation's tokens."""
     graphql_again: float = 0.0
     """When GraphQL may be tried again."""
     rulesets: bool = True
@@ -112,9 +119,12 @@ class Manners:
     """Seconds by which our clock is ahead of the server's, as of its last answer."""
     holds: Holds = field(init=False)
     """Until when a credential is not used, by `WHO RESOURCE`."""
+    pacing: Pacing = field(init=False)
+    """What was created by whom."""
 
     def __post_init__(self) -> None:
         self.holds = Holds(self.clock)
+        self.pacing = Pacing(self.clock, self.windows)
 
     @property
     def graphql(self) -> bool:
@@ -190,6 +200,12 @@ class Client:
         """
         return judged(self._send(verb, path, body, {}, JSON), self._manners, self.transport)
 
+    def require_room(self) -> None:
+        """Return where there is room for a whole proposal; raises `LimitError` before any of it is written."""
+        wait = self._manners.pacing.room(self._who, _PROPOSAL)
+        if wait is not None:
+            raise _paced(wait)
+
     def ask_again(self, verb: str, path: str, body: Any = None) -> Answer:
         """Return a good answer to a write that may be repeated, since doing it twice is doing it once."""
         return self._patiently(
@@ -240,6 +256,10 @@ class Client:
         if left is not None:
             # Whoever goes on asking under a limit may be banned.
             raise LimitError("GitHub's rate limit is used up: nothing was asked.", retry_after=left)
+        if verb != "GET" and _CONTENT.match(path):
+            wait = self._manners.pacing.take(self._who)
+            if wait is not None:
+                raise _paced(wait)
         token = self._credential.token()
         answer = self.transport.send(verb, path, token, parameters=parameters, body=body, accept=accept)
         self._manners.note(answer)
@@ -292,6 +312,13 @@ class Client:
                     raise
             self._manners.pause(pause)
         return once()
+
+
+def _paced(wait: float) -> LimitError:
+    return LimitError(
+        "As much was written as GitHub lets an App write in so short a time: the rest follows.",
+        retry_after=wait,
+    )
 
 
 def repository_path(repository: str, *rest: str) -> str:

@@ -92,6 +92,8 @@ class Writing:
                 f"Nothing was written: {'; '.join(against)}.",
                 advice="Change the rule, or let the App pass it.",
             )
+        if change.expected is None:  # what is begun now is to be ended in one go
+            self.client.require_room()
         tree = self._tree(listing, files)
         commit = self._commit(message, tree, change.parent)
         intend(commit)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 
@@ -82,8 +82,10 @@ class GitLabForge:
         pause: Callable[[float], None] = time.sleep,
         hook_url: str = "",
         owners: frozenset[str] = frozenset(),
+        windows: Sequence[Window] = (),
     ) -> None:
-        self._api = Api(url, token, ca_bundle=ca_bundle, clock=clock, pause=pause)
+        """`windows` say how fast content may be created with the token."""
+        self._api = Api(url, token, ca_bundle=ca_bundle, clock=clock, pause=pause, windows=windows)
         self._projects = Projects(self._api, clock, owners)
         self._people = People(self._api, clock)
         self._files = Files(self._api, prefetch)
@@ -295,8 +297,6 @@ class GitLabForge:
         """Yield what GitLab could not deliver to our hooks since then, oldest first, each once."""
         return self._hooks.missed(since)
 
-    def examine(self) -> Iterator[Symptom]:
-        """Yield what a doctor would look at."""
     def webhooks(self) -> tuple[Webhook, ...]:
         """Return the hooks that call us, and whether GitLab has disabled them; see `Hosting`."""
         return self._hooks.webhooks()
@@ -305,6 +305,8 @@ class GitLabForge:
         """Return whether GitLab tried a hook with success, which enables it."""
         return self._hooks.test(webhook.id)
 
+    def examine(self) -> Iterator[Symptom]:
+        """Yield what a doctor would look at."""
         return self._doctor.examine()
 
 

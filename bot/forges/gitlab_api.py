@@ -12,7 +12,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -28,6 +28,7 @@ from bot.errors import ConfigurationError, ForgeError, MissingError, TransientEr
 from bot.forges.gitlab_answers import Node, below, node, nodes, text
 from bot.forges.gitlab_session import OversizedError, Session, trusting
 from bot.forges.holds import Holds
+from bot.forges.pacing import Pacing, Window
 from bot.visible import visible
 
 T = TypeVar("T")
@@ -44,6 +45,12 @@ _WAIT = 60.0
 """Seconds to wait where a rate limit names no time."""
 _EVERYTHING = "token"
 """Whatever is asked with our token: which of GitLab's limits a request counts for is not told before."""
+_CONTENT = re.compile(
+    r"/projects/[^/]+/merge_requests(?:/[0-9]+/(?:notes|discussions(?:/[^/]+/notes)?|draft_notes/bulk_publish))?"
+)
+"""What people see and are told of: merge requests and what is said in them."""
+_PROPOSAL = 3
+"""Writes of this kind that a proposal takes at most, as a rule."""
 _NEVER = frozenset({501, 505})
 """Statuses of servers that will not do it, ever."""
 _MOST_PAGES = 2_000
@@ -115,6 +122,7 @@ class Api:
         ca_bundle: str | None = None,
         clock: Callable[[], float] = time.time,
         pause: Callable[[float], None] = time.sleep,
+        windows: Sequence[Window] = (),
     ) -> None:
         self.url = _base(url)
         self.local = is_loopback(self.url)
@@ -129,6 +137,7 @@ class Api:
         self._pause = pause
         self._clients = threading.local()
         self._holds = Holds(clock)
+        self._pacing = Pacing(clock, windows)
         self.ahead: float | None = None
         """Seconds by which the server's clock is before ours, as of its latest answer."""
 
@@ -192,11 +201,22 @@ class Api:
 
     # --- writing --------------------------------------------------------------------------
 
+    def require_room(self) -> None:
+        """Return where there is room for a whole proposal; raises `TransientError` before any of it is written."""
+        wait = self._pacing.room(_EVERYTHING, _PROPOSAL)
+        if wait is not None:
+            raise _paced(wait)
+
     def send(self, verb: str, path: str, body: Mapping[str, object] | None = None) -> object:
         """Return the answer to one write, sent once.
 
-        Raises `UncertainError` where it may have been done or not.
+        Raises `UncertainError` where it may have been done or not, and `TransientError` where it was not sent
+        since too much was created of late.
         """
+        if verb == "post" and _CONTENT.fullmatch(path):
+            wait = self._pacing.take(_EVERYTHING)
+            if wait is not None:
+                raise _paced(wait)
         answer = self._ask(verb, path, body=body)
         try:
             return answer.json()
@@ -342,6 +362,13 @@ class Api:
 
     def _shown(self, said: str) -> str:
         return visible(said.replace(self._token, "..."), 300)
+
+
+def _paced(wait: float) -> TransientError:
+    return TransientError(
+        "As much was written as GitLab lets one account write in so short a time: the rest follows.",
+        retry_after=wait,
+    )
 
 
 class _UnauthorizedError(ForgeError):

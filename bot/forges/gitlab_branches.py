@@ -106,6 +106,8 @@ class Branches:
         }
         if not forward:
             body["start_sha"] = change.parent
+        if change.expected is None:  # what is begun now is to be ended in one go
+            self._api.require_room()
         if change.expected is not None:
             if self.head(project.id, branch) != change.expected:
                 raise _superseded(branch)
