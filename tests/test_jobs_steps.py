@@ -167,13 +167,26 @@ def test_a_named_time_is_kept_within_reason(store: Store, named: float, seconds:
 
 
 def test_named_times_end_too(store: Store) -> None:
-    claim, count = claimed(store), 0
+    """A server that says "soon" for ever is asked ever more seldom, and given up after a month."""
+    claim, made, waits, now = claimed(store), steps(store), 0, NOW
+    while (retry := made._retry(replace(claim, waits=waits), 0.0, now)) is not None:
+        now, waits = retry.due, waits + 1
+        assert waits < 2000
+        if waits == 100:
+            assert timedelta(hours=1) < now - NOW < timedelta(hours=2)
+    assert now - NOW > timedelta(days=30)
     outcome: Outcome = {"ending": "postponed", "detail": "", "retry_after": 0.0}
-    while steps(store).settle(claim.run, outcome) == "postponed":
-        count += 1
-        assert count < 200
-        (claim,) = store.backlog.claim("w", 1, NOW + timedelta(days=1))
-    assert count == 99
+    assert made.settle(claim.run, outcome) == "postponed"
+
+
+def test_the_last_wait_parks_the_run(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.jobs.steps._MOST_WAITS", 3)
+    claim = claimed(store)
+    outcome: Outcome = {"ending": "postponed", "detail": "", "retry_after": 0.0}
+    for ending in ("postponed", "postponed", "parked"):
+        assert steps(store).settle(claim.run, outcome) == ending
+        for one in store.backlog.claim("w", 1, NOW + timedelta(days=1)):
+            claim = one
 
 
 def test_settling_what_is_settled_changes_nothing(store: Store) -> None:

@@ -23,7 +23,10 @@ Outcome: TypeAlias = dict[str, str | float | None]
 _HOUR = 3600.0
 _LONGEST_WAIT = 24 * _HOUR
 """Limits of a day name the next one."""
-_MOST_WAITS = 100
+_OFTEN = 100
+"""Waits that somebody named, after which a run is tried no more than hourly."""
+_MOST_WAITS = 1000
+"""Waits after which a run is parked: more than a month of hours, and none of the forge's limits lasts so long."""
 _UNSETTLED = frozenset({Ending.POSTPONED, Ending.SUPERSEDED})
 """Endings after which a run is tried again."""
 _CALLED_OFF: Outcome = {"ending": Ending.CANCELLED.value, "detail": "Called off by a person."}
@@ -130,7 +133,8 @@ class Steps:
             if claim.waits + 1 >= _MOST_WAITS:
                 return None
             # A server that says "at once" and means "never" must not keep us busy.
-            seconds = min(max(named, 1.0, float(claim.waits)), _LONGEST_WAIT)
+            least = float(claim.waits) if claim.waits < _OFTEN else _HOUR
+            seconds = min(max(named, 1.0, least), _LONGEST_WAIT)
             return Retry(due=now + timedelta(seconds=seconds), named=True)
         if claim.attempts + 1 >= self._pace.attempts:
             return None
