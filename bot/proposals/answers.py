@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
+from bot.proposals.markdown import LONGEST, cut
 from bot.proposals.render import render
 
 MOST_ROWS = 20
@@ -132,4 +133,4 @@ class _View:
 def answer(parts: Sequence[Part]) -> str:
     """Return the Markdown of an answer; nothing in it that somebody else wrote is read as markup."""
     made = render("answer.md.j2", _View(parts=tuple(parts)))
-    return re.sub(r"\n{3,}", "\n\n", made).strip() + "\n"
+    return cut(re.sub(r"\n{3,}", "\n\n", made).strip() + "\n", LONGEST)

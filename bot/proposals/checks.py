@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from bot.model import Outcome, Report, Ruling, Unread, Verdict
 from bot.proposals.asking import for_reviewers
-from bot.proposals.markdown import Markdown
+from bot.proposals.markdown import LONGEST, Markdown, cut
 from bot.proposals.pins import Aside, aside_of
 from bot.proposals.render import render, render_text
 from bot.visible import named, visible
@@ -84,13 +84,13 @@ def guard(
         base=base,
         rules=tuple(one for each in rules for one in _altered(each))[:_FILES],
     )
-    return _title(told, unread), render("check.md.j2", view)
+    return _title(told, unread), cut(render("check.md.j2", view), LONGEST)
 
 
 def undecided(why: str) -> tuple[str, str]:
     """Return title and summary of a check that could not be made, and why."""
     view = _View(trouble=why, rows=(), unread=(), more=0, base="")
-    return "Moorline cannot decide", render("check.md.j2", view)
+    return "Moorline cannot decide", cut(render("check.md.j2", view), LONGEST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +113,7 @@ Without that it says: {{ view.title | prose }}.
 def overridden(title: str, summary: str, by: str, because: str) -> tuple[str, str]:
     """Return title and summary of a check that passes by somebody's word; both given are ours."""
     view = _Overridden(by=by, because=because, title=title, summary=Markdown(summary))
-    return "Passes because the glass was broken", render_text(_OVERRIDDEN, view)
+    return "Passes because the glass was broken", cut(render_text(_OVERRIDDEN, view), LONGEST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +169,7 @@ def shared(shares: Sequence[Share]) -> tuple[str, str]:
     title = "; ".join(
         f"{name}: {one.title[:1].lower()}{one.title[1:]}" for name, one in zip(names, shares, strict=True)
     )
-    return visible(title[:1].upper() + title[1:], _WIDTH), render_text(_SHARED, view)
+    return visible(title[:1].upper() + title[1:], _WIDTH), cut(render_text(_SHARED, view), LONGEST)
 
 
 def irrelevant(files: int) -> tuple[str, str]:
@@ -188,7 +188,7 @@ def explained(summary: str, texts: Sequence[str], more: int) -> str:
         texts=tuple(_fenced("", [f"  {line}" for line in text.split("\n")]) for text in texts),
         more=max(more, 0),
     )
-    return render("explained.md.j2", view)
+    return cut(render("explained.md.j2", view), LONGEST)
 
 
 def _fenced(path: str, lines: Sequence[str]) -> _Told:

@@ -16,6 +16,7 @@ from bot.config import MAX_BYTES, PLACES, Config, parse
 from bot.errors import ConfigurationError
 from bot.model import Edit, Looks, Pinned, Proposal, Span
 from bot.proposals.groups import branch_name
+from bot.proposals.markdown import LONGEST, cut
 from bot.proposals.pins import content_hash
 from bot.proposals.render import render
 from bot.source import Source, splice
@@ -256,7 +257,7 @@ def proposal(
         group=CONFIGURATION,
         branch=branch_name(base, config, CONFIGURATION),
         title=config.title_prefix + issue + plain,
-        body=render("lasting.md.j2", view),
+        body=cut(render("lasting.md.j2", view), LONGEST),
         message=config.commit_prefix + issue + plain + "\n\n" + "\n".join(trailers) + "\n",
         edits=lasting.edits,
         digest=digest,

@@ -28,12 +28,12 @@ from bot.model import (
 from bot.proposals import web
 from bot.proposals.asking import for_reviewers
 from bot.proposals.groups import GROUP, belongs, branch_name, folder, grouping_of, short, subject
+from bot.proposals.markdown import LONGEST, cut
 from bot.proposals.render import render
 from bot.visible import left_alone, named
 
 _ROWS = 200
-"""Rows of one table; a body has an upper limit on every forge (65,536 characters on GitHub)."""
-_BODY = 60_000
+"""Rows of one table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,8 +136,8 @@ def pin(
     issue = f"{config.issue} " if config.issue else ""
     title = config.title_prefix + issue + render("title.txt.j2", shown).strip()
     body = render("body.md.j2", shown)
-    if len(body) > _BODY:
-        body = render("body_short.md.j2", shown)
+    if len(body) > LONGEST:
+        body = cut(render("body_short.md.j2", shown), LONGEST)
     digest = content_hash(edits, report.snapshot.files)
     message = config.commit_prefix + issue + render("message.txt.j2", shown).strip()
     trailers = [f"Moorline-Digest: {digest}"]

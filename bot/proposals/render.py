@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from bot.proposals import markdown
 from bot.proposals.markdown import Markdown
-from bot.visible import visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 _OTHER = re.compile(r"[^A-Za-z0-9._/:+-]+")
+_ASCII = str.maketrans({"\u2011": ".", "\u2024": "-", "\u2215": None, "\u2236": ".", "…": "..."})
+"""What a title has in place of a sign that looks alike."""
 _MOST = 20
 """Names in a row."""
 _NAME = 60
@@ -65,7 +66,7 @@ def _environment() -> Environment:
         listed=_listed,
         short=lambda digest: markdown.code(_short(digest)),
         plain=_plain,
-        safe_names=lambda names: [Markdown(visible(name)) for name in names],
+        named=markdown.named,
     )
     return environment
 
@@ -79,7 +80,8 @@ def _listed(names: Sequence[str]) -> Markdown:
 def _plain(text: str) -> Markdown:
     """Return text for a title or a commit message: letters, digits and what separates them, bounded."""
     kept = _OTHER.sub("-", text).strip("-/")
-    return Markdown(kept if len(kept) <= _NAME else f"...{kept[3 - _NAME :]}")
+    kept = kept if len(kept) <= _NAME else f"...{kept[3 - _NAME :]}"
+    return Markdown(markdown.named(kept).translate(_ASCII))
 
 
 def _short(digest: str) -> str:
