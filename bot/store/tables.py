@@ -497,8 +497,6 @@ sightings = Table(
     Index("sightings_by_reference", "scope", "reference", "number"),
 )
 
-leases = Table(
-    "worker_leases",
 # Webhooks by which a forge did not call us when they were last looked at.
 silent_hooks = Table(
     "silent_hooks",
@@ -510,6 +508,8 @@ silent_hooks = Table(
     Column("since", Instant, nullable=False),
 )
 
+leases = Table(
+    "worker_leases",
     metadata,
     Column("worker", String(200), primary_key=True),
     Column("version", String(64), nullable=False),
