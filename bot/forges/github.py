@@ -48,7 +48,6 @@ from bot.forges.github_transport import Transport, clean
 from bot.forges.github_trees import Trees
 from bot.forges.github_writing import Writing, Written, require_workflows, unverified
 from bot.forges.pacing import Window
-from bot.forges.pacing import Window
 from bot.model import Repository, Snapshot, Webhook
 from bot.reference import is_commit
 
@@ -330,12 +329,6 @@ class GitHubForge:
         """Yield what GitHub tried to deliver since then and could not, oldest first, each once."""
         return missed(self._app.client, since)
 
-    def examine(self) -> Iterator[Symptom]:
-        """Yield what a doctor would look at: key, clock, permissions, events, hook, installations, limits."""
-        return examine(self._app, self._manners, self._hook_url)
-
-    def _ourselves(self) -> tuple[int, str]:
-        """Return the App's id and slug."""
     def webhooks(self) -> tuple[Webhook, ...]:
         """Return the App's webhook, and whether its newest deliveries arrived."""
         return webhook(self._app.client, self._hook_url)
@@ -345,6 +338,12 @@ class GitHubForge:
         del webhook
         return False
 
+    def examine(self) -> Iterator[Symptom]:
+        """Yield what a doctor would look at: key, clock, permissions, events, hook, installations, limits."""
+        return examine(self._app, self._manners, self._hook_url)
+
+    def _ourselves(self) -> tuple[int, str]:
+        """Return the App's id and slug."""
         with self._lock:
             if self._us is not None:
                 return self._us

@@ -612,15 +612,6 @@ class Audit(Protocol):
         """Return the number of the first entry whose hash is wrong or that is missing, or None."""
 
 
-# --- sweeps -------------------------------------------------------------------------------
-
-
-class PlaceState(StrEnum):
-    """What became of one branch of a sweep.  Closed: summaries show it."""
-
-    WAITING = "waiting"
-    POSTPONED = "postponed"
-    """It was tried, and is tried again later."""
 class Webhooks(Protocol):
     """Webhooks that do not call us."""
 
@@ -634,6 +625,15 @@ class Webhooks(Protocol):
         """Return how many hooks did not call us when they were last looked at, by forge."""
 
 
+# --- sweeps -------------------------------------------------------------------------------
+
+
+class PlaceState(StrEnum):
+    """What became of one branch of a sweep.  Closed: summaries show it."""
+
+    WAITING = "waiting"
+    POSTPONED = "postponed"
+    """It was tried, and is tried again later."""
     UNCHANGED = "unchanged"
     """Same commit, same rules, same digests: nothing was read."""
     CHANGED = "changed"
