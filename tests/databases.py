@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import atexit
 import functools
+import itertools
 import os
 import pwd
 import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,7 @@ def _binaries() -> Path | None:
 
 BINARIES = _binaries()
 BACKENDS = ("sqlite", "postgres")
+_numbers = itertools.count(1)
 
 
 def url(backend: str, folder: Path, *, durable: bool = False) -> str:
@@ -35,11 +39,7 @@ def url(backend: str, folder: Path, *, durable: bool = False) -> str:
     """
     if backend == "sqlite":
         return f"sqlite:///{folder / 'moorline.db'}"
-    if BINARIES is None:
-        reason = "Postgres is not installed: apt-get install --no-install-recommends postgresql"
-        if REQUIRED:
-            pytest.fail(reason)
-        pytest.skip(reason)
+    _require_postgres()
     server = _cluster(durable=durable)
     engine = sqlalchemy.create_engine(server, isolation_level="AUTOCOMMIT")
     try:
@@ -54,6 +54,53 @@ def url(backend: str, folder: Path, *, durable: bool = False) -> str:
     finally:
         engine.dispose()
     return server.replace("postgresql+psycopg", "postgresql")
+
+
+def _require_postgres() -> None:
+    if BINARIES is None:
+        reason = "Postgres is not installed: apt-get install --no-install-recommends postgresql"
+        if REQUIRED:
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@contextmanager
+def another() -> Iterator[str]:
+    """Yield the URL of an empty Postgres database that nobody else empties, in the cluster of all.
+
+    Skips the test where there is no Postgres, unless it is required.
+    """
+    _require_postgres()
+    engine = sqlalchemy.create_engine(_cluster(durable=False), isolation_level="AUTOCOMMIT")
+    made = f"moorline_{next(_numbers)}"
+    try:
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text(f"CREATE DATABASE {made} TEMPLATE template0"))
+        yield str(
+            engine.url.set(drivername="postgresql", database=made).render_as_string(hide_password=False)
+        )
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text(f"DROP DATABASE {made} WITH (FORCE)"))
+    finally:
+        engine.dispose()
+
+
+def contents(url: str) -> Iterator[tuple[str, str, object]]:
+    """Yield table, column and value of everything that stands in a database, the engine's tables included."""
+    engine = sqlalchemy.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    try:
+        inspector = sqlalchemy.inspect(engine)
+        schemas = [one for one in inspector.get_schema_names() if one not in ("information_schema", "temp")]
+        with engine.connect() as connection:
+            for schema in schemas:
+                for table in inspector.get_table_names(schema=schema):
+                    quoted = f'"{schema}"."{table}"'
+                    rows = connection.execute(sqlalchemy.text(f"SELECT * FROM {quoted}"))
+                    for row in rows:
+                        for column, value in row._mapping.items():
+                            yield table, str(column), value
+    finally:
+        engine.dispose()
 
 
 @functools.cache

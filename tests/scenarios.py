@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import databases
 import pytest
 import structlog
 from commands import World
@@ -124,6 +125,7 @@ class Rig:
     said: Said
     redacted: io.StringIO
     database: Path
+    """The file, where it is SQLite's."""
     variables: Mapping[str, str]
     """What a process of the service is told."""
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -170,16 +172,24 @@ class Rig:
         """Return whether nothing waits and nothing runs, whoever works."""
         return not self.store.backlog.waits(500)
 
+    def stored(self) -> str:
+        """Return all that stands in the database as one text, what SQLite has deleted and not overwritten, too."""
+        url = self.variables["MOORLINE_DATABASE_URL"]
+        if not url.startswith("sqlite:"):
+            return "\n".join(
+                bytes(value).decode("latin-1") if isinstance(value, bytes | memoryview) else str(value)
+                for _, _, value in databases.contents(url)
+            )
+        files = sorted(self.database.parent.glob(f"{self.database.name}*"))
+        return b"".join(file.read_bytes() for file in files).decode("latin-1")
+
     def leaks(self) -> list[str]:
         """Return where a secret stands that must stand nowhere."""
         hidden = [*self.place.secrets(), PASSWORD, _LOGIN]
         secrets = [one for one in dict.fromkeys(hidden) if len(one) >= 8]
-        stored = b"".join(
-            file.read_bytes() for file in sorted(self.database.parent.glob(f"{self.database.name}*"))
-        ).decode("latin-1")
         places = {
             "a log line": "\n".join(self.said.lines) + self.redacted.getvalue(),
-            "the database": stored,
+            "the database": self.stored(),
             "what people read": "\n".join(self.place.texts()),
         }
         found = []
@@ -231,6 +241,16 @@ def _variables(place: Place, hosts: Hosts, database: str, home: Path) -> dict[st
     lookups = Lookups.from_environ(said)
     owners = [f"{host}/{TRUSTED}" for host in (lookups.github_host, lookups.gitlab_host)]
     return {**said, "MOORLINE_CREDENTIAL_OWNERS": json.dumps({"*": owners})}
+
+
+@contextmanager
+def database(backend: str) -> Iterator[str]:
+    """Yield the URL of an empty database; empty for a SQLite file, also where there is no Postgres."""
+    if backend == "postgres" and (databases.BINARIES is not None or databases.REQUIRED):
+        with databases.another() as made:
+            yield made
+    else:
+        yield ""
 
 
 @contextmanager
@@ -408,6 +428,15 @@ class Repo:
             self.scene.rig.tell()
         else:
             self.place.forget()
+
+    def fates(self) -> list[tuple[str, str]]:
+        """Return what the audit log tells of who ended proposals, and how."""
+        mine = f"{self.place.forge} {self.name} "
+        return [
+            (one.who, one.what)
+            for one in self.scene.rig.store.audit.entries(0, 10_000)
+            if one.subject.startswith(mine) and one.what in ("proposal.declined", "proposal.merged")
+        ]
 
     def install(self) -> None:
         """Let the forge tell that this repository is new to us."""

@@ -17,7 +17,7 @@ import pytest
 from gitlab_standin import Level
 from goldens import GOLDEN, REWRITE
 from scenario_places import GitHubPlace, GitLabPlace
-from scenarios import Repo, Rig, Scene, rig, scene
+from scenarios import Repo, Rig, Scene, database, rig, scene
 
 TRANSCRIPTS = sorted((GOLDEN / "conversations").glob("*.txt"))
 ROLES = {"rae": "read", "wes": "write", "mia": "maintain", "ada": "admin"}
@@ -48,7 +48,9 @@ _ACT = re.compile(r"(push|commit|request|merge|close|move) ?(.*)")
     ],
 )
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with rig(request.param, tmp_path_factory.mktemp(request.param), policy=POLICY) as made:
+    backend = "postgres" if request.param == "gitlab" else "sqlite"
+    folder = tmp_path_factory.mktemp(request.param)
+    with database(backend) as url, rig(request.param, folder, database=url, policy=POLICY) as made:
         yield made
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 from scenario_places import Can, Content, GitHubPlace, GitLabPlace
-from scenarios import Repo, Rig, Scene, rig, scene
+from scenarios import Repo, Rig, Scene, database, rig, scene
 
 
 @pytest.fixture(
@@ -19,7 +19,9 @@ from scenarios import Repo, Rig, Scene, rig, scene
     ],
 )
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with rig(request.param, tmp_path_factory.mktemp(request.param)) as made:
+    backend = "postgres" if request.param == "gitlab" else "sqlite"
+    folder = tmp_path_factory.mktemp(request.param)
+    with database(backend) as url, rig(request.param, folder, database=url) as made:
         yield made
 
 

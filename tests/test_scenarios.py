@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from databases import BACKENDS
 from scenario_places import EXECUTABLE, LINK, SUBMODULE, Can, Content, GitHubPlace, Proposed
-from scenarios import PLACES, TRUSTED, Repo, Rig, Scene, rig, scene
+from scenarios import PLACES, TRUSTED, Repo, Rig, Scene, database, rig, scene
 
 from bot.store.base import Ending, ProposalState
 
@@ -20,8 +21,13 @@ BRANCH = "moorline/pin/main"
     params=[pytest.param(name, marks=pytest.mark.xdist_group(f"scenarios-{name}")) for name in PLACES],
 )
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    """One service for all scenarios of a place."""
-    with rig(request.param, tmp_path_factory.mktemp(request.param)) as made:
+    """One service for all scenarios of a place.
+
+    Those on Enterprise Server are the same as those on GitHub: with them all of them run on Postgres, too.
+    """
+    backend = "postgres" if request.param == "github-enterprise" else "sqlite"
+    folder = tmp_path_factory.mktemp(request.param)
+    with database(backend) as url, rig(request.param, folder, database=url) as made:
         yield made
 
 
@@ -66,8 +72,9 @@ def test_a_secret_would_be_found(here: Scene) -> None:
         here.rig.said.lines.pop()
 
 
-def test_a_secret_in_the_database_would_be_found(tmp_path: Path) -> None:
-    with rig("git", tmp_path, works=False) as made:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_secret_in_the_database_would_be_found(tmp_path: Path, backend: str) -> None:
+    with database(backend) as url, rig("git", tmp_path, works=False, database=url) as made:
         assert made.leaks() == []
         made.store.audit.add("moorline", "proposal.published", "ghs_0123456789abcdef", {}, datetime.now(UTC))
         assert made.leaks() == ["the database: ghs_012345..."]
@@ -344,6 +351,7 @@ def test_what_a_person_closed_stays_closed(here: Scene) -> None:
     app = here.repository({"Dockerfile": dockerfile(tool)})
     app.push({"README": b"x\n"})
     app.settle(app.proposal, "closed")
+    assert app.fates() == [(f"{here.place.forge}:ann", "proposal.declined")]
     here.move(tool)
     app.push({"Dockerfile": dockerfile(tool) + b"RUN true\n"})
     assert app.open() == []
@@ -365,6 +373,7 @@ def test_a_close_that_nobody_told_of_counts_as_well(here: Scene) -> None:
     app.push({"Dockerfile": dockerfile(tool) + b"RUN true\n"})
     assert app.open() == []
     assert len(app.every()) == 1
+    assert app.fates() == [(f"{here.place.forge}:ann", "proposal.declined")]
 
 
 def test_what_is_opened_again_is_kept_up_to_date(here: Scene) -> None:
@@ -392,6 +401,7 @@ def test_after_a_merge_nothing_is_said(here: Scene) -> None:
     assert app.open() == []
     assert app.comments(made) == []
     assert app.states() == [ProposalState.MERGED]
+    assert app.fates() == [(f"{here.place.forge}:ann", "proposal.merged")]
     app.push({"README": b"y\n"})
     app.push({"web/Dockerfile": dockerfile(here.image("other"))})
     assert app.proposal.number != made.number
