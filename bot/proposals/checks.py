@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from bot.model import Outcome, Report, Ruling, Unread, Verdict
 from bot.proposals.asking import for_reviewers
-from bot.proposals.markdown import LONGEST, Markdown, cut
+from bot.proposals.markdown import LONGEST, Markdown, cut, quiet
 from bot.proposals.pins import Aside, aside_of
 from bot.proposals.render import render, render_text
 from bot.visible import named, visible
@@ -193,7 +193,7 @@ def explained(summary: str, texts: Sequence[str], more: int) -> str:
 
 def _fenced(path: str, lines: Sequence[str]) -> _Told:
     """Return lines that are fit to be shown, and a fence that none of them ends."""
-    text = "\n".join(lines)
+    text = "\n".join(map(quiet, lines))
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     return _Told(path=path, lines=Markdown(text), fence=Markdown("`" * max(longest + 1, 3)))
 

@@ -37,7 +37,7 @@ _BLANKS = re.compile(" +")
 _MENTION = re.compile(r"(?<![A-Za-z0-9_])(?:@(?=[A-Za-z0-9_])|[#!](?=[0-9])|gh-(?=[0-9]))", re.IGNORECASE)
 _CLOSING = re.compile(
     r"\b(?:clos(?:e[sd]?|ing)|fix(?:e[sd]|ing)?|resolv(?:e[sd]?|ing)|implement(?:s|ed|ing)?):? +"
-    r"(?=(?:issues? +)?\S*[0-9])",
+    r"(?=(?:issues? +)?(?:https?:|\S*[0-9]))",
     re.IGNORECASE,
 )
 
@@ -51,14 +51,22 @@ class Markdown(str):
 def code(text: str) -> Markdown:
     """Return code that shows `text`, fit for a cell of a table: one span, or one between each two bars.
 
-    Descriptions become messages of commits that are squashed, where a forge looks for orders without reading
-    Markdown: those are broken by a character that is not seen.
+    A reader sees the text as it is; `quiet` says what is not seen in it.
     """
-    line = visible(text)
-    for order in (_CLOSING, _MENTION):
-        line = order.sub(rf"\g<0>{WORD_JOINER}", line)
+    line = quiet(visible(text))
     # No bar is within code: behind a backslash some end the cell with it, and outside of a table all show both.
     return Markdown("\\|".join(_span(one) if one or one == line else "" for one in line.split("|")))
+
+
+def quiet(line: str) -> str:
+    """Return a line for code in which closing words and mentions are broken by a character that is not seen.
+
+    GitLab looks for closing words in a description as it was written, and so does whoever reads the message of
+    a squashed commit, which may be one: neither knows what is code.
+    """
+    for order in (_CLOSING, _MENTION):
+        line = order.sub(rf"\g<0>{WORD_JOINER}", line)
+    return line
 
 
 def _span(line: str) -> str:
