@@ -48,6 +48,7 @@ class Verb(StrEnum):
     IGNORE = "ignore"
     UNPIN = "unpin"
     ALLOW = "allow"
+    DISALLOW = "disallow"
     SNOOZE = "snooze"
     PAUSE = "pause"
     RESUME = "resume"
@@ -150,6 +151,13 @@ FORMS: Mapping[Verb, Form] = {
         until=Until.MUST,
         because=True,
     ),
+    Verb.DISALLOW: Form(
+        usage="disallow IMAGE",
+        example="disallow ghcr.io/acme/tool:1.4",
+        says="takes back at once what allow let pass, of all digests or of the one that is named",
+        least=Role.MAINTAIN,
+        subject=Subject.ONE,
+    ),
     Verb.SNOOZE: Form(
         usage="snooze DAYS",
         example="snooze 7d",
@@ -179,7 +187,13 @@ FORMS: Mapping[Verb, Form] = {
     ),
 }
 
-ALIASES: Mapping[str, Verb] = {"reopen": Verb.RECREATE, "unpause": Verb.RESUME, "?": Verb.HELP}
+ALIASES: Mapping[str, Verb] = {
+    "reopen": Verb.RECREATE,
+    "unpause": Verb.RESUME,
+    "unallow": Verb.DISALLOW,
+    "unignore": Verb.PIN,
+    "?": Verb.HELP,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -741,6 +741,22 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
+    checks: tuple[str, ...] = ()
+    """The checks that an `allow` excuses: those that held or refused the digest when it was said."""
+    stood: bool = False
+    """Whether the repository's configuration was seen to carry it on."""
+
+    @property
+    def lines(self) -> tuple[Pinned, ...]:
+        """Return the lines of a configuration that carry it on: one for each check, or the one of an ignore."""
+        if self.what != "allow":
+            return (line_of(self.what, self.reference),)
+        return tuple(line_of(self.what, self.reference, one, self.digest or "") for one in self.checks)
+
+
+def line_of(what: str, reference: str, check: str = "", digest: str = "") -> Pinned:
+    """Return what a person means who declines the line of a configuration that carries a decision on."""
+    return Pinned(path=".moorline.yml", where=what, reference=f"{reference} {check} {digest}".strip())
     """What this installation saw a reference point to."""
 
     scope: str

@@ -59,9 +59,9 @@ def test_changes_need_write_exceptions_need_maintain_and_the_glass_an_admin() ->
     reads = {Verb.HELP, Verb.STATUS, Verb.EXPLAIN}
     least = {verb: form.least for verb, form in FORMS.items()}
     assert {verb for verb, role in least.items() if role is Role.READ} == reads
-    assert least[Verb.ALLOW] is Role.MAINTAIN
+    assert least[Verb.ALLOW] is least[Verb.DISALLOW] is Role.MAINTAIN
     assert least[Verb.OVERRIDE] is Role.ADMIN
-    rest = set(Verb) - reads - {Verb.ALLOW, Verb.OVERRIDE}
+    rest = set(Verb) - reads - {Verb.ALLOW, Verb.DISALLOW, Verb.OVERRIDE}
     assert {least[verb] for verb in rest} == {Role.WRITE}
 
 
@@ -214,6 +214,10 @@ def test_the_parts_of_a_command() -> None:
     [
         ("ignroe node:22 because x", "no such command", Verb.IGNORE),
         ("rebsae", "no such command", Verb.REBASE),
+        ("disalow node:22", "no such command", Verb.DISALLOW),
+        ("disallow", "name it", Verb.DISALLOW),
+        ("disallow node:22 because x", "takes no reason", Verb.DISALLOW),
+        ("disallow node:22 until 2026-12-31", "takes no date", Verb.DISALLOW),
         ("thank you!", "no such command", None),
         ("ignore", "name it", Verb.IGNORE),
         ("ignore a b because x", "one image", Verb.IGNORE),

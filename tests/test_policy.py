@@ -460,6 +460,8 @@ def test_names_are_excepted_without_a_digest() -> None:
         ({"digest": OLD}, H),
         ({"digest": None}, H),
         ({"what": "ignore"}, H),
+        ({"checks": ("registries",)}, H),
+        ({"checks": ()}, H),  # as it was stored before checks were: nobody knows what was excused
         ({"until": None}, W),
         ({"until": datetime(2026, 11, 23, 11, tzinfo=UTC)}, H),
     ],
@@ -472,6 +474,7 @@ def test_decisions_of_people(changed: dict[str, object], expected: Outcome) -> N
         "digest": NEW,
         "until": datetime(2026, 12, 1, tzinfo=UTC),
         "because": "urgent",
+        "checks": ("registries", "age"),
         **changed,
     }
     decision = Decision(**values)  # type: ignore[arg-type]  # the table above changes one value at a time
@@ -481,13 +484,29 @@ def test_decisions_of_people(changed: dict[str, object], expected: Outcome) -> N
 
 
 def test_nobody_allows_a_lie() -> None:
-    decision = Decision(by="ada", what="allow", reference="node:20", digest=NEW, until=None, because="x")
+    decision = Decision(
+        by="ada",
+        what="allow",
+        reference="node:20",
+        digest=NEW,
+        until=None,
+        because="x",
+        checks=("digest-honesty",),
+    )
     lies = evidence("digest-honesty", status=Status.INVALID)
     assert judged(candidate(), digest_honesty=lies, decisions=(decision,))[0] is R
 
 
 def test_an_exception_leaves_a_pass_alone() -> None:
-    decision = Decision(by="ada", what="allow", reference="node:20", digest=NEW, until=None, because="x")
+    decision = Decision(
+        by="ada",
+        what="allow",
+        reference="node:20",
+        digest=NEW,
+        until=None,
+        because="x",
+        checks=("age",),
+    )
     outcome, reasons = judged(candidate(), decisions=(decision,))
     assert outcome is P
     assert not any("allowed" in one.text for one in reasons if one.check != "registries")

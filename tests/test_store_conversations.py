@@ -156,7 +156,7 @@ def test_a_pause_ends_by_itself_or_by_a_word(store: Store) -> None:
 
 def test_what_was_ignored_or_declined_is_taken_back(store: Store) -> None:
     store.decisions.add("github", NAME, IGNORE, NOW)
-    allow = replace(IGNORE, what="allow", digest="sha256:" + "a" * 64)
+    allow = replace(IGNORE, what="allow", digest="sha256:" + "a" * 64, checks=("age",))
     store.decisions.add("github", NAME, allow, NOW)
     store.decisions.add("github", NAME, replace(IGNORE, reference="redis:7"), NOW)
     id_ = proposal(store)

@@ -87,7 +87,13 @@ def remember(store: Store, name: str) -> tuple[str, str]:
 
 def decision(until: datetime | None = None) -> Decision:
     return Decision(
-        by="alice", what="allow", reference="node:22", digest="sha256:1", until=until, because="x\0"
+        by="alice",
+        what="allow",
+        reference="node:22",
+        digest="sha256:1",
+        until=until,
+        because="x\0",
+        checks=("age",),
     )
 
 
@@ -193,6 +199,28 @@ class TestNames:
         assert wants["other/new"] == job("other/new", "dev", "d" * 40)
         # Whoever wanted the old name may have meant one that has it by now: that is looked at, too.
         assert wants["acme/app"] == job("acme/app", "dev")
+
+    def test_the_audit_log_tells_of_other_names_and_owners(self, store: Store) -> None:
+        for number, there in enumerate(
+            (
+                APP,
+                replace(APP, name="acme/new"),
+                replace(APP, name="other/new"),
+                replace(APP, name="other/new", head="f" * 40),
+                replace(APP, name="other/new", id="2"),
+                replace(APP, name="acme/again"),
+            )
+        ):
+            store.repositories.record("github", there, NOW + number * MINUTE)
+        told = [(one.what, one.subject, dict(one.evidence)) for one in store.audit.entries(0, 10)]
+        assert told == [
+            ("repository.renamed", "github acme/new", {"before": "acme/app", "id": "1"}),
+            ("repository.transferred", "github other/new", {"before": "acme/new", "id": "1"}),
+            ("repository.replaced", "github other/new", {"before": "1", "id": "2"}),
+            # What it was called meanwhile nobody told us.
+            ("repository.renamed", "github acme/again", {"before": "", "id": "1"}),
+        ]
+        assert store.audit.broken() is None
 
     def test_a_reused_name_inherits_nothing(self, store: Store) -> None:
         store.repositories.record("github", APP, NOW)

@@ -290,6 +290,7 @@ def test_nobody_here_may_except_from_what_the_server_insists_on(tmp_path: Path) 
                     digest=node.digest,
                     until=None,
                     because="x",
+                    checks=("registries",),
                 )
                 store.decisions.add("github", NAME, told, world.now)
                 world.run(world.job())
@@ -311,6 +312,171 @@ def test_allowing_holds_for_one_digest(tmp_path: Path) -> None:
         world.tag("node:22", "two")
         world.run(world.job())
         assert not [one for one in world.open if one.branch == BRANCH]
+
+
+DELEGATED = "delegate: [allow]\nregistries:\n  allow: [quay.io]\ntrust:\n  checks:\n    registries: require\n"
+
+
+@pytest.fixture(params=["github", "gitlab"])
+def excused(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[World, int]]:
+    """A request with a misspelled image of a registry that is not on the list, which a maintainer allows."""
+    with Store(f"sqlite:///{tmp_path}/excused.db") as store:
+        server = parse("policy.yml", DELEGATED.encode(), policy=True)
+        world = World(store, name=request.param, server=server)
+        world.create({"README": b"x\n"})
+        made = world.tag("ngnix:1")
+        files = {"compose.yml": f"services:\n  a:\n    image: ngnix:1@{made.digest}\n".encode()}
+        asked = world.forge.propose(NAME, {"README": b"x\n", **files})
+        world.judge(asked.number)
+        assert checked(world, asked.number) is Conclusion.FAILURE
+        word = "@moorline allow ngnix:1 until 2026-04-01 because the registry is fine"
+        [answer] = world.say(word, "mia", asked.number).answers
+        assert "may pass `registries` until 2026-04-01" in answer
+        assert "excused from registries" in answer
+        assert checked(world, asked.number) is not Conclusion.FAILURE
+        yield world, asked.number
+
+
+def test_another_check_that_comes_to_refuse_it_is_not_excused(excused: tuple[World, int]) -> None:
+    world, number = excused
+    world.server = parse("policy.yml", f"{DELEGATED}    typosquat: require\n".encode(), policy=True)
+    world.judge(number)
+    assert checked(world, number) is Conclusion.FAILURE
+    world.now += timedelta(minutes=1)
+    # A second word excuses what holds it by then, and takes nothing of the first one away.
+    world.say("@moorline allow ngnix:1 until 2026-04-01 because it is spelled so", "mia", number)
+    assert checked(world, number) is not Conclusion.FAILURE
+    made = world.store.decisions.of(world.name, NAME, world.now)
+    assert {check for one in made for check in one.checks} == {"registries", "typosquat"}
+    entries = [one for one in world.store.audit.entries(0, 99) if one.what == "command.allow"]
+    assert entries[0].evidence["checks"] == ("registries",)
+    assert entries[1].evidence["checks"] == ("registries", "typosquat")
+
+
+@pytest.mark.parametrize("name", ["ngnix:1", "ngnix", "docker.io/library/ngnix:1", "ngnix:1@DIGEST"])
+def test_an_allow_is_taken_back_at_once(excused: tuple[World, int], name: str) -> None:
+    world, number = excused
+    [decision] = world.store.decisions.of(world.name, NAME, world.now)
+    name = name.replace("DIGEST", decision.digest or "")
+    heard = world.say(f"@moorline disallow {name}", "wes", number)
+    assert heard.reactions[-1] is Reaction.REFUSED
+    assert checked(world, number) is not Conclusion.FAILURE
+    heard = world.say(f"@moorline disallow {name}", "mia", number)
+    assert heard.reactions[-1] is Reaction.DONE
+    assert "may not pass `registries` any more" in heard.answers[0]
+    assert checked(world, number) is Conclusion.FAILURE
+    assert not world.store.decisions.of(world.name, NAME, world.now)
+    *_, entry = [one for one in world.store.audit.entries(0, 99) if one.what == "command.disallow"]
+    assert entry.evidence["ended"] == (f"docker.io/library/ngnix:1 registries {decision.digest}",)
+    [again] = world.say(f"@moorline disallow {name}", "mia", number).answers
+    assert "nothing to take back" in again
+
+
+@pytest.mark.parametrize("name", ["ngnix:2", "nginx", f"ngnix:1@sha256:{'0' * 64}"])
+def test_what_is_not_meant_stays_allowed(excused: tuple[World, int], name: str) -> None:
+    world, number = excused
+    [answer] = world.say(f"@moorline disallow {name}", "mia", number).answers
+    assert "nothing to take back" in answer
+    assert "docker.io/library/ngnix:1@sha256:" in answer
+    assert world.store.decisions.of(world.name, NAME, world.now)
+
+
+def test_what_is_gone_from_every_file_can_be_taken_back(excused: tuple[World, int]) -> None:
+    world, number = excused
+    project = world.forge.projects[NAME]
+    request = project.requests[number]
+    head = world.forge.push(NAME, {"README": b"x\n", "compose.yml": b"services: {}\n"}, request.branch)
+    project.requests[number] = replace(request, head=head)
+    world.judge(number)
+    world.say("@moorline disallow ngnix:1", "mia", number)
+    assert not world.store.decisions.of(world.name, NAME, world.now)
+
+
+def test_of_allow_and_disallow_in_one_comment_the_later_counts(excused: tuple[World, int]) -> None:
+    world, number = excused
+    allow, disallow = "@moorline allow ngnix:1 until 2026-04-01 because x", "@moorline disallow ngnix:1"
+    world.say(f"{disallow}\n{allow}", "mia", number)
+    assert world.store.decisions.of(world.name, NAME, world.now)
+    world.say(f"{allow}\n{disallow}", "mia", number)
+    assert not world.store.decisions.of(world.name, NAME, world.now)
+    world.say("@moorline ignore ngnix:1 because x\n@moorline pin ngnix:1", "wes", number)
+    assert not world.store.decisions.of(world.name, NAME, world.now)
+
+
+# --- what reviewers decline ---------------------------------------------------------------
+
+
+@pytest.fixture(params=["github", "gitlab"])
+def lasting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[World, int]]:
+    """An exception of what the default branch has, and the proposal that would keep it."""
+    with Store(f"sqlite:///{tmp_path}/lasting.db") as store:
+        world = World(store, name=request.param, server=parse("policy.yml", DELEGATED.encode(), policy=True))
+        world.create(FLOATING)
+        asked = world.forge.propose(NAME, {**FLOATING, "more": b"x\n"})
+        world.say("@moorline allow node:22 until 2026-04-01 because x", "mia", asked.number)
+        [kept] = [one for one in world.open if "configuration" in one.branch]
+        yield world, kept.number
+
+
+def ours(world: World) -> list[str]:
+    return sorted("configuration" if "configuration" in one.branch else "pin" for one in world.open)
+
+
+@pytest.mark.parametrize("how", ["person", "command"])
+def test_whoever_closes_the_lasting_proposal_declines_the_decision(
+    lasting: tuple[World, int], how: str
+) -> None:
+    world, number = lasting
+    assert ours(world) == ["configuration", "pin"]
+    if how == "person":
+        world.forge.settle(NAME, number, RequestState.CLOSED)
+        world.judge(number)
+    else:
+        world.say("@moorline close", "wes", number)
+    assert not world.store.decisions.of(world.name, NAME, world.now)
+    assert ours(world) == []  # the pin that the exception let pass goes with it
+    # Opened again, it holds again.
+    if how == "person":
+        world.forge.settle(NAME, number, RequestState.OPEN)
+        world.judge(number)
+    else:
+        world.say("@moorline recreate", "wes", number)
+    assert world.store.decisions.of(world.name, NAME, world.now)
+    assert ours(world) == ["configuration", "pin"]
+
+
+def test_a_word_that_is_said_again_holds_and_is_proposed_again(lasting: tuple[World, int]) -> None:
+    world, number = lasting
+    world.say("@moorline close", "wes", number)
+    world.say("@moorline allow node:22 until 2026-05-01 because y", "mia", 2)
+    assert ours(world) == ["configuration", "pin"]
+
+
+def test_the_lasting_proposal_follows_what_is_taken_back(lasting: tuple[World, int]) -> None:
+    world, number = lasting
+    world.say("@moorline allow redis:7 until 2026-05-01 because y", "mia", 2)
+    assert b"redis" in world.proposed(".moorline.yml", "configuration")
+    world.say("@moorline disallow node:22", "mia", 2)
+    assert b"node" not in world.proposed(".moorline.yml", "configuration")
+    world.say("@moorline pause")
+    [answer] = world.say("@moorline disallow redis:7", "mia", 2).answers
+    assert f"do not merge #{number}" in answer
+    world.say("@moorline resume")
+    assert ours(world) == []
+
+
+def test_a_line_that_was_merged_and_taken_out_again_ends_the_decision(lasting: tuple[World, int]) -> None:
+    world, number = lasting
+    world.forge.settle(NAME, number, RequestState.MERGED)
+    world.run(world.job())
+    assert world.store.decisions.of(world.name, NAME, world.now)
+    assert ours(world) == ["pin"]
+    world.forge.push(NAME, FLOATING)
+    world.run(world.job())
+    assert not world.store.decisions.of(world.name, NAME, world.now)
+    assert ours(world) == []
+    [entry] = [one for one in world.store.audit.entries(0, 99) if one.what == "decision.ended"]
+    assert entry.who == "moorline"
 
 
 @pytest.fixture

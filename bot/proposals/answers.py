@@ -32,6 +32,9 @@ class Kind(StrEnum):
     ALLOWED = "allowed"
     NOT_HELD = "not-held"
     INSISTED = "insisted"
+    DISALLOWED = "disallowed"
+    NOT_ALLOWED = "not-allowed"
+    """Nobody's word lets it pass, so that there is none to take back."""
     PINNING = "pinning"
     RECHECKING = "rechecking"
     REBASING = "rebasing"
@@ -115,6 +118,10 @@ class Part:
     refresh: datetime | None = None
     base: str = ""
     commit: str = ""
+    checks: tuple[str, ...] = ()
+    """Those that are excused, or are not any more."""
+    number: int = 0
+    """Of a proposal that would keep what is taken back; 0 for none."""
     request: bool = False
     """Whether it was asked on a request that is not ours."""
     lasting: bool = False

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
 from bot.config import MAX_BYTES, PLACES, Config, parse
 from bot.errors import ConfigurationError
-from bot.model import Edit, Looks, Pinned, Proposal, Span
+from bot.model import Edit, Looks, Pinned, Proposal, Span, line_of
 from bot.proposals.groups import branch_name
 from bot.proposals.markdown import LONGEST, cut
 from bot.proposals.pins import content_hash
@@ -38,6 +38,8 @@ class Line:
     what: str
     """`image`, `action`, `include` or `reference`: the key of the name."""
     name: str
+    spelling: str = ""
+    """As the decision has the name; not written."""
     check: str = ""
     digest: str = ""
     until: date | None = None
@@ -48,8 +50,7 @@ class Line:
     @property
     def pinned(self) -> Pinned:
         """What a person means who closes the proposal."""
-        reference = f"{self.name} {self.check} {self.digest}".strip()
-        return Pinned(path=PLACES[0], where=self.key, reference=reference)
+        return line_of(self.key, self.spelling or self.name, self.check, self.digest)
 
     def fields(self) -> tuple[tuple[str, str], ...]:
         """Return keys and values as YAML, in order."""
@@ -64,19 +65,28 @@ class Line:
 
     def is_in(self, config: Config) -> bool:
         """Return whether a configuration says it already, and for as long."""
-        if self.key == "ignore":
-            return any(
-                getattr(rule, self.what) == self.name and not rule.paths and self._ends_by(rule.until)
-                for rule in config.ignore
-            )
         return any(
-            (rule.reference, rule.check, rule.digest) == (self.name, self.check, self.digest)
-            and self._ends_by(rule.until)
-            for rule in config.allow
+            last is None or (self.until is not None and self.until <= last) for last in self._ends(config)
         )
 
-    def _ends_by(self, last: date | None) -> bool:
-        return last is None or (self.until is not None and self.until <= last)
+    def is_named_in(self, config: Config) -> bool:
+        """Return whether a configuration says it, for whatever time."""
+        return any(True for _ in self._ends(config))
+
+    def _ends(self, config: Config) -> Iterator[date | None]:
+        """Yield the last day of each rule of a configuration that says it."""
+        if self.key == "ignore":
+            yield from (
+                rule.until
+                for rule in config.ignore
+                if getattr(rule, self.what) == self.name and not rule.paths
+            )
+            return
+        yield from (
+            rule.until
+            for rule in config.allow
+            if (rule.reference, rule.check, rule.digest) == (self.name, self.check, self.digest)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

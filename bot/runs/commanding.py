@@ -17,13 +17,15 @@ from bot.model import Fact, Job
 from bot.proposals import answers
 from bot.proposals.answers import Kind, Part
 from bot.runs.acts import Act, Verb
-from bot.runs.effects import EFFECTS, Effect, Scene
+from bot.runs.effects import EFFECTS, Effect, Scene, decided
 from bot.runs.memory import Memory
 from bot.store.base import Answer, Deed
 
 LONGEST_WAIT = timedelta(days=1)
 """An older comment is not acted on: whoever wrote it has long moved on."""
-_CONFUSED = frozenset({Kind.MISTAKEN, Kind.UNKNOWN, Kind.NOT_LOOKED, Kind.NOT_OURS, Kind.SETTLED})
+_CONFUSED = frozenset(
+    {Kind.MISTAKEN, Kind.UNKNOWN, Kind.NOT_LOOKED, Kind.NOT_OURS, Kind.SETTLED, Kind.NOT_ALLOWED}
+)
 _REFUSED = frozenset({Kind.REFUSED, Kind.INSISTED, Kind.UNSEEN, Kind.NO_OVERRIDE})
 
 
@@ -73,8 +75,9 @@ class Commanding:
             now=now,
             overrides=self._manners.overrides,
         )
-        made = [self._effect(one, scene, role) for one in said]
-        id_ = self._memory.conversations.carry_out(_deed(scene, role, said, made), now)
+        for one in said:
+            scene.earlier.append(self._effect(one, scene, role))
+        id_ = self._memory.conversations.carry_out(_deed(scene, role, said, scene.earlier), now)
         return [Act(Verb.ANSWER, id_)]
 
     def _said(self, job: Job, hosting: Hosting, now: datetime) -> Comment | None:
@@ -138,8 +141,9 @@ def _deed(scene: Scene, role: Role, said: tuple[Said, ...], made: list[Effect]) 
             body=answers.answer([one.part for one in made]),
             closes=next((one.closes for one in reversed(made) if one.closes), ""),
         ),
-        decisions=tuple(each for one in made for each in one.decisions),
+        decisions=decided(made),
         unignored=tuple(each for one in made for each in one.unignored),
+        ended=tuple(each for one in made for each in one.ended),
         undeclined=tuple(each for one in made for each in one.undeclined),
         reopened=tuple(each for one in made for each in one.reopened),
         stale=tuple(each for one in made for each in one.stale),
@@ -173,6 +177,11 @@ def _entry(comment: Comment, role: Role, said: Said, effect: Effect) -> tuple[st
     bound = [f"{one.reference}@{one.digest}" if one.digest else one.reference for one in effect.decisions]
     if bound:
         facts["bound"] = tuple(bound)
+    excused = tuple(dict.fromkeys(check for one in effect.decisions for check in one.checks))
+    if excused:
+        facts["checks"] = excused
+    if effect.ended:
+        facts["ended"] = tuple(one.reference for one in effect.ended)
     if effect.override is not None:
         facts["commit"] = effect.override.commit
     return f"command.{said.verb.value}", facts

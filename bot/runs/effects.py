@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from difflib import get_close_matches
 from functools import cached_property
 
-from bot import cron
+from bot import cron, globs
 from bot.commands import FORMS, Command, Verb
 from bot.errors import MissingError
 from bot.forges.base import Comment, Forge, Hosting, Request, Role
 from bot.model import Decision, Job, Pinned, Trigger
 from bot.proposals.answers import MOST_ROWS, Kind, Open, Part, Row, Usage
-from bot.reference import is_commit
+from bot.proposals.lasting import CONFIGURATION
+from bot.reference import is_commit, parse_image
 from bot.runs.memory import Memory
 from bot.store.base import LastLook, Looked, Override, Pause, ProposalState, StoredProposal
 
@@ -38,6 +39,7 @@ class Effect:
     part: Part
     decisions: tuple[Decision, ...] = ()
     unignored: tuple[str, ...] = ()
+    ended: tuple[Pinned, ...] = ()
     undeclined: tuple[Pinned, ...] = ()
     reopened: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
@@ -60,6 +62,8 @@ class Scene:
     comment: Comment
     now: datetime
     overrides: bool
+    earlier: list[Effect] = field(default_factory=list)
+    """What the lines above in the same comment came to."""
 
     @property
     def who(self) -> str:
@@ -90,6 +94,15 @@ class Scene:
         there = {_place(one) for one in mine.references}
         rest = (one for one in base.references if _place(one) not in there)
         return replace(mine, references=(*mine.references, *rest))
+
+    @property
+    def decided(self) -> tuple[Decision, ...]:
+        """What people settled here, as far as it still holds; the lines above in the same comment, too."""
+        return decided(self.earlier, self._stored)
+
+    @cached_property
+    def _stored(self) -> tuple[Decision, ...]:
+        return self.memory.decisions.of(self.forge.name, self.job.repository, self.now)
 
     @cached_property
     def _mine(self) -> LastLook | None:
@@ -154,6 +167,21 @@ class Scene:
         return head in self.memory.proposals.commits(self.forge.name, self.job.repository, branch)
 
 
+def decided(effects: Iterable[Effect], before: Iterable[Decision] = ()) -> tuple[Decision, ...]:
+    """Return what is settled after some effects, the later of which count, of what was settled before."""
+    left = list(before)
+    for effect in effects:
+        ended = set(effect.ended)
+        left = [
+            one
+            for one in left
+            if not (one.lines and ended.issuperset(one.lines))
+            and not (one.what == "ignore" and one.reference in effect.unignored)
+        ]
+        left += effect.decisions
+    return tuple(left)
+
+
 # --- what is told -------------------------------------------------------------------------
 
 
@@ -169,8 +197,7 @@ def _status(scene: Scene, _command: Command) -> Effect:
     look = scene.memory.conversations.look(name, repository, scene.base)
     scan = scene.memory.repositories.scan(name, repository, scene.base)
     turn = scene.memory.schedules.turn(name, repository, scene.base)
-    settled = scene.memory.decisions.of(name, repository, scene.now)
-    spoken = dict.fromkeys(f"{one.what} {one.reference}" for one in settled)
+    spoken = dict.fromkeys(map(_spoken, scene.decided))
     return Effect(
         part=Part(
             kind=Kind.STATUS,
@@ -194,6 +221,11 @@ def _status(scene: Scene, _command: Command) -> Effect:
             refresh=_next(turn.schedule_refresh, scene.now),
         )
     )
+
+
+def _spoken(one: Decision) -> str:
+    excused = f" ({', '.join(one.checks)})" if one.checks else ""
+    return f"{one.what} {one.reference}{excused}"
 
 
 def _next(schedule: Sequence[str], now: datetime) -> datetime | None:
@@ -285,6 +317,7 @@ def _muted(scene: Scene, command: Command, kind: Kind) -> Effect:
             waits=scene.is_paused,
         ),
         decisions=decisions,
+        undeclined=_lines(decisions),
         jobs=scene.jobs,
     )
 
@@ -308,28 +341,98 @@ def _allow(scene: Scene, command: Command) -> Effect:
     unseen = [one for one in free if scene.is_unseen(one)]
     if unseen and not named:
         return _unseen(command, unseen)
-    bound = dict.fromkeys((one.spelling, one.target) for one in free)
-    decisions = tuple(_decision(scene, command, "allow", spelling, digest) for spelling, digest in bound)
+    # A check that comes to refuse the same digest later is none that anybody has read of.
+    bound: dict[tuple[str, str], dict[str, None]] = {}
+    for one in free:
+        bound.setdefault((one.spelling, one.target), {}).update(dict.fromkeys(one.held_by))
+    decisions = tuple(
+        _decision(scene, command, "allow", spelling, digest, tuple(checks))
+        for (spelling, digest), checks in bound.items()
+    )
     return Effect(
         part=Part(
             kind=Kind.ALLOWED,
             names=_spellings(free),
             because=command.because,
             until=command.until,
-            rows=tuple(map(_row, free[:MOST_ROWS])),
+            checks=tuple(dict.fromkeys(check for one in decisions for check in one.checks)),
+            rows=tuple(_excused(one, bound[one.spelling, one.target]) for one in free[:MOST_ROWS]),
             more=max(len(free) - MOST_ROWS, 0),
             lasting=True,
             waits=scene.is_paused,
         ),
         decisions=decisions,
+        undeclined=_lines(decisions),
         jobs=scene.jobs,
     )
 
 
-def _decision(scene: Scene, command: Command, what: str, reference: str, digest: str | None) -> Decision:
+def _excused(one: Looked, checks: Iterable[str]) -> Row:
+    return replace(_row(one), state=f"excused from {', '.join(checks)}")
+
+
+def _disallow(scene: Scene, command: Command) -> Effect:
+    decided = [one for one in scene.decided if one.what == "allow"]
+    named = _named(command)
+    taken = [
+        one
+        for one in decided
+        if (one.reference in _meant(command.names[0], scene.look, decided)) and named in ("", one.digest)
+    ]
+    if not taken:
+        known = tuple(dict.fromkeys(f"{one.reference}@{one.digest}" for one in decided))
+        return Effect(part=Part(kind=Kind.NOT_ALLOWED, names=command.names, again=known[:_MOST_AGAIN]))
+    lines = _lines(taken)
+    return Effect(
+        part=Part(
+            kind=Kind.DISALLOWED,
+            names=tuple(dict.fromkeys(f"{one.reference}@{one.digest}" for one in taken)),
+            checks=tuple(dict.fromkeys(check for one in taken for check in one.checks)),
+            number=_offers(scene, lines),
+            waits=scene.is_paused,
+        ),
+        ended=lines,
+        jobs=scene.jobs,
+    )
+
+
+def _meant(name: str, look: LastLook | None, decided: Sequence[Decision]) -> set[str]:
+    """Return the references that a name means: of the last look, and of decisions on what is gone by now."""
+    plain = name.partition("@sha256:")[0]
+    found = {one.spelling for one in (_found(plain, look) if look is not None else ())}
+    image = parse_image(plain)
+    spelled = set(globs.forms(image)) if image is not None else set()
+    texts = {plain, plain.lower(), *spelled}
+    return found | {one.reference for one in decided if texts & {one.reference, one.reference.lower()}}
+
+
+def _offers(scene: Scene, lines: Collection[Pinned]) -> int:
+    """Return the number of an open proposal of ours that would keep one of some lines, or 0."""
+    standing = scene.memory.proposals.standing(scene.forge.name, scene.job.repository)
+    return next((one.number for one in standing if set(lines) & set(one.proposal.pins)), 0)
+
+
+def _lines(decisions: Iterable[Decision]) -> tuple[Pinned, ...]:
+    return tuple(dict.fromkeys(line for one in decisions for line in one.lines))
+
+
+def _decision(
+    scene: Scene,
+    command: Command,
+    what: str,
+    reference: str,
+    digest: str | None,
+    checks: tuple[str, ...] = (),
+) -> Decision:
     last = datetime.combine(command.until, time.max, UTC) if command.until is not None else None
     return Decision(
-        by=scene.who, what=what, reference=reference, digest=digest, until=last, because=command.because
+        by=scene.who,
+        what=what,
+        reference=reference,
+        digest=digest,
+        until=last,
+        because=command.because,
+        checks=checks,
     )
 
 
@@ -409,7 +512,13 @@ def _close(scene: Scene, command: Command) -> Effect:
         return _not_ours(command)
     if proposal.state is not ProposalState.PUBLISHED:
         return _settled(command, proposal)
-    return Effect(part=Part(kind=Kind.CLOSING), closes=proposal.id)
+    keeps = proposal.proposal.group == CONFIGURATION
+    # Whoever closes what would keep decisions declines them: what they let pass is looked at anew.
+    return Effect(
+        part=Part(kind=Kind.CLOSING, lasting=keeps),
+        closes=proposal.id,
+        jobs=scene.jobs[:1] if keeps else (),
+    )
 
 
 # --- what holds for all of a repository ---------------------------------------------------
@@ -532,6 +641,7 @@ EFFECTS: Mapping[Verb, Callable[[Scene, Command], Effect]] = {
     Verb.IGNORE: _ignore,
     Verb.UNPIN: _unpin,
     Verb.ALLOW: _allow,
+    Verb.DISALLOW: _disallow,
     Verb.SNOOZE: _snooze,
     Verb.PAUSE: _pause,
     Verb.RESUME: _resume,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import unified_diff
 
@@ -61,6 +61,41 @@ def keep(
     return Kept(proposal=proposal, diff=_shown(made))
 
 
+def carried(
+    report: Report, config: Config, decisions: Iterable[Decision]
+) -> tuple[frozenset[Pinned], frozenset[Pinned]]:
+    """Return the lines of decisions that a configuration has, for whatever time, and those that it had and lost."""
+    there: set[Pinned] = set()
+    lost: set[Pinned] = set()
+    for decision in decisions:
+        for verdict in report.verdicts:
+            reference = verdict.finding.reference
+            if reference is None or decision.reference not in globs.spellings(reference):
+                continue
+            for line in _all_lines(decision, verdict.finding.kind.value, _name(reference)):
+                if line.is_named_in(config):
+                    there.add(line.pinned)
+                elif decision.stood:
+                    lost.add(line.pinned)
+    return frozenset(there), frozenset(lost)
+
+
+def _all_lines(decision: Decision, kind: str, name: str) -> Iterable[Line]:
+    until = decision.until.date() if decision.until is not None else None
+    said = Line(
+        key=decision.what,
+        what=kind if decision.what == "ignore" else "reference",
+        name=name,
+        spelling=decision.reference,
+        until=until,
+        because=decision.because,
+        by=decision.by,
+    )
+    if decision.what == "ignore":
+        return (said,)
+    return tuple(replace(said, check=check, digest=decision.digest or "") for check in decision.checks)
+
+
 def _shown(made: lasting.Lasting) -> str:
     """Return the unified diff of what is added, as text for people."""
     before, after = (
@@ -80,32 +115,19 @@ def _lines(decision: Decision, verdict: Verdict, config: Config) -> Iterable[Lin
     name = _name(reference)
     if set("*?[\\") & set(name) or globs.wrong(name) is not None or not globs.names(name, reference):
         return
-    until = decision.until.date() if decision.until is not None else None
+    lines = _all_lines(decision, finding.kind.value, name)
     if decision.what == "ignore":
-        yield Line(
-            key="ignore",
-            what=finding.kind.value,
-            name=name,
-            until=until,
-            because=decision.because,
-            by=decision.by,
-        )
+        yield from lines
         return
     candidate = verdict.candidate
-    if decision.what != "allow" or candidate is None or candidate.target != decision.digest:
+    if candidate is None or candidate.target != decision.digest:
         return
-    for check in policy.held_by(verdict):
-        if policy.may_except(check, finding.location.path, config):
-            yield Line(
-                key="allow",
-                what="reference",
-                name=name,
-                check=check,
-                digest=candidate.target,
-                until=until,
-                because=decision.because,
-                by=decision.by,
-            )
+    held = policy.held_by(verdict)
+    yield from (
+        one
+        for one in lines
+        if one.check in held and policy.may_except(one.check, finding.location.path, config)
+    )
 
 
 def _name(reference: Reference) -> str:

@@ -27,6 +27,7 @@ from bot.model import (
 )
 from bot.pipeline import Services
 from bot.proposals import branch_name
+from bot.proposals.lasting import CONFIGURATION
 from bot.reference import is_commit, parse_image
 from bot.runs import acts, lasting, limits, reviewing
 from bot.runs.acts import UNFOLLOWED, Act, Verb
@@ -139,10 +140,10 @@ class Planning:
             return self._commanding.plan(job, forge, hosting)
         if job.number:
             return self._of_request(job, forge, hosting)
-        if job.trigger is Trigger.MERGE_QUEUE:
-            return self._of_queue(job, forge)
         if job.trigger is Trigger.PULL_REQUEST:
             return self._of_commit(job, forge, hosting)
+        if job.trigger is Trigger.MERGE_QUEUE:
+            return self._of_queue(job, forge)
         if self._untouched(job):
             return []
         try:
@@ -202,6 +203,11 @@ class Planning:
             if _is_orphan(stored, request, forge):
                 return [Act(Verb.CLOSE, stored.id)]
             self._fate(job, forge, stored, request)
+            if _declines(stored, request):
+                # Whoever closes it declines the decisions in it: what they let pass is looked at anew.
+                base = replace(job, ref=request.base, number=0, head="", before="", trigger=Trigger.PUSH)
+                said = self._reviewing.settled(job, forge)
+                return [*said, *self._look(base, forge, self._repository(base, forge, hosting))]
         if request is None or request.state is not RequestState.OPEN:
             return self._reviewing.settled(job, forge)
         if stored is not None and stored.state in (ProposalState.CLOSED, ProposalState.MERGED):
@@ -216,13 +222,6 @@ class Planning:
         services = self._ruled(job, forge, self._services(job, trusted=not request.fork))
         return self._reviewing.request(job, forge, hosting, request, services)
 
-    def _of_queue(self, job: Job, forge: Forge) -> list[Act]:
-        """Return the check on a commit of a merge queue, which is on top of the branch it is for."""
-        found = _QUEUED.fullmatch(job.ref)
-        if found is None or not is_commit(job.head):
-            return []
-        _, base = forge.head(job.repository, found[1])
-        return self._reviewing.queued(job, forge, base, self._ruled(job, forge, self._services(job)))
     def _of_commit(self, job: Job, forge: Forge, hosting: Hosting) -> list[Act]:
         """Return what is said about the requests that propose a commit, as far as we judged them."""
         judged = self._memory.checks.judgements(forge.name, job.repository, job.head)
@@ -233,6 +232,13 @@ class Planning:
             found += self._of_request(replace(job, ref=ref, number=number), forge, hosting)
         return found
 
+    def _of_queue(self, job: Job, forge: Forge) -> list[Act]:
+        """Return the check on a commit of a merge queue, which is on top of the branch it is for."""
+        found = _QUEUED.fullmatch(job.ref)
+        if found is None or not is_commit(job.head):
+            return []
+        _, base = forge.head(job.repository, found[1])
+        return self._reviewing.queued(job, forge, base, self._ruled(job, forge, self._services(job)))
 
     def undecided(self, job: Job, why: str) -> str | None:
         """Return the saying of why a head is not judged, as `plan` does; None where nobody waits for it."""
@@ -299,6 +305,8 @@ class Planning:
             standing = self._memory.proposals.standing(forge.name, job.repository, place.base)
             return [Act(Verb.CLOSE, one.id, UNFOLLOWED) for one in standing]
         report = pipeline.inspect(job, place.services, now)
+        if self._ended(place, report, config, now):
+            return self._look(job, forge, there)  # what they let pass is judged anew
         remember(report, self._memory.ledger(place.services.scope), now)
         report, turn = self._turns.today(job, place.base, report, config, now)
         if there is not None:
@@ -499,7 +507,7 @@ class Planning:
     def _kept(self, place: _Place, report: Report, config: Config, now: datetime) -> lasting.Kept | None:
         """Return the proposal for the configuration that people's decisions lead to, on the default branch."""
         services = place.services
-        if place.forge.hosting is None or place.base != place.default or services.holds_policy:
+        if not self._keeps(place):
             return None
         name, repository = place.forge.name, place.job.repository
         decisions = self._memory.decisions.of(name, repository, now)
@@ -508,6 +516,32 @@ class Planning:
         declined = self._memory.proposals.declined(name, repository, place.base)
         reading = services.reading(place.job)
         return lasting.keep(report, reading, config, place.base, decisions, declined, now)
+
+    def _ended(self, place: _Place, report: Report, config: Config, now: datetime) -> bool:
+        """Return whether decisions came to their end: the configuration had them, and has them no more."""
+        if not self._keeps(place):
+            return False
+        name, repository = place.forge.name, place.job.repository
+        decisions = self._memory.decisions.of(name, repository, now)
+        standing, gone = lasting.carried(report, config, decisions)
+        if standing:
+            self._memory.decisions.stood(name, repository, standing)
+        if gone:
+            self._memory.decisions.end(name, repository, gone)
+            self._memory.audit.add(
+                "moorline",
+                "decision.ended",
+                f"{name} {repository} {place.base}",
+                {"commit": place.commit, "ended": tuple(sorted(one.reference for one in gone))},
+                now,
+            )
+        return bool(gone)
+
+    @staticmethod
+    def _keeps(place: _Place) -> bool:
+        """Return whether the configuration of this branch is where decisions last."""
+        hosted = place.forge.hosting is not None
+        return hosted and place.base == place.default and not place.services.holds_policy
 
     def _introduces(self, place: _Place, standing: Mapping[str, StoredProposal]) -> bool:
         if place.forge.hosting is None or standing:
@@ -556,6 +590,12 @@ def _is_known(known: Known | None, job: Job) -> TypeGuard[Known]:
     return not job.identity or not known.repository.id or job.identity == known.repository.id
 
 
+def _declines(stored: StoredProposal, request: Request) -> bool:
+    """Return whether a person just closed the proposal that was to keep decisions."""
+    closed = stored.state is ProposalState.PUBLISHED and request.state is RequestState.CLOSED
+    return closed and stored.proposal.group == CONFIGURATION
+
+
 def _is_orphan(stored: StoredProposal, request: Request, forge: Forge) -> bool:
     """Return whether the forge closed a request along with its base, so that no person declined it."""
     if stored.state is not ProposalState.PUBLISHED or request.state is not RequestState.CLOSED:
@@ -567,6 +607,8 @@ def _is_orphan(stored: StoredProposal, request: Request, forge: Forge) -> bool:
     return False
 
 
+_MOST_REQUESTS = 20
+"""Requests that propose one commit, each of which is judged when that is asked for."""
 _QUEUED = re.compile(r"gh-readonly-queue/(.+)/pr-[0-9]+-[0-9a-f]{40,64}")
 _STATES = {
     RequestState.OPEN: ProposalState.PUBLISHED,
@@ -598,5 +640,3 @@ def _stands(last: Scan, services: Services) -> bool:
         return isinstance(answer, Resolution) and answer.digest == expected[reference]
 
     return all(services.spread(stands, list(expected)))
-_MOST_REQUESTS = 20
-"""Requests that propose one commit, each of which is judged when that is asked for."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
@@ -566,7 +566,16 @@ class Decisions(Protocol):
         """Remember a decision."""
 
     def of(self, forge: str, repository: str, now: datetime) -> tuple[Decision, ...]:
-        """Return the decisions for a repository that still hold, oldest first."""
+        """Return the decisions for a repository that still hold, oldest first.
+
+        What somebody declined to keep in the configuration does not hold.
+        """
+
+    def stood(self, forge: str, repository: str, lines: Collection[Pinned]) -> None:
+        """Remember that the configuration carries on the decisions all of whose lines are among these."""
+
+    def end(self, forge: str, repository: str, lines: Collection[Pinned]) -> None:
+        """Let decisions end as far as these lines would carry them on."""
 
 
 class Accounts(Protocol):
@@ -882,6 +891,8 @@ class Deed:
     decisions: tuple[Decision, ...] = ()
     unignored: tuple[str, ...] = ()
     """Spellings of references that nobody ignores any more."""
+    ended: tuple[Pinned, ...] = ()
+    """Lines that would carry decisions on which are taken back."""
     undeclined: tuple[Pinned, ...] = ()
     reopened: tuple[str, ...] = ()
     """Proposals that a person closed, which is forgotten."""

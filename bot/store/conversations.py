@@ -13,7 +13,7 @@ from bot.model import Pinned
 from bot.store.audit import append
 from bot.store.base import Answer, Deed, LastLook, Looked, Override, Pause, StoredAnswer
 from bot.store.database import Database, clean
-from bot.store.decisions import columns
+from bot.store.decisions import end, settle
 from bot.store.tables import (
     answers,
     commits,
@@ -94,19 +94,9 @@ class SqlConversations:
                     decisions.c.reference.in_([clean(one) for one in deed.unignored]),
                 )
             )
-        for decision in deed.decisions:
-            # Of two words on one thing the later one counts.
-            connection.execute(
-                decisions.delete().where(
-                    _in(decisions, answer.forge, answer.repository),
-                    decisions.c.what == decision.what,
-                    decisions.c.reference == clean(decision.reference),
-                    decisions.c.digest == decision.digest
-                    if decision.digest is not None
-                    else decisions.c.digest.is_(None),
-                )
-            )
-            connection.execute(decisions.insert().values(**place, **columns(decision, now)))
+        if deed.ended:
+            end(connection, answer.forge, answer.repository, deed.ended)
+        settle(connection, answer.forge, answer.repository, deed.decisions, now)
         if deed.resumes or deed.pause is not None:
             connection.execute(pauses.delete().where(_in(pauses, answer.forge, answer.repository)))
         if deed.pause is not None:

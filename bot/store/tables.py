@@ -327,6 +327,8 @@ decisions = Table(
     Column("until", Instant),
     Column("because", Text, nullable=False),
     Column("made", Instant, nullable=False),
+    Column("checks", Text),  # names with blanks between; of an exception that has none nothing is excused
+    Column("stood", Boolean),  # the default branch was seen to carry it on
     Index("decisions_by_repository", "forge", "repository"),
 )
 

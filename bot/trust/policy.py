@@ -313,6 +313,7 @@ def _exception(
     for decision in decisions:
         if (
             decision.what == "allow"
+            and check in decision.checks
             and decision.digest == candidate.target
             and (decision.until is None or now <= decision.until)
             and decision.reference in globs.spellings(reference)
