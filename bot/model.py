@@ -660,7 +660,9 @@ class Remark:
     Between them is a LF, whatever the file has: forges keep its own line endings.
     """
     topic: str = ""
-    """What it is about: of two that say the same of the same thing only one is said."""
+    """What it is about; those on equal lines of a file have the same."""
+    around: str = ""
+    """What is around its lines, in few characters, so that equal lines are told apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

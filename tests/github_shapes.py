@@ -635,14 +635,14 @@ class Shapes:
             "_links": {"self": {"href": this}, "html": {"href": html}, "pull_request": {"href": pull}},
             "side": one.side,
             "line": one.line,
-            "original_line": one.line,
+            "original_line": one.original_line,
             "start_line": one.start_line,
-            "original_start_line": one.start_line,
-            "start_side": None if one.start_line is None else one.side,
-            "subject_type": "file" if one.line is None else "line",
+            "original_start_line": one.original_start,
+            "start_side": None if one.original_start is None else one.side,
+            "subject_type": "file" if one.original_line is None else "line",
             # Counted from the hunk's head: every comment here stands in a hunk of its own.
             "position": None if one.line is None else 1,
-            "original_position": None if one.line is None else 1,
+            "original_position": None if one.original_line is None else 1,
             "reactions": _reactions(this),
         }
         if one.reply_to is not None:

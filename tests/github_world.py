@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from github_git import Git
+from moving_lines import followed
 
 WEB_FLOW = ("GitHub", "noreply@github.com")
 LEVELS = {"none": 0, "read": 1, "triage": 2, "write": 3, "maintain": 4, "admin": 5}
@@ -121,6 +122,21 @@ class ReviewComment:
     """Whether the thread that it begins is resolved."""
     minimized: str = ""
     """Why it is hidden, in lower case; empty while it is not."""
+    original_line: int | None = None
+    """Where it was made; `line` and `start_line` follow what is pushed, None once their line was changed."""
+    original_start: int | None = None
+
+    def __post_init__(self) -> None:
+        self.original_line, self.original_start = self.line, self.start_line
+
+    def follow(self, before: bytes, after: bytes | None) -> None:
+        """Let it stand where its line is after a push; once that was changed it stands nowhere any more."""
+        now = followed(before, after) if after is not None else {}
+        if self.line is not None:
+            self.line = now.get(self.line)
+        if self.start_line is not None:
+            self.start_line = now.get(self.start_line)
+            self.line = self.line if self.start_line is not None else None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -459,6 +475,20 @@ class World:
                 if base is repository and pull.base_ref == branch and pull.state == "open":
                     self._landed(base, pull, sha, by)
 
+    def _follow_lines(self, base: Repository, pull: Pull, was: str) -> None:
+        for one in base.review_comments.values():
+            if one.number != pull.number or one.line is None:
+                continue
+            before, after = (self._file(base, sha, one.path) for sha in (was, pull.head_sha))
+            if before is not None:
+                one.follow(before, after)
+
+    @staticmethod
+    def _file(repository: Repository, commit: str, path: str) -> bytes | None:
+        tree = repository.git.tree_of(commit)
+        found = None if tree is None else repository.git.lookup(tree, path)
+        return None if found is None or found.type != "blob" else repository.git.data(found.sha)
+
     def _follow(self, base: Repository, pull: Pull, before: str | None, sha: str | None, by: Account) -> None:
         if pull.state == "closed":
             if sha is None:
@@ -472,7 +502,8 @@ class World:
             self.close(pull, by)
             pull.disturbed = "deleted"
             return
-        pull.head_sha = sha
+        was, pull.head_sha = pull.head_sha, sha
+        self._follow_lines(base, pull, was)
         pull.updated_at = self.clock.stamp()
         base.git.set_ref(f"refs/pull/{pull.number}/head", sha)
         # A branch that has nothing of its own left closes its pull request.
@@ -587,6 +618,7 @@ class World:
                     )
             sha = head.git.branch(pull.head_ref)
             assert sha is not None
-            pull.head_sha = sha
+            was, pull.head_sha = pull.head_sha, sha
+            self._follow_lines(base, pull, was)
         pull.state, pull.closed_at, pull.closed_by = "open", None, None
         pull.updated_at = self.clock.stamp()

@@ -17,6 +17,7 @@ from itertools import count
 from typing import Any
 
 from gitlab_git import GitRepository, Person
+from moving_lines import followed
 
 
 class Level(IntEnum):
@@ -426,8 +427,9 @@ class World:
             if one.state != "opened":
                 continue
             if one.source_branch == branch and after is not None:
-                one.sha = after
+                was, one.sha = one.sha, after
                 refresh(one)
+                follow(one, was)
                 one.updated = self.clock()
                 self.happen("merge_request", project, user, merge_request=one, action="update", oldrev=before)
             elif one.target_branch == branch and after is not None and one.sha is not None:
@@ -467,6 +469,25 @@ def refresh(one: MergeRequest) -> None:
     target = repository.head(one.target_branch)
     if one.sha is not None and target is not None:
         one.start_sha, one.base_sha = target, repository.merge_base(one.sha, target)
+
+
+def follow(one: MergeRequest, before: str | None) -> None:
+    """Let notes stand where their lines are by now.
+
+    One whose line was changed keeps its last place, head and all, and is not looked at any more.
+    """
+    files = one.project.repository
+    for note in one.notes:
+        position = note.position
+        if position is None or position.get("head_sha") != before or one.sha is None or before is None:
+            continue
+        old, new = (files.entry(sha, str(position["new_path"])) for sha in (before, one.sha))
+        if old is None or new is None:
+            continue
+        there = followed(files.blob(old.oid) or b"", files.blob(new.oid) or b"").get(position["new_line"])
+        if there is not None:
+            refs = {"base_sha": one.base_sha, "start_sha": one.start_sha, "head_sha": one.sha}
+            note.position = {**position, **refs, "new_line": there}
 
 
 def is_draft(title: str) -> bool:

@@ -369,7 +369,7 @@ class Hosted:
     ) -> Said:
         project = self._written(repository, "review")
         said = project.reviews.setdefault(number, [])
-        there = compare(review, before)
+        there = settle(review.remarks, before)
         fresh = there.fresh
         if uncertain and said and said[-1].remarks == fresh:
             fresh = ()

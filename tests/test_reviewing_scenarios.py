@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from scenario_places import Can, Content, GitHubPlace, GitLabPlace
@@ -37,6 +37,7 @@ class Thread:
 
     path: str
     line: int
+    """Where it stands by now; 0 where its line was changed."""
     body: str
     settled: bool
 
@@ -50,10 +51,15 @@ def threads(app: Repo, number: int) -> list[Thread]:
             Thread(one.path, one.line or 0, one.body, one.resolved) for one in said if one.number == number
         ]
     assert isinstance(place, GitLabPlace)
-    notes = place.project(app.name).merge_requests[number].notes
+    there = place.project(app.name).merge_requests[number]
     return [
-        Thread(one.position["new_path"], one.position["new_line"], one.body, one.resolved)
-        for one in notes
+        Thread(
+            one.position["new_path"],
+            one.position["new_line"] if one.position["head_sha"] == there.sha else 0,
+            one.body,
+            one.resolved,
+        )
+        for one in there.notes
         if one.position is not None
     ]
 
@@ -88,7 +94,7 @@ def test_a_review_lives_as_long_as_there_is_something_to_say(here: Scene) -> Non
     pinned = suggestion(first)
     here.move(tool)
     app.push({"README": b"z\n"}, "topic")
-    assert threads(app, number) == [first]
+    assert threads(app, number) == [replace(first, line=3)]
     # Another file: one more remark.
     app.push({"api/Dockerfile": f"FROM {other}\n".encode()}, "topic")
     assert [(one.path, one.settled) for one in threads(app, number)] == [
@@ -105,6 +111,50 @@ def test_a_review_lives_as_long_as_there_is_something_to_say(here: Scene) -> Non
     assert [one.settled for one in threads(app, number)] == [True, True]
     assert [one.state for one in app.checks(head)] == ["success"]
     assert app.every() == []
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_equal_lines_are_not_taken_for_one_another(here: Scene, seed: int) -> None:
+    """Whatever the author does to them: what is open stands on just the lines that float."""
+    tool = here.image()
+    floating, pinned = f"FROM {tool}".encode(), b"FROM " + here.pin(tool)
+    chosen = random.Random(seed)
+    lines = [floating, b"RUN a", floating, floating]
+    app, number = opened(here, {"Dockerfile": b"\n".join([*lines, b""])})
+    for step in range(8):
+        for _ in range(chosen.randrange(1, 4)):
+            _edited(chosen, lines, floating, pinned)
+        before = threads(app, number)
+        app.push({"Dockerfile": b"\n".join([*lines, b""])}, "topic")
+        now = threads(app, number)
+        wanted = [place for place, line in enumerate(lines, 1) if line == floating]
+        assert sorted(one.line for one in now if not one.settled) == wanted, (step, lines, before)
+        # None that still stands on such a line was settled.
+        settled = [
+            one
+            for one, was in zip(now, before, strict=False)
+            if one.settled and not was.settled and one.line in wanted
+        ]
+        assert settled == [], (step, lines)
+
+
+def _edited(chosen: random.Random, lines: list[bytes], floating: bytes, pinned: bytes) -> None:
+    """Do to lines what authors do: add one of whatever kind, pin one, take one away, move one."""
+    place = chosen.randrange(len(lines) + 1)
+    there = [at for at, line in enumerate(lines) if line == floating]
+    match chosen.choice(["add", "more", "fix", "fix", "delete", "move"]):
+        case "add":
+            lines.insert(place, chosen.choice([b"RUN a", b"RUN b", b""]))
+        case "more":
+            lines.insert(place, floating)
+        case "fix" if there:
+            lines[chosen.choice(there)] = pinned
+        case "delete" if len(lines) > 2:
+            del lines[min(place, len(lines) - 1)]
+        case "move":
+            lines.insert(place, lines.pop(chosen.randrange(len(lines))))
+        case _:
+            lines.append(b"RUN c")
 
 
 def test_what_was_there_before_is_one_line(here: Scene) -> None:
@@ -158,6 +208,38 @@ def test_a_fork_is_reviewed_and_left_alone(here: Scene) -> None:
     assert len(app.checks(head)) == 1
     assert place.hub.branches(source) == before
     assert list(app.heads()) == ["main"]
+
+
+def test_what_a_fork_proposes_is_judged_again_when_somebody_asks(here: Scene) -> None:
+    """GitHub does not say which request that is: it is known by its head."""
+    here.needs(Can.FORKS)
+    place = here.place
+    assert isinstance(place, GitHubPlace)
+    app = here.repository({"README": b"x\n"})
+    _, head = place.fork(app.name, {"Dockerfile": f"FROM {here.image()}\n".encode()}, "topic")
+    number = place.request(app.name, "topic", fork=True)
+    here.rig.tell()
+    [run] = place.hub.checks(app.name, head)
+    place.hub.rerequest(app.name, run.id, by="ann")
+    here.rig.tell()
+    first, again = place.hub.checks(app.name, head)
+    assert (again.conclusion, again.output["title"]) == (first.conclusion, first.output["title"])
+    assert [one.settled for one in threads(app, number)] == [False]
+
+    place.hub.press(app.name, again.id, "pin", by="ann")
+    here.rig.tell()
+    assert [one.settled for one in threads(app, number)] == [True, False]
+    place.hub.press(app.name, place.hub.checks(app.name, head)[-1].id, "explain", by="ann")
+    here.rig.tell()
+    assert "digest-honesty" in str(place.hub.checks(app.name, head)[-1].output["summary"])
+
+    # Of a head that nobody proposes any more nothing is said.
+    place.hub.close_pull(app.name, number, by="ann")
+    here.rig.tell()
+    told = len(place.hub.checks(app.name, head))
+    place.hub.rerequest(app.name, again.id, by="ann")
+    here.rig.tell()
+    assert len(place.hub.checks(app.name, head)) == told
 
 
 def test_buttons_say_it_again_and_explain(here: Scene) -> None:

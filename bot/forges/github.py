@@ -44,6 +44,7 @@ from bot.forges.github_requests import Requests
 from bot.forges.github_reviews import Reviews, changed
 from bot.forges.github_rules import Rules, obstacles
 from bot.forges.github_talk import GitHubTalk
+from bot.forges.github_threads import Told
 from bot.forges.github_transport import Transport, clean
 from bot.forges.github_trees import Trees
 from bot.forges.github_writing import Writing, Written, require_workflows, unverified
@@ -105,6 +106,7 @@ class GitHubForge:
         self._rules = Rules(clock)
         self._written = Written()
         self._runs = Runs()
+        self._told = Told()
         self._publishing: ContextVar[_Publishing | None] = ContextVar("publishing", default=None)
         self._lock = threading.Lock()
         self._us: tuple[int, str] | None = None
@@ -307,7 +309,7 @@ class GitHubForge:
         """Say a review in one go in place of what we said before; see `Reviewing`."""
         writer = self._writer(repository)
         with self._moving(repository):
-            reviews = Reviews(repository=repository, client=writer, is_ours=self._is_ours)
+            reviews = Reviews(repository=repository, client=writer, is_ours=self._is_ours, told=self._told)
             return reviews.review(number, review, before, uncertain=uncertain)
 
     # --- the App itself -------------------------------------------------------------------
@@ -424,7 +426,7 @@ class GitHubForge:
             yield self._app.installed(one)
 
     def _look(self, client: Client, repository: str) -> Look:
-        return Look(client, repository, self._seen, self._is_ours)
+        return Look(client, repository, self._seen, self._is_ours, self._told)
 
     def _writer(self, repository: str) -> Client:
         held = self._publishing.get()

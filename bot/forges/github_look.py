@@ -18,6 +18,7 @@ from bot.forges.github_client import (
     RefusedError,
     repository_path,
 )
+from bot.forges.github_threads import THREADS, Told, following, threads
 from bot.forges.github_transport import clean
 from bot.model import Repository
 from bot.reference import is_commit
@@ -29,13 +30,15 @@ _REPOSITORY = (
 )
 _REQUEST = (
     "number url state isCrossRepository headRefName baseRefName headRefOid title body"
-    " author { __typename login ... on Bot { databaseId } }"
+    " author { __typename login ... on Bot { databaseId } } mergedBy { login }"
+    " timelineItems(last: 1, itemTypes: [CLOSED_EVENT]) { nodes { ... on ClosedEvent { actor { login } } } }"
 )
 _PROPOSED = (
     f"pullRequest(number: $number) {{ {_REQUEST} baseRefOid baseRef {{ target {{ oid }} }}"
     " commits(first: 100) { totalCount nodes { commit { oid parents(first: 10) { totalCount nodes { oid } } } } }"
-    " files(first: 100) { totalCount nodes { path changeType } } }"
+    " files(first: 100) { totalCount nodes { path changeType } } %s }"
 )
+_WITH_THREADS, _ALONE = _PROPOSED % THREADS, _PROPOSED % ""
 _TOLD = frozenset({"ADDED", "DELETED", "MODIFIED", "CHANGED"})
 """Of the others the name before is not told."""
 _ALL = 10**9
@@ -77,13 +80,14 @@ class Look:
     """Looks at one repository with one client."""
 
     def __init__(
-        self, client: Client, repository: str, seen: Seen, is_ours: Callable[[object], bool]
+        self, client: Client, repository: str, seen: Seen, is_ours: Callable[[object], bool], told: Told
     ) -> None:
-        """`is_ours` tells whether an author is our own account."""
+        """`is_ours` tells whether an author is our own account; `told` keeps what was told along."""
         self._client = client
         self._repository = repository
         self._seen = seen
         self._is_ours = is_ours
+        self._told = told
 
     def repository(self) -> Repository:
         """Return what GitHub says of it; raises `MissingError` or `MovedError`."""
@@ -221,14 +225,21 @@ class Look:
 
     def proposed(self, number: int) -> Request:
         """Return a request with all that a query can tell of it at once; raises `MissingError`."""
+        asked = "$number: Int!, $after: String", {"number": number, "after": None}
         try:
-            place = self._asked("$number: Int!", {"number": number}, _PROPOSED)
+            place = self._asked(*asked, _WITH_THREADS)
         except QueryError:
-            place = None  # an older server knows less
+            try:
+                place = self._asked("$number: Int!", {"number": number}, _ALONE)
+            except QueryError:
+                place = None  # an older server knows less
         found = place.get("pullRequest") if place is not None else None
         if not isinstance(found, dict):
             return self.request(number)
         told = replace(_queried(found), ours=self._is_ours(found.get("author")))
+        talk = found.get("reviewThreads")
+        if isinstance(talk, dict) and following(talk) is None:
+            self._told.put(self._repository, number, told.head, tuple(threads(talk, self._is_ours)))
         onto = _oid(found.get("baseRef"))
         # What it holds is counted from where its base was when somebody last pushed to it.
         if onto is None or onto != found.get("baseRefOid"):
@@ -420,9 +431,25 @@ def _queried(one: Mapping[str, Any]) -> Request:
             body=str(one["body"]),
             ours=True,
             fork=one["isCrossRepository"] is not False,
+            by=_ended_by(one),
         )
     except (KeyError, TypeError, ValueError):
         raise ForgeError("GitHub's answer is no pull request.") from None
+
+
+def _ended_by(one: Mapping[str, Any]) -> str:
+    """Return the login of who merged or closed a request; empty where it is open, or where that is not told."""
+    if one["state"] == "MERGED":
+        return _login(one.get("mergedBy"))
+    timeline = one.get("timelineItems")
+    nodes = timeline.get("nodes") if isinstance(timeline, dict) else None
+    last = nodes[-1] if isinstance(nodes, list) and nodes else None
+    return _login(last.get("actor")) if one["state"] == "CLOSED" and isinstance(last, dict) else ""
+
+
+def _login(account: object) -> str:
+    login = account.get("login") if isinstance(account, dict) else None
+    return login if isinstance(login, str) else ""
 
 
 def _rest_request(said: Any, is_ours: Callable[[object], bool]) -> Request:
@@ -442,6 +469,7 @@ def _rest_request(said: Any, is_ours: Callable[[object], bool]) -> Request:
         ours=is_ours(said.get("user")),
         # A fork that was deleted leaves nothing behind that could be asked.
         fork=not isinstance(from_, dict) or not isinstance(into, dict) or from_.get("id") != into.get("id"),
+        by=_login(said.get("merged_by")) if merged else "",  # who closed it is told of issues alone
         files=said.get("changed_files") if isinstance(said.get("changed_files"), int) else None,
     )
 

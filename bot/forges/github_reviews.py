@@ -6,90 +6,65 @@ the text only tells which of a review's comments is which.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bot.errors import ForgeError, SupersededError
 from bot.forges.base import ChangedFile, Remark, Review, Said, Spoken
 from bot.forges.github_client import Client, NoGraphQLError, QueryError, RefusedError, repository_path
+from bot.forges.github_threads import THREADS, Thread, Told, below, first_line, following
+from bot.forges.github_threads import threads as told_threads
 from bot.forges.github_transport import AmbiguousError
-from bot.forges.remarks import SETTLED, compare, composed, hunks, placed, same
+from bot.forges.remarks import SETTLED, composed, hunks, placed, same
+from bot.settling import settle
 
 _MOST_FILES = 30
 """Pages of files, a hundred each: GitHub lists no more than 3,000."""
 _MOST_THREADS = 10
 _LONGEST = 65_000
 _AT_ONCE = 30
-_THREADS = """
-query($owner: String!, $name: String!, $number: Int!, $after: String) {
-  repository(owner: $owner, name: $name) {
-    pullRequest(number: $number) {
-      reviewThreads(first: 100, after: $after) {
-        nodes {
-          id isResolved originalLine
-          comments(first: 1) {
-            nodes {
-              id fullDatabaseId isMinimized body path
-              author { __typename login }
-              pullRequestReview { id fullDatabaseId }
-            }
-          }
-        }
-        pageInfo { hasNextPage endCursor }
-      }
-    }
-  }
-}
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Thread:
-    """A thread that our own account began."""
-
-    id: str
-    resolved: bool
-    comment: str
-    """The node id of its first comment."""
-    number: int
-    """Its REST id."""
-    path: str
-    line: int
-    """The line that it was begun on."""
-    body: str
-    review: int
-    review_node: str
+_QUERY = (
+    "query($owner: String!, $name: String!, $number: Int!, $after: String) {"
+    f" repository(owner: $owner, name: $name) {{ pullRequest(number: $number) {{ {THREADS} }} }} }}"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reviews:
-    """Reviews in one repository while it is published to."""
+    """Reviews in one repository while it is published to; `told` keeps what was told with a request."""
 
     repository: str
     client: Client
     is_ours: Callable[[Mapping[str, Any]], bool]
+    told: Told
 
     def review(
         self, number: int, review: Review, before: tuple[Spoken, ...] = (), *, uncertain: bool = False
     ) -> Said:
         """Say a review in place of what was said before; see `Reviewing.review`."""
-        there = compare(review, before)
+        told = self.told.take(self.repository, number, review.commit)
+        threads: Sequence[Thread] | None = None
+        there = settle(review.remarks, before)
+        if there.gone or uncertain or not there.certain:
+            threads = told if told is not None and not uncertain else tuple(self._threads(number))
+        begun = _begun(threads or (), before)
+        if not there.certain:
+            there = settle(review.remarks, before, {one: thread.now for one, thread in begun.items()})
         spoken, fresh = list(there.kept), list(there.fresh)
-        threads: list[_Thread] | None = None
-        if uncertain and fresh:
-            threads = list(self._threads(number))
-            found = self._found(fresh, threads, before)
+        settled = [begun[one] for one in there.gone if one in begun]
+        if uncertain:
+            # Who was stopped may have said this very review, or one before it.
+            found, lost = self._found(fresh, threads or (), before)
             spoken += found
+            settled += lost
             known = {one.remark for one in found}
             fresh = [one for one in fresh if one not in known]
         unplaced: list[Remark] = []
         if fresh:
             said, unplaced = self._say(number, review, fresh, before)
             spoken += said
-        if there.gone:
-            kept = {one.place for one in spoken}
-            self._hide(list(self._threads(number)) if threads is None else threads, there.gone, kept)
+        self._hide([one for one in settled if not one.resolved], {one.place for one in spoken})
         return Said(spoken=tuple(spoken), unplaced=tuple(unplaced))
 
     # --- saying ---------------------------------------------------------------------------
@@ -131,7 +106,7 @@ class Reviews:
         try:
             said = self.client.write("POST", self._path("pulls", number, "reviews"), body).json()
         except AmbiguousError:
-            found = self._found(remarks, list(self._threads(number)), before)
+            found, _ = self._found(remarks, tuple(self._threads(number)), before)
             if len(found) < len(remarks):
                 raise
             return found
@@ -141,109 +116,75 @@ class Reviews:
         return [Spoken(remark=one, place=str(id_)) for one in remarks]
 
     def _found(
-        self, remarks: Sequence[Remark], threads: Sequence[_Thread], before: Sequence[Spoken]
-    ) -> list[Spoken]:
-        """Return the remarks that are said already, in a review that is none of those before."""
+        self, remarks: Sequence[Remark], threads: Sequence[Thread], before: Sequence[Spoken]
+    ) -> tuple[list[Spoken], list[Thread]]:
+        """Return the remarks that are said already, in a review that is none of those before, and what else is."""
         known = {one.place for one in before}
         left = [one for one in threads if not one.resolved and str(one.review) not in known]
         found: list[Spoken] = []
         for remark in remarks:
-            one = _best(left, remark)
+            alike = [one for one in left if _is(one, remark)]
+            one = next((each for each in alike if each.now == remark.first), None)
             if one is not None:
                 left.remove(one)
                 found.append(Spoken(remark=remark, place=str(one.review)))
-        return found
+        return found, left
 
     # --- settling -------------------------------------------------------------------------
 
-    def _hide(self, threads: Sequence[_Thread], gone: Sequence[Spoken], kept: set[str]) -> None:
-        left = list(threads)
-        settled: list[_Thread] = []
-        for spoken in gone:
-            one = _best([each for each in left if str(each.review) == spoken.place], spoken.remark)
-            if one is not None:
-                left.remove(one)
-                if not one.resolved:
-                    settled.append(one)
+    def _hide(self, settled: Sequence[Thread], kept: set[str]) -> None:
+        # A review of which nothing is left to say is folded away as a whole.
+        done = sorted({one.review_node for one in settled if str(one.review) not in kept and one.review_node})
+        if not settled:
+            return
+        if len(settled) <= _AT_ONCE and all(one.id for one in settled):
+            both = [*_resolving(one.id for one in settled), *_minimizing(done)]
+            if self._mutated(both):
+                return
         for start in range(0, len(settled), _AT_ONCE):
             self._settle(settled[start : start + _AT_ONCE])
-        # A review of which nothing is left to say is folded away as a whole.
-        done = {one.review_node for one in settled if str(one.review) not in kept and one.review_node}
         if done:
-            self._minimized(sorted(done))
+            self._mutated(_minimizing(done))
 
-    def _settle(self, threads: Sequence[_Thread]) -> None:
-        if self._mutated("resolveReviewThread", "threadId", [one.id for one in threads], "thread { id }"):
+    def _settle(self, threads: Sequence[Thread]) -> None:
+        if self._mutated(_resolving(one.id for one in threads)):
             return
-        if self._minimized([one.comment for one in threads]):
+        if self._mutated(_minimizing(one.comment for one in threads)):
             return
         for one in threads:
             path = self._path("pulls", "comments", one.number)
             self.client.ask_again("PATCH", path, {"body": SETTLED})
 
-    def _minimized(self, ids: Sequence[str]) -> bool:
-        return self._mutated(
-            "minimizeComment",
-            "subjectId",
-            ids,
-            "minimizedComment { isMinimized }",
-            ", classifier: RESOLVED",
-        )
-
-    def _mutated(self, what: str, key: str, ids: Sequence[str], shape: str, more: str = "") -> bool:
-        """Do the same with several things in one request; return whether GitHub let us."""
-        names = [f"i{place}" for place in range(len(ids))]
+    def _mutated(self, acts: Sequence[_Act]) -> bool:
+        """Do several things in one request; return whether GitHub let us."""
+        names = [f"i{place}" for place in range(len(acts))]
         declared = ", ".join(f"${name}: ID!" for name in names)
-        parts = [f"{name}: {what}(input: {{{key}: ${name}{more}}}) {{ {shape} }}" for name in names]
+        parts = [f"{name}: {one.said(name)}" for name, one in zip(names, acts, strict=True)]
+        variables = {name: one.id for name, one in zip(names, acts, strict=True)}
         try:
-            self.client.mutate(
-                f"mutation({declared}) {{ {' '.join(parts)} }}", dict(zip(names, ids, strict=True))
-            )
+            self.client.mutate(f"mutation({declared}) {{ {' '.join(parts)} }}", variables)
         except (QueryError, NoGraphQLError, RefusedError):
             return False
         return True
 
-    def _threads(self, number: int) -> Iterator[_Thread]:
+    def _threads(self, number: int) -> Iterator[Thread]:
         """Yield the threads that our account began."""
         owner, _, name = self.repository.partition("/")
         after: str | None = None
         for _ in range(_MOST_THREADS):
             variables = {"owner": owner, "name": name, "number": number, "after": after}
             try:
-                said = self.client.query(_THREADS, variables)
+                said = self.client.query(_QUERY, variables)
             except (NoGraphQLError, QueryError):  # an older server knows no such fields
                 yield from self._comments(number)
                 return
-            found = _below(said, "repository", "pullRequest", "reviewThreads")
-            for node in _below(found, "nodes") or ():
-                one = self._thread(node)
-                if one is not None:
-                    yield one
-            after = _below(found, "pageInfo", "endCursor")
-            if _below(found, "pageInfo", "hasNextPage") is not True or not isinstance(after, str):
+            found = below(said, "repository", "pullRequest", "reviewThreads")
+            yield from told_threads(found, self.is_ours)
+            after = following(found)
+            if after is None:
                 return
 
-    def _thread(self, node: Any) -> _Thread | None:
-        first = next(iter(_below(node, "comments", "nodes") or ()), None)
-        author = _below(first, "author")
-        if not isinstance(first, dict) or not isinstance(author, dict) or not self.is_ours(author):
-            return None
-        try:
-            return _Thread(
-                id=str(node["id"]),
-                resolved=bool(node["isResolved"]) or bool(first["isMinimized"]),
-                comment=str(first["id"]),
-                number=int(first["fullDatabaseId"]),
-                path=str(first["path"]),
-                line=int(node["originalLine"] or 0),
-                body=str(first["body"]),
-                review=int(_below(first, "pullRequestReview", "fullDatabaseId") or 0),
-                review_node=str(_below(first, "pullRequestReview", "id") or ""),
-            )
-        except (KeyError, TypeError, ValueError):
-            return None
-
-    def _comments(self, number: int) -> Iterator[_Thread]:
+    def _comments(self, number: int) -> Iterator[Thread]:
         """Yield the same by REST, which knows of no threads: what is settled is told by its text."""
         for one in self.client.pages(self._path("pulls", number, "comments"), most=_MOST_THREADS):
             if (
@@ -254,13 +195,14 @@ class Reviews:
                 continue
             body, id_ = one.get("body"), one.get("id")
             if isinstance(body, str) and isinstance(id_, int):
-                yield _Thread(
+                yield Thread(
                     id="",
                     resolved=same(body, SETTLED),
                     comment=str(one.get("node_id") or ""),
                     number=id_,
                     path=str(one.get("path") or ""),
                     line=int(one.get("original_line") or 0),
+                    now=first_line(one.get("start_line"), one.get("line")),
                     body=body,
                     review=int(one.get("pull_request_review_id") or 0),
                     review_node="",
@@ -302,17 +244,45 @@ def _comment(remark: Remark) -> dict[str, Any]:
     return made
 
 
-def _best(threads: Sequence[_Thread], remark: Remark) -> _Thread | None:
-    """Return the thread that a remark began: of several that say the same the one on its line."""
-    found = [one for one in threads if _is(one, remark)]
-    return min(found, key=lambda one: (one.line != remark.last, one.resolved), default=None)
+def _begun(threads: Sequence[Thread], before: Sequence[Spoken]) -> dict[Spoken, Thread]:
+    """Return the thread that each remark began: of several that say the same the one that began on its line."""
+    left = list(threads)
+    found: dict[Spoken, Thread] = {}
+    for exactly in (True, False):
+        for spoken in before:
+            if spoken in found or not spoken.place:
+                continue
+            alike = [one for one in left if str(one.review) == spoken.place and _is(one, spoken.remark)]
+            fitting = [one for one in alike if one.line == spoken.remark.last or not exactly]
+            if fitting:
+                found[spoken] = fitting[0]
+                left.remove(fitting[0])
+    return found
 
 
-def _is(thread: _Thread, remark: Remark) -> bool:
+def _is(thread: Thread, remark: Remark) -> bool:
     return thread.path == remark.path and same(thread.body, composed(remark, "suggestion"))
 
 
-def _below(start: Any, *keys: str) -> Any:
-    for key in keys:
-        start = start.get(key) if isinstance(start, dict) else None
-    return start
+@dataclass(frozen=True, slots=True)
+class _Act:
+    """One thing of a mutation."""
+
+    what: str
+    key: str
+    id: str
+    shape: str
+    more: str = ""
+
+    def said(self, name: str) -> str:
+        """Return it as GraphQL, its id in the variable `name`."""
+        return f"{self.what}(input: {{{self.key}: ${name}{self.more}}}) {{ {self.shape} }}"
+
+
+def _resolving(ids: Iterable[str]) -> list[_Act]:
+    return [_Act("resolveReviewThread", "threadId", one, "thread { id }") for one in ids]
+
+
+def _minimizing(ids: Iterable[str]) -> list[_Act]:
+    shape = "minimizedComment { isMinimized }"
+    return [_Act("minimizeComment", "subjectId", one, shape, ", classifier: RESOLVED") for one in ids]

@@ -7,7 +7,7 @@ several notes; where a server has none, or will not have them, the discussions a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -17,7 +17,8 @@ from bot.forges.gitlab_answers import Node, commit, flag, node, nodes, number, t
 from bot.forges.gitlab_api import Api, RefusedError, UncertainError
 from bot.forges.gitlab_kept import Kept
 from bot.forges.gitlab_texts import MAX_TEXT, harmless
-from bot.forges.remarks import compare, composed, hunks, same
+from bot.forges.remarks import composed, hunks, same
+from bot.settling import settle
 
 _MOST_PAGES = 30
 _JUST_NOW = 60.0
@@ -53,6 +54,23 @@ class _Diff:
                 found[new] = old
                 old, new = old + 1, new + 1
         return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Discussion:
+    """A discussion that our own account began on a line."""
+
+    id: str
+    path: str
+    body: str
+    line: int
+    head: str
+    """The head for which its place is known: GitLab moves it along until its line is changed."""
+    resolved: bool
+
+    def now(self, head: str) -> int | None:
+        """Return the line that it stands on at a head, None where it stands on none."""
+        return self.line if self.head == head and self.line else None
 
 
 class Reviews:
@@ -91,19 +109,36 @@ class Reviews:
         uncertain: bool = False,
     ) -> Said:
         """Say a review in place of what was said before; see `Reviewing.review`."""
-        there = compare(review, before)
+        there = settle(review.remarks, before)
+        discussions: tuple[_Discussion, ...] = ()
+        if uncertain or not there.certain:
+            discussions = tuple(self._discussions(project, request))
+        if not there.certain:
+            begun = {one.id: one for one in discussions}
+            there = settle(
+                review.remarks,
+                before,
+                {one: begun[one.place].now(review.commit) for one in before if one.place in begun},
+            )
         spoken, fresh = list(there.kept), list(there.fresh)
-        if uncertain and fresh:
-            found = self._found(project, request, fresh, {one.place for one in before})
+        places = {one.place for one in before}
+        lost: list[str] = []
+        if uncertain:
+            # Who was stopped may have said this very review, or one before it.
+            found = _found(discussions, fresh, places, review.commit)
             spoken += found
             known = {one.remark for one in found}
             fresh = [one for one in fresh if one not in known]
+            said_now = {one.place for one in found} | places
+            lost = [one.id for one in discussions if not one.resolved and one.id not in said_now]
         unplaced: list[Remark] = []
         if fresh:
-            said, unplaced = self._say(project, request, review, fresh, {one.place for one in before})
+            said, unplaced = self._say(
+                project, request, review, fresh, places | {one.place for one in spoken}
+            )
             spoken += said
-        for one in there.gone:
-            self._resolve(project, request, one.place)
+        for place in (*(one.place for one in there.gone), *lost):
+            self._resolve(project, request, place)
         return Said(spoken=tuple(spoken), unplaced=tuple(unplaced))
 
     # --- saying ---------------------------------------------------------------------------
@@ -179,7 +214,7 @@ class Reviews:
         if review.body:
             self._api.send("post", place, {"note": harmless(review.body)})
         self._api.send("post", f"{place}/bulk_publish")
-        found = self._found(project, request, drafted, before)
+        found = _found(self._discussions(project, request), drafted, before, review.commit)
         return found, unplaced
 
     def _one_by_one(
@@ -199,7 +234,8 @@ class Reviews:
             try:
                 said = node(self._api.send("post", f"{_place(project, request)}/discussions", body))
             except UncertainError:
-                found = self._found(project, request, [remark], before | {one.place for one in made})
+                there = self._discussions(project, request)
+                found = _found(there, [remark], before | {one.place for one in made}, review.commit)
                 if not found:
                     raise
                 made += found
@@ -217,20 +253,8 @@ class Reviews:
 
     # --- what stands there ----------------------------------------------------------------
 
-    def _found(self, project: int, request: int, remarks: Sequence[Remark], before: set[str]) -> list[Spoken]:
-        """Return the remarks that stand there as open discussions of ours that we did not know."""
-        left = [one for one in self._discussions(project, request) if one[0] not in before]
-        found: list[Spoken] = []
-        for remark in remarks:
-            alike = [each for each in left if each[1] == remark.path and _begins(each[2], _text(remark))]
-            one = min(alike, key=lambda each: each[3] != remark.first, default=None)
-            if one is not None:
-                left.remove(one)
-                found.append(Spoken(remark=remark, place=one[0]))
-        return found
-
-    def _discussions(self, project: int, request: int) -> Iterator[tuple[str, str, str, int]]:
-        """Yield id, path, text and line of our own discussions that nobody resolved."""
+    def _discussions(self, project: int, request: int) -> Iterator[_Discussion]:
+        """Yield our own discussions on lines."""
         us = self._us()
         for one in self._api.pages(f"{_place(project, request)}/discussions", {}, most=_MOST_PAGES):
             first = next(nodes(one.get("notes")), None)
@@ -238,13 +262,14 @@ class Reviews:
                 first is not None
                 and number(first, "author", "id") == us
                 and text(first, "position", "new_path")
-                and not flag(first, "resolved")
             ):
-                yield (
-                    text(one, "id"),
-                    text(first, "position", "new_path"),
-                    text(first, "body"),
-                    number(first, "position", "new_line"),
+                yield _Discussion(
+                    id=text(one, "id"),
+                    path=text(first, "position", "new_path"),
+                    body=text(first, "body"),
+                    line=number(first, "position", "new_line"),
+                    head=text(first, "position", "head_sha"),
+                    resolved=flag(first, "resolved"),
                 )
 
     def _resolve(self, project: int, request: int, discussion: str) -> None:
@@ -275,6 +300,25 @@ class Reviews:
 
 def _place(project: int, request: int) -> str:
     return f"/projects/{project}/merge_requests/{request}"
+
+
+def _found(
+    discussions: Iterable[_Discussion], remarks: Sequence[Remark], before: set[str], head: str
+) -> list[Spoken]:
+    """Return the remarks that stand there as open discussions that we did not know."""
+    left = [one for one in discussions if not one.resolved and one.id not in before]
+    found: list[Spoken] = []
+    for remark in remarks:
+        said = _text(remark)
+        alike = [
+            one
+            for one in left
+            if one.path == remark.path and one.now(head) == remark.first and _begins(one.body, said)
+        ]
+        if alike:
+            left.remove(alike[0])
+            found.append(Spoken(remark=remark, place=alike[0].id))
+    return found
 
 
 def _text(remark: Remark) -> str:

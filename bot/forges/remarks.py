@@ -1,44 +1,17 @@
-"""What two forges have in common in reviewing: what is new, what is settled, and how a suggestion is fenced."""
+"""What two forges have in common in reviewing: how a suggestion is fenced, and where a diff has room for it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-from bot.model import ChangedFile, Remark, Review, Spoken
+from bot.model import ChangedFile, Remark
 
 SETTLED = "Settled: nothing on this line is to be said any more."
 """Takes the place of a remark where a forge lets nobody resolve or hide it."""
 _BACKTICKS = re.compile(r"`+")
 _HUNK = re.compile(r"^@@ -\d{1,9}(?:,\d{1,9})? \+(\d{1,9})(?:,(\d{1,9}))? @@", re.MULTILINE)
 """No other line of a hunk begins so: each has a sign before it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
-    """A review beside what was said before it."""
-
-    kept: tuple[Spoken, ...]
-    """Said before, and said again."""
-    fresh: tuple[Remark, ...]
-    gone: tuple[Spoken, ...]
-    """Said before, and not any more."""
-
-
-def compare(review: Review, before: Iterable[Spoken]) -> Compared:
-    """Return what of a review is new and what is settled, by the topics of its remarks."""
-    wanted = {remark.topic for remark in review.remarks if remark.topic}
-    kept: dict[str, Spoken] = {}
-    gone: list[Spoken] = []
-    for one in before:
-        topic = one.remark.topic
-        if topic in wanted and topic not in kept:
-            kept[topic] = one
-        else:
-            gone.append(one)
-    fresh = tuple(one for one in review.remarks if one.topic not in kept)
-    return Compared(kept=tuple(kept.values()), fresh=fresh, gone=tuple(gone))
 
 
 def composed(remark: Remark, language: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -26,6 +25,7 @@ from bot.model import (
 from bot.proposals.asking import for_reviewers
 from bot.proposals.pins import Row, row_of
 from bot.proposals.render import render
+from bot.settling import around
 from bot.source import splice
 from bot.visible import named, visible
 
@@ -122,15 +122,13 @@ def review(
     places.sort(key=lambda one: (one.worst, one.path, one.first))
     aside += sum(one.count for one in places[MOST:])
     remarks: list[Remark] = []
-    said = Counter[str]()
     pinned = held = 0
     for place in sorted(places[:MOST], key=lambda one: (one.path, one.first)):
         remark = _remark(place, lines[place.path])
         if remark is None:
             aside += place.count
             continue
-        said[remark.topic] += 1
-        remarks.append(replace(remark, topic=f"{remark.topic}-{said[remark.topic]}"))
+        remarks.append(remark)
         pinned, held = pinned + len(place.pins), held + len(place.troubles)
     if not remarks:
         return Review(commit=report.commit or "", body="", remarks=())
@@ -167,6 +165,7 @@ class _Lines:
 
     def __init__(self, data: bytes) -> None:
         self.data = data
+        self.texts = data.split(b"\n")
         self._starts = [0]
         at = data.find(b"\n")
         while at >= 0:
@@ -238,6 +237,7 @@ def _remark(place: _Place, lines: _Lines) -> Remark | None:
         body=render("remark.md.j2", view).strip(),
         suggestion=suggestion,
         topic=_topic(place, there),
+        around=around(lines.texts, place.first, place.last),
     )
 
 

@@ -17,6 +17,7 @@ from bot.runs import guarding
 from bot.runs.acts import Act, Verb
 from bot.runs.looks import last_look
 from bot.runs.memory import Memory, matters
+from bot.settling import settle
 from bot.store.base import Judgement, LastLook, ReviewState, StoredReview
 
 _BUTTON = re.compile(r"button/([a-z]{1,20})/[1-9][0-9]*")
@@ -145,8 +146,9 @@ class Reviewing:
     def _review(self, forge: Forge, job: Job, number: int, review: Review) -> list[Act]:
         """Return the saying of a review, where it says anything but what stands there."""
         standing = self._memory.reviews.standing(forge.name, job.repository, number)
-        stands = [one.remark.topic for one in standing.spoken] if standing is not None else []
-        if sorted(stands) == sorted(one.topic for one in review.remarks):
+        there = settle(review.remarks, standing.spoken if standing is not None else ())
+        # Only the forge knows on which of several equal lines a thread is by now.
+        if there.certain and not there.fresh and not there.gone:
             return []
         id_ = self._memory.reviews.store(forge.name, job.repository, number, review, self._clock())
         return [Act(Verb.REVIEW, id_)]
