@@ -39,6 +39,7 @@ from scenario_places import (
     Place,
     Proposed,
 )
+from servers import REQUIRED
 from waiting import until
 
 from bot import logs
@@ -246,7 +247,7 @@ def _variables(place: Place, hosts: Hosts, database: str, home: Path) -> dict[st
 @contextmanager
 def database(backend: str) -> Iterator[str]:
     """Yield the URL of an empty database; empty for a SQLite file, also where there is no Postgres."""
-    if backend == "postgres" and (databases.BINARIES is not None or databases.REQUIRED):
+    if backend == "postgres" and (databases.BINARIES is not None or REQUIRED):
         with databases.another() as made:
             yield made
     else:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import base64
+import json
+import pickle
+import re
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+import databases
 import pytest
 from databases import BACKENDS
 from scenario_places import EXECUTABLE, LINK, SUBMODULE, Can, Content, GitHubPlace, Proposed
 from scenarios import PLACES, TRUSTED, Repo, Rig, Scene, database, rig, scene
 
 from bot.store.base import Ending, ProposalState
+from bot.store.plain_jobs import decode_job, encode_job
+from bot.store.tables import metadata
 
 BRANCH = "moorline/pin/main"
 
@@ -752,6 +761,79 @@ def test_a_registry_that_is_down_is_asked_again(here: Scene) -> None:
         here.rig.images.down.clear()
     assert app.proposed() == dockerfile(here.pin(tool), here.pin(other)) + b"USER 1\n"
     assert len(app.open()) == 1
+
+
+# --- what the job engine keeps ------------------------------------------------------------
+
+WRITTEN = frozenset({"inputs", "output", "error", "request", "attributes", "progress", "schedule"})
+"""Columns of the engine that hold what its serializer made."""
+_NUMBERED = re.compile(r"[a-z]{2,20}:[0-9a-f]{32}|[0-9a-f]{32}")
+
+
+def kept(rows: Iterable[tuple[str, str, object]]) -> Iterator[tuple[str, object]]:
+    """Yield column and meaning of what the engine wrote; fail for what is no JSON of plain values."""
+    for table, column, value in rows:
+        if table in metadata.tables or table == "alembic_version" or value is None:
+            continue
+        assert isinstance(value, str | int | float | uuid.UUID), (table, column, type(value))
+        assert not isinstance(value, str) or not value.startswith(("gAS", "\x80")), (table, column)
+        if column in WRITTEN:
+            assert isinstance(value, str), (table, column)
+            yield column, json.loads(value)
+        elif column == "serialization":
+            assert value == "portable_json"
+
+
+def test_the_engine_keeps_json_of_names_and_ids_alone(here: Scene) -> None:
+    """It would pickle, had nobody told it otherwise: then whoever writes to the database runs code here."""
+    if here.rig.name in ("github", "gitlab"):
+        pytest.skip("the same on SQLite as with git, and on Postgres as with Enterprise Server")
+    app = here.repository({"Dockerfile": dockerfile(here.image())})
+    app.push({"README": b"x\n"})
+    app.push({".moorline.yml": b"secret-word: [\n"})
+    here.rig.images.down.add("*")
+    try:
+        app.push({".moorline.yml": None, "Dockerfile": dockerfile(here.image("other"))})
+    finally:
+        here.rig.images.down.clear()
+    found = Counter[str]()
+    for column, value in kept(databases.contents(here.rig.variables["MOORLINE_DATABASE_URL"])):
+        found[column] += value is not None
+        assert column in ("inputs", "output") or value is None, (column, value)
+        if column == "inputs":
+            assert isinstance(value, dict)
+            assert value.keys() == {"positionalArgs", "namedArgs"}
+            run, job = value["positionalArgs"]
+            assert _NUMBERED.fullmatch(run)
+            assert encode_job(decode_job(job)) == job
+        elif isinstance(value, dict):
+            assert value.keys() <= {"ending", "detail", "retry_after", "proposal"}
+            assert "proposal" not in value or _NUMBERED.fullmatch(value["proposal"])
+            assert "proposal" in value or value["ending"] in set(Ending)
+        elif value is not None:
+            assert value in set(Ending)
+    runs = len(app.runs())
+    assert runs > 3
+    assert found["inputs"] >= runs
+    assert found["output"] >= 2 * runs
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        base64.b64encode(pickle.dumps({"ending": "published"})).decode(),
+        pickle.dumps("published"),
+        "\x80\x04\x95",
+    ],
+)
+def test_what_is_pickled_would_be_found(value: object) -> None:
+    with pytest.raises((AssertionError, ValueError)):
+        list(kept([("workflow_output", "output", value)]))
+    with pytest.raises(AssertionError):
+        list(kept([("workflow_status", "serialization", "py_pickle")]))
+
+
+# --- a server without GraphQL, at last ----------------------------------------------------
 
 
 def test_where_queries_are_used_up_a_proposal_is_made_by_rest(here: Scene) -> None:
