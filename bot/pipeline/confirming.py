@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bot import candidates, edits, finders
+from bot.dockerfile import second_reader
+from bot.finders import dockerfile
 from bot.model import Edit, Finding, Report, Unread, UnreadReason, Verdict
 from bot.pipeline.looking import once
 from bot.yamltree import sparing
@@ -89,4 +91,20 @@ def trouble_with(report: Report, verdicts: Sequence[Verdict]) -> str | None:
         if verdict.candidate is not None
         for place in [verdict.finding.location]
     }
-    return edits.confirm(before, once(after), targets, made)
+    return edits.confirm(before, once(after), targets, made) or _objection(report, changed, made)
+
+
+def _objection(report: Report, changed: Mapping[str, bytes], made: Sequence[Edit]) -> str | None:
+    """Return what a second reader has against edits of the formats that it knows, or None."""
+    known = {
+        one.location.path
+        for references in report.found.values()
+        for one in references
+        if one.format == dockerfile.FORMAT and one.location.path in changed
+    }
+    for path in sorted(known):
+        edited = [one for one in made if one.path == path]
+        said = second_reader.objection(report.snapshot.files[path], changed[path], edited)
+        if said is not None:
+            return said
+    return None
