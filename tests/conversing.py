@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from fakes import FakeImages, sources
+from fakes import FakeImages, run_services
 from hosted import Heard, Hosted
 
 from bot.config import Config
 from bot.errors import SupersededError
 from bot.forges.base import Comment, Request, Role
 from bot.model import Job, Manifest, Trigger
-from bot.pipeline import AtCommit, Services
+from bot.pipeline import Services
 from bot.runs import Manners, Runs
 from bot.store.base import Ending
 from bot.store.sql import Store
@@ -52,19 +52,7 @@ class World:
         return self.images.point(name, content)
 
     def _services(self, job: Job, *, trusted: bool = True) -> Services:
-        def unread(_job: Job) -> AtCommit:
-            raise AssertionError("nobody said where to read")
-
-        return Services(
-            reading=unread,
-            server=self.server,
-            host=f"{self.name}.com",
-            owner=job.repository.partition("/")[0],
-            scope="trusted" if trusted else "anonymous",
-            principal=f"{self.name}.com/acme",
-            sources=sources(images=self.images),
-            updates=True,
-        )
+        return run_services(job, self.images, self.server, f"{self.name}.com", trusted=trusted)
 
     def create(self, files: dict[str, bytes]) -> None:
         """Make the repository and let the bot look at it."""

@@ -7,15 +7,18 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bot.config import Config
 from bot.model import (
     GitReference,
     ImageReference,
+    Job,
     Manifest,
     Platform,
     Resolution,
     Sighting,
     Unresolved,
 )
+from bot.pipeline import AtCommit, Services
 from bot.reference import is_commit, parse_image
 from bot.refs.base import Advertised
 from bot.registries.base import Images
@@ -151,3 +154,22 @@ def sources(
 ) -> Sources:
     """Return sources of which only what is given answers."""
     return Sources(images=images or FakeImages(), refs=refs or FakeRefs(), ledger=ledger)
+
+
+def run_services(job: Job, images: Images, server: Config, host: str, *, trusted: bool) -> Services:
+    """Return what a run on a forge is given; where it reads is for the run to say."""
+
+    def unread(_job: Job) -> AtCommit:
+        raise AssertionError("nobody said where to read")
+
+    owner = job.repository.partition("/")[0]
+    return Services(
+        reading=unread,
+        server=server,
+        host=host,
+        owner=owner,
+        scope="trusted" if trusted else "anonymous",
+        principal=f"{host}/{owner}",
+        sources=sources(images=images),
+        updates=True,
+    )

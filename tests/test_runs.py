@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from fakes import FakeImages, sources
+from fakes import FakeImages, run_services
 from hosted import Hosted
 
 from bot.allowed_owners import AllowedOwners
@@ -18,7 +18,7 @@ from bot.config import Config, parse
 from bot.errors import ForgeError, MoorlineError, SupersededError, TransientError
 from bot.forges.base import Request, RequestState
 from bot.model import CheckRun, Conclusion, Job, Manifest, Trigger, Unresolved, UnresolvedReason
-from bot.pipeline import AtCommit, Services
+from bot.pipeline import Services
 from bot.reference import parse_image
 from bot.runs import Runs, Served
 from bot.store.base import ProposalState
@@ -51,19 +51,7 @@ class World:
         return self.images.point(name, content)
 
     def services(self, job: Job, *, trusted: bool = True) -> Services:
-        def unread(_job: Job) -> AtCommit:
-            raise AssertionError("nobody said where to read")
-
-        return Services(
-            reading=unread,
-            server=self.server,
-            host="github.com",
-            owner=job.repository.partition("/")[0],
-            scope="trusted" if trusted else "anonymous",
-            principal=f"github.com/{job.repository.partition('/')[0]}",
-            sources=sources(images=self.images),
-            updates=True,
-        )
+        return run_services(job, self.images, self.server, "github.com", trusted=trusted)
 
     def job(self, **said: object) -> Job:
         made = Job(forge="github", repository=NAME, ref="main", trigger=Trigger.PUSH)
