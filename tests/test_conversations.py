@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from gitlab_standin import Level
 from goldens import GOLDEN, REWRITE
-from scenario_places import GitHubPlace, GitLabPlace
+from scenario_places import Can, GitHubPlace, GitLabPlace
 from scenarios import Repo, Rig, Scene, database, rig, scene
 
 TRANSCRIPTS = sorted((GOLDEN / "conversations").glob("*.txt"))
@@ -245,3 +245,21 @@ def test_a_thousand_events_of_our_own_start_nothing(here: Scene) -> None:
     here.rig.tell()
     assert len(here.store.backlog.runs(5000)) == before
     assert here.store.conversations.pause(place.forge, name, datetime.now(UTC)) is None
+
+
+def test_a_broken_glass_is_broken_in_the_merge_queue(here: Scene) -> None:
+    here.needs(Can.QUEUE)
+    place, talk = here.place, Talk.begun(here)
+    assert isinstance(place, GitHubPlace)
+    talk.act("push README = y\\n")
+    talk.act("request Dockerfile = FROM {tool}\\n")
+    states = []
+    for word in ("status", "override because the registry burns"):
+        talk.act(f"ada #1: @moorline {word}")
+        place.forget()
+        sha = place.hub.merge_group(talk.repo.name, 1, by="ada")
+        here.rig.tell()
+        [check] = talk.repo.checks(sha)
+        states.append(check.state)
+        talk.act(f"push README = {word}\\n")  # the queue starts anew
+    assert states == ["failure", "success"]

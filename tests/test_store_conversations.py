@@ -86,7 +86,7 @@ def test_a_deed_is_done_once_and_as_a_whole(store: Store) -> None:
         answer=ANSWER,
         decisions=(IGNORE,),
         pause=Pause(by="ada", since=NOW),
-        override=Override(commit="e" * 40, by="ada", because="fire", at=NOW),
+        override=Override(commit="e" * 40, number=7, base="main", by="ada", because="fire", at=NOW),
         jobs=(JOB,),
         entries=(("command.ignore", {"reference": "node:22"}),),
     )
@@ -96,8 +96,8 @@ def test_a_deed_is_done_once_and_as_a_whole(store: Store) -> None:
     assert store.conversations.heard("github", NAME, ANSWER.ref) == id_
     assert store.decisions.of("github", NAME, NOW) == (IGNORE,)
     assert store.conversations.pause("github", NAME, NOW) == deed.pause
-    assert store.conversations.override("github", NAME, "e" * 40) == deed.override
-    assert store.conversations.override("github", NAME, "f" * 40) is None
+    assert store.conversations.overrides("github", NAME, "main") == (deed.override,)
+    assert store.conversations.overrides("github", NAME, "prod") == ()
     assert [claim.job for claim in store.backlog.claim("w", 5, NOW)] == [JOB]
     [entry] = store.audit.entries(0, 9)
     assert (entry.who, entry.what, entry.subject) == ("github:ada", "command.ignore", f"github {NAME} 7")
@@ -218,7 +218,7 @@ def test_it_all_goes_along_with_a_new_name(store: Store) -> None:
     deed = Deed(
         answer=ANSWER,
         pause=Pause(by="ada", since=NOW),
-        override=Override(commit="e" * 40, by="ada", because="fire", at=NOW),
+        override=Override(commit="e" * 40, number=7, base="main", by="ada", because="fire", at=NOW),
     )
     id_ = store.conversations.carry_out(deed, NOW)
     store.conversations.looked(
@@ -228,7 +228,7 @@ def test_it_all_goes_along_with_a_new_name(store: Store) -> None:
     talk = store.conversations
     assert talk.heard("github", "acme/new", ANSWER.ref) == id_
     assert talk.pause("github", "acme/new", NOW) is not None
-    assert talk.override("github", "acme/new", "e" * 40) is not None
+    assert talk.overrides("github", "acme/new", "main")
     assert talk.look("github", "acme/new", "main") is not None
     assert talk.pause("github", NAME, NOW) is None
 
@@ -237,7 +237,7 @@ def test_what_is_over_is_forgotten_in_time(store: Store) -> None:
     deed = Deed(
         answer=ANSWER,
         pause=Pause(by="ada", since=NOW, until=NOW + timedelta(days=1)),
-        override=Override(commit="e" * 40, by="ada", because="fire", at=NOW),
+        override=Override(commit="e" * 40, number=7, base="main", by="ada", because="fire", at=NOW),
     )
     id_ = store.conversations.carry_out(deed, NOW)
     look = LastLook(commit="c" * 40, at=NOW, references=())
@@ -249,7 +249,7 @@ def test_what_is_over_is_forgotten_in_time(store: Store) -> None:
     talk = store.conversations
     assert talk.answer(id_) is None
     assert talk.heard("github", NAME, ANSWER.ref) is None
-    assert talk.override("github", NAME, "e" * 40) is None
+    assert not talk.overrides("github", NAME, "main")
     assert talk.look("github", NAME, "main") is not None
     assert talk.look("github", NAME, "refs/pull/7/head") is None
 
@@ -263,3 +263,21 @@ def test_our_one_comment_of_a_topic_is_known(store: Store) -> None:
     assert talk.sticky("github", NAME, 8, "aside") == ""
     talk.stuck("github", NAME, 7, "aside", "", NOW)
     assert talk.sticky("github", NAME, 7, "aside") == ""
+
+
+def test_what_is_found_again_is_as_old_as_it_was(store: Store) -> None:
+    talk = store.conversations
+    look = LastLook(commit="c" * 40, at=NOW, references=(LOOKED,), verdict="failure: x")
+
+    def again(days: int, **said: object) -> datetime | None:
+        talk.looked("github", NAME, "main", replace(look, at=NOW + timedelta(days=days), **said))  # type: ignore[arg-type]  # a test names the fields
+        found = talk.look("github", NAME, "main")
+        return found.known if found is not None else None
+
+    worded = replace(LOOKED, reasons=("seen for 3 days",), note="other words")
+    assert again(0) == again(1) == again(2, references=(worded,)) == NOW
+    assert again(3, references=(replace(LOOKED, target="sha256:" + "b" * 64),)) == NOW + timedelta(days=3)
+    assert again(4) == NOW + timedelta(days=4)  # what was otherwise in between is news
+    assert again(5, verdict="failure: y") == NOW + timedelta(days=5)
+    assert again(6, verdict="failure: y", commit="d" * 40) == NOW + timedelta(days=6)
+    assert again(7, verdict="failure: y", commit="d" * 40, references=()) == NOW + timedelta(days=7)

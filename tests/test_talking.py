@@ -20,7 +20,7 @@ from bot.commands import FORMS, Verb
 from bot.config import parse
 from bot.errors import ForgeError, TransientError
 from bot.forges.base import Comment, Reaction, RequestState, Role
-from bot.model import Conclusion, Decision, ImageReference, Manifest, Resolution, Unresolved
+from bot.model import Conclusion, Decision, ImageReference, Manifest, Resolution, Trigger, Unresolved
 from bot.runs import Manners
 from bot.store.base import Pause, ProposalState
 from bot.store.sql import Store
@@ -737,6 +737,135 @@ def test_a_head_that_cannot_be_judged_may_be_let_pass(strict: World) -> None:
     strict.now += timedelta(minutes=1)
     strict.say("@moorline override because we repair it next", "ada", request.number)
     assert checked(strict, request.number) is Conclusion.SUCCESS
+
+
+def test_judging_the_same_again_takes_nothing_from_what_was_seen(strict: World) -> None:
+    request = strict.forge.propose(NAME, BAD)
+    strict.judge(request.number)
+    strict.now += timedelta(minutes=1)
+    comment = strict.forge.say(NAME, request.number, "@moorline override because it burns", "ada")
+    for _ in range(2):
+        strict.now += timedelta(seconds=5)
+        strict.judge(request.number)
+    strict.run(strict.heard(comment))
+    assert effects(strict) == ["overridden"]
+    assert checked(strict, request.number) is Conclusion.SUCCESS
+
+
+def test_judging_otherwise_is_news_to_whoever_spoke(strict: World) -> None:
+    """The commit is the same, and what its tag points to is another image."""
+    request = strict.forge.propose(NAME, BAD)
+    strict.judge(request.number)
+    strict.now += timedelta(minutes=1)
+    comment = strict.forge.say(NAME, request.number, "@moorline override because it burns", "ada")
+    strict.tag("redis:7", "two")
+    strict.now += timedelta(seconds=5)
+    strict.judge(request.number)
+    strict.run(strict.heard(comment))
+    assert effects(strict) == ["unseen"]
+
+
+def test_an_override_holds_for_no_other_request_with_the_same_head(strict: World) -> None:
+    project = strict.forge.projects[NAME]
+    request = strict.forge.propose(NAME, BAD)
+    strict.judge(request.number)
+    strict.now += timedelta(minutes=1)
+    strict.say("@moorline override because it burns", "ada", request.number)
+    assert checked(strict, request.number) is Conclusion.SUCCESS
+    strict.forge.push(NAME, FLOATING, "prod", "main")
+    project.branches["feature-9"] = request.head
+    project.requests[9] = replace(request, number=9, base="prod", branch="feature-9")
+    strict.judge(9)
+    assert checked(strict, 9) is Conclusion.FAILURE
+    strict.say("@moorline override because it burns there as well", "ada", 9)
+    assert checked(strict, 9) is Conclusion.SUCCESS
+
+
+def test_an_override_holds_for_no_other_base(strict: World) -> None:
+    project = strict.forge.projects[NAME]
+    strict.forge.push(NAME, FLOATING, "prod", "main")
+    request = strict.forge.propose(NAME, BAD)
+    strict.judge(request.number)
+    strict.now += timedelta(minutes=1)
+    strict.say("@moorline override because it burns", "ada", request.number)
+    project.requests[request.number] = replace(request, base="prod")
+    strict.judge(request.number)
+    assert checked(strict, request.number) is Conclusion.FAILURE
+
+
+# --- the glass, and a merge queue ---------------------------------------------------------
+
+OTHER = {"other/Dockerfile": b"FROM redis:7 AS other\n"}
+
+
+def queued(world: World, number: int, files: dict[str, bytes], onto: str = "main") -> Conclusion:
+    """Let a merge queue make a commit for a request, and return what its check says."""
+    project = world.forge.projects[NAME]
+    name = f"gh-readonly-queue/main/pr-{number}-{project.branches[onto]}"
+    head = world.forge.push(NAME, files, name, onto)
+    world.run(world.job(ref=name, head=head, trigger=Trigger.MERGE_QUEUE))
+    return project.checks[head].conclusion
+
+
+def broken(world: World, files: dict[str, bytes], *, by: str = "ada") -> int:
+    """Return the number of a request that somebody let pass."""
+    request = world.forge.propose(NAME, files)
+    world.judge(request.number)
+    world.now += timedelta(minutes=1)
+    if by:
+        world.say(f"@moorline override because {by} has to", by, request.number)
+        assert checked(world, request.number) is Conclusion.SUCCESS
+    return request.number
+
+
+def test_what_was_let_pass_passes_the_queue(strict: World) -> None:
+    number = broken(strict, BAD)
+    strict.forge.push(NAME, {**FLOATING, "README": b"meanwhile\n"})  # the commit is another one
+    assert queued(strict, number, {**BAD, "README": b"meanwhile\n"}) is Conclusion.SUCCESS
+    [entry] = [one for one in strict.store.audit.entries(0, 99) if one.what == "override.followed"]
+    assert entry.subject == f"github {NAME} {number}"
+
+
+def test_a_group_passes_where_all_of_it_was_let_pass(strict: World) -> None:
+    first, second = broken(strict, BAD), broken(strict, {**FLOATING, **OTHER})
+    assert queued(strict, first, BAD) is Conclusion.SUCCESS
+    assert queued(strict, second, {**BAD, **OTHER}) is Conclusion.SUCCESS
+
+
+def test_one_of_a_group_that_was_not_let_pass_fails_it(strict: World) -> None:
+    number = broken(strict, BAD)
+    other = broken(strict, {**FLOATING, **OTHER}, by="")
+    assert queued(strict, number, {**BAD, **OTHER}) is Conclusion.FAILURE
+    assert queued(strict, other, {**BAD, **OTHER}) is Conclusion.FAILURE
+
+
+def test_a_clean_request_behind_one_that_was_let_pass_passes(strict: World) -> None:
+    broken(strict, BAD)
+    clean = broken(strict, {**FLOATING, "README": b"y\n"}, by="")
+    assert queued(strict, clean, {**BAD, "README": b"y\n"}) is Conclusion.SUCCESS
+
+
+def test_what_brings_in_the_same_without_a_word_fails(strict: World) -> None:
+    broken(strict, BAD)
+    same = broken(strict, BAD, by="")
+    assert queued(strict, same, BAD) is Conclusion.FAILURE
+
+
+def test_what_was_let_pass_and_moved_on_fails_the_queue(strict: World) -> None:
+    number = broken(strict, BAD)
+    project = strict.forge.projects[NAME]
+    request = project.requests[number]
+    head = strict.forge.push(NAME, MORE, request.branch)
+    project.requests[number] = replace(request, head=head)
+    strict.judge(number)
+    assert queued(strict, number, MORE) is Conclusion.FAILURE
+    assert queued(strict, number, BAD) is Conclusion.FAILURE  # what was said was said of another head
+
+
+def test_what_was_closed_lets_nothing_pass(strict: World) -> None:
+    number = broken(strict, BAD)
+    strict.forge.settle(NAME, number, RequestState.CLOSED)
+    assert queued(strict, number, BAD) is Conclusion.FAILURE
 
 
 def test_what_is_at_the_base_can_be_named_on_a_request(strict: World) -> None:

@@ -121,7 +121,7 @@ class Scene:
         return self._at_base is not None and self._came_after(self._at_base)
 
     def _came_after(self, look: LastLook) -> bool:
-        return look.at >= self.comment.created + _CLOSE
+        return look.known >= self.comment.created + _CLOSE
 
     @property
     def is_paused(self) -> bool:
@@ -550,12 +550,19 @@ def _override(scene: Scene, command: Command) -> Effect:
     told = scene.job.head
     moved = is_commit(told) and told != head
     # A commit that slipped in behind the admin's back, be it an older one, is none that the admin has seen.
-    seen = last is not None and last.commit == head and last.at < scene.comment.created + _CLOSE
+    seen = last is not None and last.commit == head and last.known < scene.comment.created + _CLOSE
     if moved or not seen:
         return Effect(part=Part(kind=Kind.UNSEEN, commit=head))
     return Effect(
         part=Part(kind=Kind.OVERRIDDEN, commit=head, who=scene.who, because=command.because),
-        override=Override(commit=head, by=scene.who, because=command.because, at=scene.now),
+        override=Override(
+            commit=head,
+            number=scene.comment.number,
+            base=scene.request.base,
+            by=scene.who,
+            because=command.because,
+            at=scene.now,
+        ),
         jobs=(scene.request_job,),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeAlias
 
 from bot import introduced, pipeline, proposals
 from bot.config import CONFIG_PATHS, Config, Floating, Mode, Unreachable
@@ -129,6 +130,28 @@ def overridden(check: CheckRun, by: str, because: str) -> CheckRun:
     return replace(check, conclusion=Conclusion.SUCCESS, title=title, summary=summary, held=False)
 
 
+Failure: TypeAlias = tuple[str, str, str]
+"""A path, a rule and what it is about."""
+
+
+def failures(check: CheckRun) -> frozenset[Failure]:
+    """Return what fails a check, so that it is known again in another commit; empty where nothing does.
+
+    Lines and digests that tags point to may differ.  Where more fails than a check holds, nothing is known
+    again.
+    """
+    if check.conclusion is not Conclusion.FAILURE:
+        return frozenset()
+    if len(check.annotations) >= _ANNOTATIONS:
+        return frozenset({("", check.summary, "")})
+    found = frozenset(
+        (one.path, one.title, one.message.partition(" is refused: ")[0])
+        for one in check.annotations
+        if one.level is Level.FAILURE or one.title == problems.Rule.UNREAD.value
+    )
+    return found or frozenset({("", check.title, "")})
+
+
 _WORST = (Conclusion.FAILURE, Conclusion.NEUTRAL, Conclusion.SUCCESS)
 
 
@@ -165,6 +188,11 @@ def irrelevant(files: int) -> CheckRun:
     """Return the check of a change that cannot bring anything in."""
     title, summary = checks.irrelevant(files)
     return CheckRun(conclusion=Conclusion.SUCCESS, title=title, summary=summary)
+
+
+def left_out(check: CheckRun, remarks: int) -> CheckRun:
+    """Return a check that says how many remarks it tells alone, since no review is said now."""
+    return replace(check, summary=checks.left_out(check.summary, remarks)) if remarks else check
 
 
 def _explained(check: CheckRun, report: Report | None) -> CheckRun:

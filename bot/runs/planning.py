@@ -143,7 +143,7 @@ class Planning:
         if job.trigger is Trigger.PULL_REQUEST:
             return self._of_commit(job, forge, hosting)
         if job.trigger is Trigger.MERGE_QUEUE:
-            return self._of_queue(job, forge)
+            return self._of_queue(job, forge, hosting)
         if self._untouched(job):
             return []
         try:
@@ -232,13 +232,15 @@ class Planning:
             found += self._of_request(replace(job, ref=ref, number=number), forge, hosting)
         return found
 
-    def _of_queue(self, job: Job, forge: Forge) -> list[Act]:
+    def _of_queue(self, job: Job, forge: Forge, hosting: Hosting) -> list[Act]:
         """Return the check on a commit of a merge queue, which is on top of the branch it is for."""
         found = _QUEUED.fullmatch(job.ref)
         if found is None or not is_commit(job.head):
             return []
         _, base = forge.head(job.repository, found[1])
-        return self._reviewing.queued(job, forge, base, self._ruled(job, forge, self._services(job)))
+        queue = reviewing.Queue(base=found[1], number=int(found[2]))
+        services = self._ruled(job, forge, self._services(job))
+        return self._reviewing.queued(job, forge, hosting, queue, base, services)
 
     def undecided(self, job: Job, why: str) -> str | None:
         """Return the saying of why a head is not judged, as `plan` does; None where nobody waits for it."""
@@ -609,7 +611,7 @@ def _is_orphan(stored: StoredProposal, request: Request, forge: Forge) -> bool:
 
 _MOST_REQUESTS = 20
 """Requests that propose one commit, each of which is judged when that is asked for."""
-_QUEUED = re.compile(r"gh-readonly-queue/(.+)/pr-[0-9]+-[0-9a-f]{40,64}")
+_QUEUED = re.compile(r"gh-readonly-queue/(.+)/pr-([0-9]{1,9})-[0-9a-f]{40,64}")
 _STATES = {
     RequestState.OPEN: ProposalState.PUBLISHED,
     RequestState.CLOSED: ProposalState.CLOSED,

@@ -217,7 +217,7 @@ class _Schedules(_Reading):
 
 class _Conversations(_Reading):
     def __init__(self, real: Conversations) -> None:
-        super().__init__(real, "heard", "said_since", "pause", "override", "checked", "look")
+        super().__init__(real, "heard", "said_since", "pause", "overrides", "checked", "look")
 
     def looked(self, _forge: str, _repository: str, _ref: str, _look: object) -> None:
         """Forget it at once."""

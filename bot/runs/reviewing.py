@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import partial
 
 from bot.config import Config
@@ -18,13 +20,26 @@ from bot.runs.acts import Act, Verb
 from bot.runs.looks import last_look
 from bot.runs.memory import Memory, matters
 from bot.settling import settle
-from bot.store.base import Judgement, LastLook, ReviewState, StoredReview
+from bot.store.base import Judgement, LastLook, Override, ReviewState, StoredReview
 
 _BUTTON = re.compile(r"button/([a-z]{1,20})/[1-9][0-9]*")
+_HOUR = timedelta(hours=1)
 _OTHERS = 20
 """Requests with the same head that are asked for."""
 _UNSURE = 1000
 """With so many changed files a forge may not have told of all of them."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """For what a merge queue made a commit."""
+
+    base: str
+    """The branch that it is for."""
+    number: int
+    """Of the last request in it."""
 
 
 class Reviewing:
@@ -68,6 +83,7 @@ class Reviewing:
             look = LastLook(commit=request.head, at=self._clock(), references=())
         self._memory.conversations.looked(
             forge.name, job.repository, f"refs/pull/{request.number}/head", look
+        look = replace(look, verdict=_verdict(made.check))
         )
         return [
             *self._judged(forge, hosting, job, request, made.check),
@@ -75,10 +91,13 @@ class Reviewing:
             *([Act(Verb.AGAIN)] if made.again else ()),
         ]
 
-    def queued(self, job: Job, forge: Forge, base: str, services: Services) -> list[Act]:
+    def queued(
+        self, job: Job, forge: Forge, hosting: Hosting, queue: Queue, base: str, services: Services
+    ) -> list[Act]:
         """Return what is said about a commit that a merge queue made on top of a commit of its branch."""
         made = self._guarded(job, forge, base, job.head, services, None)
-        judged = Judgement(number=0, base="", check=made.check)
+        check = self._carried(job, forge, hosting, queue, made.check)
+        judged = Judgement(number=0, base="", check=check)
         self._memory.checks.judge(forge.name, job.repository, job.head, judged, self._clock())
         return [
             *self._check(forge, job, job.head),
@@ -91,6 +110,57 @@ class Reviewing:
         forge: Forge,
         base: str,
         head: str,
+    def _carried(self, job: Job, forge: Forge, hosting: Hosting, queue: Queue, check: CheckRun) -> CheckRun:
+        """Return the check of a queue's commit, which passes where all that fails it was let pass before.
+
+        A queue makes one commit of several requests, and squashes them.  So what fails is compared: each of
+        it has to fail a head, too, that is proposed for the branch at this time and was let pass.  And the
+        request for which the commit is made has to pass itself.
+        """
+        failed = guarding.failures(check)
+        name, repository = forge.name, job.repository
+        overrides = self._memory.conversations.overrides(name, repository, queue.base) if failed else ()
+        excused: set[guarding.Failure] = set()
+        used: list[Override] = []
+        for one in overrides:
+            told = self._told(name, repository, one.commit, one.number, queue.base)
+            theirs = guarding.failures(told) if told is not None else frozenset()
+            if not theirs & failed and one.number != queue.number:
+                continue
+            if _proposes(hosting, repository, one.number, one.commit):
+                excused |= theirs
+                used.append(one)
+        if not used or not failed <= excused or not self._passes(job, forge, hosting, queue, used):
+            return check
+        self._memory.audit.add(
+            "moorline",
+            "override.followed",
+            f"{name} {repository} {queue.number}",
+            {"commit": job.head, "overridden": tuple(one.commit for one in used)},
+            self._clock(),
+        )
+        people = dict.fromkeys(one.by for one in used)
+        reasons = dict.fromkeys(one.because for one in used)
+        return guarding.overridden(check, ", ".join(people), "; ".join(reasons))
+
+    def _passes(
+        self, job: Job, forge: Forge, hosting: Hosting, queue: Queue, used: Sequence[Override]
+    ) -> bool:
+        """Return whether the request for which a queue made a commit passes by itself, or was let pass."""
+        if any(one.number == queue.number for one in used):
+            return True
+        try:
+            request = hosting.request(job.repository, queue.number)
+        except MissingError:
+            return False
+        told = self._told(forge.name, job.repository, request.head, queue.number, queue.base)
+        return told is not None and not guarding.failures(told)
+
+    def _told(self, forge: str, repository: str, commit: str, number: int, base: str) -> CheckRun | None:
+        """Return what a request was told of a commit for a base, before anybody let it pass."""
+        judged = self._memory.checks.judgements(forge, repository, commit)
+        return next((one.check for one in judged if (one.number, one.base) == (number, base)), None)
+
         services: Services,
         asking: guarding.Asking | None,
     ) -> guarding.Guarded:
@@ -139,7 +209,7 @@ class Reviewing:
         judged = self._memory.checks.judgements(forge.name, job.repository, commit)
         if not judged:
             return []
-        check = _let_pass(self._memory, forge, job, commit, guarding.together(judged))
+        check = _together(self._memory, forge, job, commit, judged)
         id_ = self._memory.checks.store(forge.name, job.repository, commit, check, self._clock())
         return [Act(Verb.CHECK, id_)]
 
@@ -219,18 +289,26 @@ def undecided(memory: Memory, forge: Forge, job: Job, why: str, server: Config, 
         return None  # what was said before says more
     if request is not None:
         # Whoever breaks the glass for a head that cannot be judged has seen which one that is.
-        look = LastLook(commit=head, at=now, references=())
+        check = guarding.undecided(why, server)
+        look = LastLook(commit=head, at=now, references=(), verdict=_verdict(check))
         memory.conversations.looked(forge.name, job.repository, f"refs/pull/{request.number}/head", look)
     made = Judgement(number=job.number, base=base, check=guarding.undecided(why, server))
     memory.checks.judge(forge.name, job.repository, head, made, now)
     told = memory.checks.judgements(forge.name, job.repository, head)
-    check = _let_pass(memory, forge, job, head, guarding.together(told))
+    check = _together(memory, forge, job, head, told)
     return memory.checks.store(forge.name, job.repository, head, check, now)
 
 
-def _let_pass(memory: Memory, forge: Forge, job: Job, commit: str, check: CheckRun) -> CheckRun:
-    """Return the check of a commit, which passes where somebody broke the glass for it."""
-    override = memory.conversations.override(forge.name, job.repository, commit)
-    if override is None:
-        return check
-    return guarding.overridden(check, override.by, override.because)
+def _verdict(check: CheckRun) -> str:
+    return f"{check.conclusion.value}: {check.title}"
+
+
+def _together(memory: Memory, forge: Forge, job: Job, commit: str, judged: Sequence[Judgement]) -> CheckRun:
+    """Return the one check of a commit; each request passes for which somebody broke the glass, and no other."""
+    told = []
+    for one in judged:
+        overrides = memory.conversations.overrides(forge.name, job.repository, one.base)
+        mine = [each for each in overrides if (each.commit, each.number) == (commit, one.number)]
+        check = guarding.overridden(one.check, mine[-1].by, mine[-1].because) if mine else one.check
+        told.append(replace(one, check=check))
+    return guarding.together(told)

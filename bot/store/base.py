@@ -801,7 +801,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Override:
-    """One commit whose check passes because somebody broke the glass."""
+    """One commit of one request whose check passes because somebody broke the glass."""
 
     commit: str
     by: str
@@ -809,6 +809,10 @@ class Override:
     at: datetime
 
 
+    number: int
+    """Of the request."""
+    base: str
+    """The branch that the request was for."""
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looked:
     """One reference as the last look at a branch or request judged it."""
@@ -855,6 +859,15 @@ class LastLook:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What is to be said to whoever commented."""
+    verdict: str = ""
+    """What the check on it came to."""
+    since: datetime | None = None
+    """When the same was found of the same commit first, as far as looks followed each other; None for `at`."""
+
+    @property
+    def known(self) -> datetime:
+        """Return when somebody could first know of it."""
+        return self.since or self.at
 
     forge: str
     repository: str
@@ -940,8 +953,8 @@ class Conversations(Protocol):
     def pause(self, forge: str, repository: str, now: datetime) -> Pause | None:
         """Return the pause that holds now, or None."""
 
-    def override(self, forge: str, repository: str, commit: str) -> Override | None:
-        """Return who let a commit pass, or None."""
+    def overrides(self, forge: str, repository: str, base: str) -> tuple[Override, ...]:
+        """Return who let commits pass that were proposed for a branch, oldest first; of too many the newest."""
 
     def look(self, forge: str, repository: str, ref: str) -> LastLook | None:
         """Return what was last found at a branch, or at a request by `refs/pull/7/head`; or None."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, or_, select, tuple_
@@ -28,6 +29,7 @@ from bot.store.tables import (
 )
 from bot.store.wishes import key, want
 
+_OVERRIDES = 200
 _REFERENCES = 2000
 """Of one look; what is held or refused is kept before all else."""
 
@@ -110,12 +112,10 @@ class SqlConversations:
                 "because": clean(deed.override.because),
                 "at": deed.override.at,
             }
-            insert = self._database.insert(overrides).values(**place, commit=deed.override.commit, **said)
-            connection.execute(
-                insert.on_conflict_do_update(
-                    index_elements=[overrides.c.forge, overrides.c.repository, overrides.c.commit], set_=said
-                )
-            )
+            said["base"] = clean(deed.override.base)
+            key = {**place, "commit": deed.override.commit, "number": deed.override.number}
+            insert = self._database.insert(overrides).values(**key, **said)
+            connection.execute(insert.on_conflict_do_update(index_elements=list(key), set_=said))
 
     def _propose(self, connection: Connection, deed: Deed, now: datetime) -> None:
         """Let the next plan take up again what was closed, moved or taken over."""
@@ -227,11 +227,21 @@ class SqlConversations:
             ).one_or_none()
         return None if row is None else Pause(by=row.by, since=row.since, until=row.until)
 
-    def override(self, forge: str, repository: str, commit: str) -> Override | None:
-        query = select(overrides).where(_in(overrides, forge, repository), overrides.c.commit == commit)
+    def overrides(self, forge: str, repository: str, base: str) -> tuple[Override, ...]:
+        query = (
+            select(overrides)
+            .where(_in(overrides, forge, repository), overrides.c.base == clean(base))
+            .order_by(overrides.c.at.desc())
+            .limit(_OVERRIDES)
+        )
         with self._database.read() as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else Override(commit=commit, by=row.by, because=row.because, at=row.at)
+            rows = connection.execute(query).all()
+        return tuple(
+            Override(
+                commit=row.commit, number=row.number, base=base, by=row.by, because=row.because, at=row.at
+            )
+            for row in reversed(rows)
+        )
 
     # --- looks ----------------------------------------------------------------------------
 
@@ -247,6 +257,8 @@ class SqlConversations:
             at=row.at,
             references=tuple(_looked(one) for one in said["references"]),
             more=said["more"],
+            verdict=said.get("verdict", ""),
+            since=datetime.fromisoformat(said["since"]) if said.get("since") else None,
         )
 
     def looked(self, forge: str, repository: str, ref: str, look: LastLook) -> None:
@@ -256,16 +268,32 @@ class SqlConversations:
         said = {
             "references": [asdict(one) for one in look.references if id(one) in kept],
             "more": look.more + len(look.references) - len(ranked),
+            "verdict": look.verdict,
         }
         place = {"forge": forge, "repository": clean(repository), "ref": clean(ref)}
-        values = {"commit": look.commit, "at": look.at, "said": clean(json.dumps(said))}
-        insert = self._database.insert(looks).values(**place, **values)
         with self._database.write() as connection:
+            query = select(looks).where(_in(looks, forge, repository), looks.c.ref == clean(ref))
+            row = connection.execute(query).one_or_none()
+            if row is not None and row.commit == look.commit:
+                before = json.loads(row.said)
+                if _found(before) == _found(json.loads(clean(json.dumps(said)))):
+                    said["since"] = before.get("since") or row.at.isoformat()
+            values = {"commit": look.commit, "at": look.at, "said": clean(json.dumps(said))}
+            insert = self._database.insert(looks).values(**place, **values)
             connection.execute(
                 insert.on_conflict_do_update(
                     index_elements=[looks.c.forge, looks.c.repository, looks.c.ref], set_=values
                 )
             )
+
+
+_WORDS = frozenset({"reasons", "note"})
+
+
+def _found(said: dict[str, Any]) -> tuple[object, ...]:
+    """Return what a look found: not the words for it, in which days are counted."""
+    found = [{name: one[name] for name in one if name not in _WORDS} for one in said["references"]]
+    return found, said["more"], said.get("verdict", "")
 
 
 def _looked(said: dict[str, object]) -> Looked:

@@ -43,7 +43,7 @@ _ONE: tuple[tuple[Table, tuple[str, ...]], ...] = (
     (heard, ("ref",)),
     (looks, ("ref",)),
     (judgements, ("commit", "number")),
-    (overrides, ("commit",)),
+    (overrides, ("commit", "number")),
     (pauses, ()),
     (stickies, ("number", "topic")),
 )

@@ -458,6 +458,8 @@ overrides = Table(
     Column("forge", String(32), primary_key=True),
     Column("repository", Text, primary_key=True),
     Column("commit", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),  # of the request
+    Column("base", Text, nullable=False),
     Column("by", Text, nullable=False),
     Column("because", Text, nullable=False),
     Column("at", Instant, nullable=False),

@@ -54,6 +54,8 @@ def upgrade() -> None:
         sa.Column("forge", sa.String(32), primary_key=True),
         sa.Column("repository", sa.Text, primary_key=True),
         sa.Column("commit", sa.String(64), primary_key=True),
+        sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("base", sa.Text, nullable=False),
         sa.Column("by", sa.Text, nullable=False),
         sa.Column("because", sa.Text, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
