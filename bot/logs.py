@@ -1,6 +1,7 @@
 """Logs of the service: structured, on standard error, and without secrets.
 
-Our own lines and those of libraries take the same way, so that both are redacted.
+The head of the audit log alone goes to standard output, so that it can be kept apart from the rest, by
+somebody else.  Our own lines and those of libraries take the same way, so that both are redacted.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+AUDIT = "moorline.audit"
+"""The logger that tells the head of the audit log's chain."""
 REDACTED = "[redacted]"
 _LONGEST = 8000
 _DEEPEST = 6
@@ -113,9 +116,10 @@ def configure(
     level: int = logging.INFO,
     stream: TextIO | None = None,
 ) -> None:
-    """Send our log and that of every library to `stream` (standard error), one line each."""
-    stream = stream or sys.stderr
-    console = format_ is LogFormat.CONSOLE or (format_ is LogFormat.AUTO and stream.isatty())
+    """Send our log and that of every library to `stream` (standard error), one line each.
+
+    What the logger `AUDIT` says goes to standard output, or to `stream` as well where that is given.
+    """
     first: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -123,23 +127,33 @@ def configure(
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last: list[Processor] = [
-        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        structlog.processors.format_exc_info,
-        Redactor(secrets),
-        # Traces are texts by now: the console's pretty ones would show local variables.
-        structlog.dev.ConsoleRenderer(
-            colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
-        if console
-        else structlog.processors.JSONRenderer(),
-    ]
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=first, processors=last))
-    root = logging.getLogger()
-    for old in root.handlers[:]:
-        root.removeHandler(old)
-    root.addHandler(handler)
+    redactor = Redactor(secrets)
+
+    def handler(stream: TextIO) -> logging.Handler:
+        console = format_ is LogFormat.CONSOLE or (format_ is LogFormat.AUTO and stream.isatty())
+        last: list[Processor] = [
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            redactor,
+            # Traces are texts by now: the console's pretty ones would show local variables.
+            structlog.dev.ConsoleRenderer(
+                colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+            if console
+            else structlog.processors.JSONRenderer(),
+        ]
+        made = logging.StreamHandler(stream)
+        made.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=first, processors=last))
+        return made
+
+    root, audit = logging.getLogger(), logging.getLogger(AUDIT)
+    for logger in (root, audit):
+        for old in logger.handlers[:]:
+            logger.removeHandler(old)
+    root.addHandler(handler(stream or sys.stderr))
+    audit.propagate = stream is not None
+    if stream is None:
+        audit.addHandler(handler(sys.stdout))
     root.setLevel(level)
     for noisy in ("sqlalchemy", "urllib3", "waitress.queue", "dbos"):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))

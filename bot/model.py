@@ -726,6 +726,8 @@ class Published:
     detail: str = ""
     number: int = 0
     """Of the pull or merge request; 0 on a forge that has none."""
+    by: str = ""
+    """The login of who declined or merged it; empty where the forge does not tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -739,10 +741,6 @@ class Decision:
     digest: str | None
     until: datetime | None
     because: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
     checks: tuple[str, ...] = ()
     """The checks that an `allow` excuses: those that held or refused the digest when it was said."""
     stood: bool = False
@@ -759,6 +757,10 @@ class Sighting:
 def line_of(what: str, reference: str, check: str = "", digest: str = "") -> Pinned:
     """Return what a person means who declines the line of a configuration that carries a decision on."""
     return Pinned(path=".moorline.yml", where=what, reference=f"{reference} {check} {digest}".strip())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
     """What this installation saw a reference point to."""
 
     scope: str

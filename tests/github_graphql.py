@@ -490,7 +490,20 @@ class _Run:
             "labels": lambda _info, **page: _connection(
                 pull.labels, lambda label: self._label(one, label.name), page
             ),
+            "timelineItems": lambda _info, **page: _connection(
+                [pull] if pull.state == "closed" else [], self._closing, page
+            ),
             **self._threads(one).fields(pull),
+        }
+
+    def _closing(self, pull: Pull) -> Node:
+        """Return the event by which a pull request ended: of the kinds of events the cut has this one."""
+        who = pull.closed_by
+        return {
+            "__typename": "ClosedEvent",
+            "id": node_id("CE", pull.id),
+            "actor": None if who is None else self._account(who),
+            "createdAt": pull.closed_at,
         }
 
     def _threads(self, one: Repository) -> Threads:

@@ -64,6 +64,21 @@ def test_opens_a_request(place: Place, forge: GitHubForge) -> None:
     assert forge.standing(REPOSITORY, "main", BRANCH).request == request
 
 
+@pytest.mark.parametrize("graphql", [True, False])
+def test_who_ended_a_request_is_told_along(place: Place, forge: GitHubForge, *, graphql: bool) -> None:
+    number = opened(forge).request.number
+    if not graphql:
+        place.github.switches.graphql = 404
+    assert forge.request(REPOSITORY, number).by == ""
+    place.github.close_pull(REPOSITORY, number, by="ann")
+    # REST tells of issues alone who closed them, and would have to be asked once more.
+    assert forge.request(REPOSITORY, number).by == ("ann" if graphql else "")
+    place.github.reopen_pull(REPOSITORY, number, by="ann")
+    assert forge.request(REPOSITORY, number).by == ""
+    place.github.merge_pull(REPOSITORY, number, by="ann")
+    assert forge.request(REPOSITORY, number).by == "ann"
+
+
 def test_what_was_looked_at_a_moment_ago_is_not_looked_at_again(place: Place, forge: GitHubForge) -> None:
     forge.standing(REPOSITORY, "main", BRANCH)
     place.github.forget()

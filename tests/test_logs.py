@@ -50,6 +50,9 @@ def _restored() -> Iterator[None]:
     for handler in handlers:
         root.addHandler(handler)
     root.setLevel(level)
+    audit = logging.getLogger("moorline.audit")
+    audit.handlers.clear()
+    audit.propagate = True
     structlog.reset_defaults()
 
 
@@ -65,6 +68,22 @@ def written(format_: LogFormat) -> io.StringIO:
     stream = io.StringIO()
     configure(format_, secrets=["correct horse"], stream=stream)
     return stream
+
+
+def test_the_head_of_the_audit_log_goes_to_standard_output_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        configure(LogFormat.JSON, secrets=["correct horse"])
+    structlog.get_logger("moorline.audit").info("audit log", entries=3, hash="0a", why="correct horse")
+    structlog.get_logger("moorline.other").info("run ended")
+    said = capsys.readouterr()
+    [line] = [json.loads(one) for one in said.out.splitlines()]
+    assert (line["event"], line["entries"], line["hash"]) == ("audit log", 3, "0a")
+    assert line["why"] == REDACTED
+    [line] = [json.loads(one) for one in said.err.splitlines()]
+    assert line["event"] == "run ended"
+    configure(LogFormat.JSON, level=logging.WARNING)
+    structlog.get_logger("moorline.audit").info("audit log", entries=3, hash="0a")
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("name", SECRETS)

@@ -72,6 +72,8 @@ class Request:
     """Whether our own account opened it."""
     fork: bool = False
     """Whether it comes from another repository than the one that it is for."""
+    by: str = field(default="", compare=False)
+    """The login of who merged or closed it; empty where it is open, or the forge does not tell it along."""
     onto: str = field(default="", compare=False)
     """The commit that the branch is at now that it is for; empty where the forge does not tell it along."""
     against: str = field(default="", compare=False)

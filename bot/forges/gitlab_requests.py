@@ -87,6 +87,7 @@ class Requests:
             body=text(said, "description"),
             ours=number(said, "author", "id") == self._people.number,
             fork=number(said, "source_project_id") != number(said, "target_project_id"),
+            by=_ended_by(said, state),
             against=(commit(refs, "start_sha") or "") if told else "",
             since=(commit(refs, "base_sha") or "") if told else "",
             files=_exactly(text(said, "changes_count")) if told else None,
@@ -218,6 +219,13 @@ class Requests:
 
     def _open_one(self, found: tuple[Node, ...]) -> Node | None:
         return next((one for one in found if self._request(one).state is RequestState.OPEN), None)
+
+
+def _ended_by(said: Node, state: RequestState) -> str:
+    """Return the name of who merged or closed a merge request; empty where that is not told."""
+    if state is RequestState.MERGED:
+        return text(said, "merge_user", "username") or text(said, "merged_by", "username")
+    return text(said, "closed_by", "username") if state is RequestState.CLOSED else ""
 
 
 def _place(project: int) -> str:

@@ -30,6 +30,8 @@ _RETENTION_INTERVAL = 3600.0
 _AUDIT_INTERVAL = 5.0
 _CHORES_INTERVAL = 5.0
 _log = structlog.get_logger(__name__)
+_heads = structlog.get_logger("moorline.audit")
+"""Goes where `bot.logs` sends what is to be kept apart."""
 
 
 class Memory(Protocol):
@@ -203,7 +205,7 @@ class Worker:
         number, digest = self._audit.head()
         if (number, digest) != self._told:
             self._told = (number, digest)
-            _log.info("audit log", entries=number, hash=digest)
+            _heads.info("audit log", entries=number, hash=digest)
 
     def _end_lease(self) -> None:
         # Not dropped: the engine may have taken a run up and not begun it, and whoever works

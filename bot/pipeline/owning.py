@@ -108,5 +108,6 @@ def fate(proposal: Proposal, request: Request) -> Published:
         action="merged" if merged else "declined",
         url=request.url,
         number=request.number,
+        by=request.by,
         detail="" if merged else f"a person closed {request.url or request.number}",
     )

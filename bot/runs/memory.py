@@ -41,6 +41,12 @@ RULES = "2"
 _PATHS = 5000
 _TOLD = 3
 _REFERENCES = 5000
+_LONGEST_LOGIN = 255
+
+
+def somebody(forge: str, login: str) -> str:
+    """Return whom the audit log names for what a person did on a forge, which may not tell who it was."""
+    return f"{forge}:{visible(login, _LONGEST_LOGIN)}" if login else "somebody"
 
 
 class Memory(Protocol):

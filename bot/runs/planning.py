@@ -33,7 +33,7 @@ from bot.runs import acts, lasting, limits, reviewing
 from bot.runs.acts import UNFOLLOWED, Act, Verb
 from bot.runs.commanding import Commanding, Manners
 from bot.runs.looks import last_look
-from bot.runs.memory import Memory, held, matters, remember, rules, scan, shown
+from bot.runs.memory import Memory, held, matters, remember, rules, scan, shown, somebody
 from bot.runs.owners import Owners, holds_policy
 from bot.runs.turns import SWEPT, Turns
 from bot.settings import FORGE_VARIABLES
@@ -273,7 +273,7 @@ class Planning:
         now = self._clock()
         self._memory.proposals.mark(stored.id, state, now, url=request.url, number=request.number)
         self._memory.audit.add(
-            "moorline",
+            somebody(forge.name, request.by),
             f"proposal.{_FATES[request.state]}",
             f"{forge.name} {job.repository} {request.base}",
             {"proposal": stored.id, "number": request.number, "commit": request.head},

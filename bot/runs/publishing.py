@@ -17,7 +17,7 @@ from bot.runs import limits, reviewing
 from bot.runs.acts import UNFOLLOWED, Act, Verb, decode
 from bot.runs.answering import Answering
 from bot.runs.commanding import Manners
-from bot.runs.memory import Memory
+from bot.runs.memory import Memory, somebody
 from bot.settings import FORGE_VARIABLES
 from bot.store.base import ProposalState, StoredProposal
 
@@ -25,9 +25,8 @@ _SETTLED = frozenset({ProposalState.CLOSED, ProposalState.MERGED})
 """What became of a request is known; of a superseded proposal it is only where we closed it ourselves."""
 
 
-_SOMEBODY = "somebody"
 _OF_PEOPLE = frozenset({"proposal.declined", "proposal.merged"})
-"""What a person did on the forge, which does not tell us along who it was."""
+"""What a person did on the forge."""
 _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}|(?<![0-9a-f])[0-9a-f]{40}(?![0-9a-f])")
 _MOST_PINS = 50
 
@@ -283,7 +282,7 @@ class Publishing:
     def _log(self, stored: StoredProposal, what: str, published: Published) -> None:
         made = stored.proposal
         self._memory.audit.add(
-            _SOMEBODY if what in _OF_PEOPLE else "moorline",
+            somebody(stored.forge, published.by) if what in _OF_PEOPLE else "moorline",
             what,
             f"{stored.forge} {made.repository} {made.base}",
             {

@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, select, update
 
-from bot.model import Repository
+from bot.model import Fact, Repository
+from bot.store.audit import append
 from bot.store.base import Known, ProposalState, Referenced, Scan
 from bot.store.database import Database, clean
 from bot.store.renaming import AWAY, away, carry
@@ -42,10 +43,11 @@ class SqlRepositories:
             self._database.lock(connection, f"repositories {forge}")
             holder = connection.execute(select(repositories).where(_named(forge, name))).one_or_none()
             identity = repository.id or (holder.id if holder is not None else "")
+            replaced = ""
             if holder is not None and holder.id and holder.id != identity:
                 # Whoever had the name goes by another one now, and brings its memory along when it is heard of.
                 self._take_away(connection, holder, now)
-                holder = None
+                holder, replaced = None, holder.id
             before = self._by_id(connection, forge, identity)
             if before is not None and before != name:
                 carry(self._database, connection, forge, before, name, now)
@@ -53,7 +55,27 @@ class SqlRepositories:
                 connection.execute(update(repositories).where(_named(forge, before)).values(name=name))
             self._put(connection, forge, name, identity, repository, now)
             row = connection.execute(select(repositories).where(_named(forge, name))).one()
+            # Last: nothing else is locked after the audit log.
+            if replaced:
+                said = {"id": identity, "before": replaced}
+                self._log(connection, "repository.replaced", forge, name, said, now)
+            if before is not None and before != name:
+                old = "" if before.startswith(AWAY) else before
+                given = bool(old) and old.rpartition("/")[0] != name.rpartition("/")[0]
+                what = "repository.transferred" if given else "repository.renamed"
+                self._log(connection, what, forge, name, {"id": identity, "before": old}, now)
         return _known(row)
+
+    def _log(
+        self,
+        connection: Connection,
+        what: str,
+        forge: str,
+        name: str,
+        evidence: Mapping[str, Fact],
+        now: datetime,
+    ) -> None:
+        append(self._database, connection, "moorline", what, f"{forge} {name}", evidence, now)
 
     def _take_away(self, connection: Connection, holder: Row[Any], now: datetime) -> None:
         carry(self._database, connection, holder.forge, holder.name, away(holder.id), now)
