@@ -81,9 +81,9 @@ class Reviewing:
             look = last_look(made.report, made.config, self._clock())
         else:
             look = LastLook(commit=request.head, at=self._clock(), references=())
+        look = replace(look, verdict=_verdict(made.check))
         self._memory.conversations.looked(
             forge.name, job.repository, f"refs/pull/{request.number}/head", look
-        look = replace(look, verdict=_verdict(made.check))
         )
         return [
             *self._judged(forge, hosting, job, request, made.check),
@@ -104,12 +104,6 @@ class Reviewing:
             *([Act(Verb.AGAIN)] if made.again else ()),
         ]
 
-    def _guarded(
-        self,
-        job: Job,
-        forge: Forge,
-        base: str,
-        head: str,
     def _carried(self, job: Job, forge: Forge, hosting: Hosting, queue: Queue, check: CheckRun) -> CheckRun:
         """Return the check of a queue's commit, which passes where all that fails it was let pass before.
 
@@ -161,6 +155,12 @@ class Reviewing:
         judged = self._memory.checks.judgements(forge, repository, commit)
         return next((one.check for one in judged if (one.number, one.base) == (number, base)), None)
 
+    def _guarded(
+        self,
+        job: Job,
+        forge: Forge,
+        base: str,
+        head: str,
         services: Services,
         asking: guarding.Asking | None,
     ) -> guarding.Guarded:

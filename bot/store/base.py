@@ -804,15 +804,15 @@ class Override:
     """One commit of one request whose check passes because somebody broke the glass."""
 
     commit: str
+    number: int
+    """Of the request."""
+    base: str
+    """The branch that the request was for."""
     by: str
     because: str
     at: datetime
 
 
-    number: int
-    """Of the request."""
-    base: str
-    """The branch that the request was for."""
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looked:
     """One reference as the last look at a branch or request judged it."""
@@ -854,11 +854,6 @@ class LastLook:
     references: tuple[Looked, ...]
     more: int = 0
     """How many references there were beside these."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What is to be said to whoever commented."""
     verdict: str = ""
     """What the check on it came to."""
     since: datetime | None = None
@@ -868,6 +863,11 @@ class Answer:
     def known(self) -> datetime:
         """Return when somebody could first know of it."""
         return self.since or self.at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What is to be said to whoever commented."""
 
     forge: str
     repository: str
