@@ -143,7 +143,11 @@ class Service:
             )
             addresses = {"git": settings.git_repositories}
             errands = ForgeErrands(self.store, served, self.read_missed, addresses=addresses)
-            manners = Manners(answers_per_hour=settings.answers_per_hour, overrides=settings.break_glass)
+            manners = Manners(
+                answers_per_hour=settings.answers_per_hour,
+                reviews_per_hour=settings.reviews_per_hour,
+                overrides=settings.break_glass,
+            )
             runs = Runs(self.store, self.forges, services, served=served, errands=errands, manners=manners)
             self._work = wrap(runs)
             self._gave_up = runs.give_up

@@ -85,6 +85,7 @@ class Settings(BaseSettings):
     )
     forks: bool = Field(default=False, description="true or false")
     answers_per_hour: int = Field(default=60, ge=0, le=10_000, description="a number from 0 to 10000")
+    reviews_per_hour: int = Field(default=30, ge=0, le=10_000, description="a number from 0 to 10000")
     break_glass: bool = Field(default=True, description="true or false")
     concurrency: int = Field(default=4, ge=1, le=64, description="a number from 1 to 64")
     drain_seconds: float = Field(default=20.0, ge=0, le=3600, description="seconds, from 0 to 3600")

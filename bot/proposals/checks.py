@@ -191,6 +191,26 @@ def explained(summary: str, texts: Sequence[str], more: int) -> str:
     return cut(render("explained.md.j2", view), LONGEST)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LeftOut:
+    summary: Markdown
+    remarks: int
+
+
+_LEFT_OUT = """\
+No review says this: as many as an hour takes were said in this repository. What has no comment on its line ({{ \
+view.remarks | plural("remark", "remarks") }}) is told here alone; once the hour is over, the next push or {{ "recheck" | code }} says it there.
+
+{{ view.summary }}
+"""
+
+
+def left_out(summary: str, remarks: int) -> str:
+    """Return a summary of ours that says how many remarks are in no review, and why."""
+    made = render_text(_LEFT_OUT, _LeftOut(summary=Markdown(summary.rstrip("\n")), remarks=remarks))
+    return cut(made, LONGEST)
+
+
 def _fenced(path: str, lines: Sequence[str]) -> _Told:
     """Return lines that are fit to be shown, and a fence that none of them ends."""
     text = "\n".join(map(quiet, lines))

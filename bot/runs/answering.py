@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from bot.errors import ForgeError, TransientError
-from bot.forges.base import Account, Comment, Hosting, Reaction
+from bot.forges.base import Account, Comment, Hosting, Reaction, Role
 from bot.runs.memory import Memory
 from bot.store.base import ProposalState, StoredAnswer
 
 _HOUR = timedelta(hours=1)
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -23,6 +25,11 @@ def _tried() -> Iterator[None]:
         raise
     except ForgeError:
         return
+
+
+def kept(per_hour: int) -> int:
+    """Return how many answers of an hour are for people who may write: a quarter, and three or half of few."""
+    return min(max(3, per_hour // 4), per_hour // 2)
 
 
 class Answering:
@@ -53,7 +60,7 @@ class Answering:
         if answer.closes:
             self._close(stored, hosting)
         now = self._clock()
-        if answer.body and (stored.begun is not None or self._may_speak(stored, now)):
+        if answer.body and (stored.begun is not None or self._may_speak(stored, comment, hosting, now)):
             talk.begin(stored.id, now)
             with _tried():
                 hosting.talk.answer(answer.repository, comment, answer.body, maybe_since=stored.begun)
@@ -73,10 +80,19 @@ class Answering:
         if made != known:
             talk.stuck(forge, repository, number, topic, made, self._clock())
 
-    def _may_speak(self, stored: StoredAnswer, now: datetime) -> bool:
+    def _may_speak(self, stored: StoredAnswer, comment: Comment, hosting: Hosting, now: datetime) -> bool:
+        """Return whether the hour has an answer left: the last ones are for people who may write here."""
         answer = stored.answer
         said = self._memory.conversations.said_since(answer.forge, answer.repository, now - _HOUR)
-        return said < self._per_hour
+        if said < self._per_hour - kept(self._per_hour):
+            return True
+        told = {"forge": answer.forge, "repository": answer.repository, "comment": answer.ref, "said": said}
+        if said < self._per_hour:
+            with _tried():
+                if hosting.talk.role(answer.repository, comment.author) >= Role.WRITE:
+                    return True
+        _log.warning("a comment gets no answer: enough were said within an hour", extra=told)
+        return False
 
     def _close(self, stored: StoredAnswer, hosting: Hosting) -> None:
         """Close the request of a proposal that a person does not want, and remember that."""

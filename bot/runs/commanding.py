@@ -35,6 +35,8 @@ class Manners:
 
     answers_per_hour: int = 60
     """In one repository; what is beyond gets a reaction alone."""
+    reviews_per_hour: int = 30
+    """In one repository; what is beyond is told by the check alone."""
     overrides: bool = True
     """Whether admins and owners may break the glass."""
 

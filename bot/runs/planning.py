@@ -103,7 +103,7 @@ class Planning:
         self._clock = clock
         self._turns = Turns(memory)
         self._commanding = Commanding(memory, manners, clock)
-        self._reviewing = reviewing.Reviewing(memory, clock)
+        self._reviewing = reviewing.Reviewing(memory, clock, manners.reviews_per_hour)
 
     def plan(self, job: Job) -> str | None:
         """Return what is to be published as `acts.encode` writes it, or None where there is nothing."""

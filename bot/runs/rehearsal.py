@@ -89,7 +89,7 @@ class Rehearsal:
     @property
     def reviews(self) -> Reviews:
         """Return what is to be said on requests: nothing."""
-        return cast("Reviews", _Reading(self._memory.reviews, "get", "standing"))
+        return cast("Reviews", _Reading(self._memory.reviews, "get", "standing", "said_since"))
 
     @property
     def conversations(self) -> Conversations:

@@ -45,9 +45,11 @@ class Queue:
 class Reviewing:
     """Plans what is said about heads that people propose."""
 
-    def __init__(self, memory: Memory, clock: Callable[[], datetime]) -> None:
+    def __init__(self, memory: Memory, clock: Callable[[], datetime], per_hour: int) -> None:
+        """`per_hour` is how many reviews may say something new in one repository."""
         self._memory = memory
         self._clock = clock
+        self._per_hour = per_hour
 
     def request(
         self, job: Job, forge: Forge, hosting: Hosting, request: Request, services: Services
@@ -85,9 +87,13 @@ class Reviewing:
         self._memory.conversations.looked(
             forge.name, job.repository, f"refs/pull/{request.number}/head", look
         )
+        check, review = made.check, made.review
+        if review is not None and pressed != guarding.PIN:  # whoever presses that wants it now
+            review, left = self._bounded(forge, job, request.number, review)
+            check = guarding.left_out(check, left)
         return [
-            *self._judged(forge, hosting, job, request, made.check),
-            *(self._review(forge, job, request.number, made.review) if made.review is not None else ()),
+            *self._judged(forge, hosting, job, request, check),
+            *(self._review(forge, job, request.number, review) if review is not None else ()),
             *([Act(Verb.AGAIN)] if made.again else ()),
         ]
 
@@ -212,6 +218,21 @@ class Reviewing:
         check = _together(self._memory, forge, job, commit, judged)
         id_ = self._memory.checks.store(forge.name, job.repository, commit, check, self._clock())
         return [Act(Verb.CHECK, id_)]
+
+    def _bounded(self, forge: Forge, job: Job, number: int, review: Review) -> tuple[Review, int]:
+        """Return what of a review may be said now, and how many remarks of it may not.
+
+        What stands is settled all the same, which tells nobody anything.
+        """
+        standing = self._memory.reviews.standing(forge.name, job.repository, number)
+        fresh = settle(review.remarks, standing.spoken if standing is not None else ()).fresh
+        since = self._clock() - _HOUR
+        if not fresh or self._memory.reviews.said_since(forge.name, job.repository, since) < self._per_hour:
+            return review, 0
+        said = {"forge": forge.name, "repository": job.repository, "number": number, "remarks": len(fresh)}
+        _log.warning("a review is left out: enough were said within an hour", extra=said)
+        kept = tuple(one for one in review.remarks if all(one is not each for each in fresh))
+        return replace(review, body="", remarks=kept), len(fresh)
 
     def _review(self, forge: Forge, job: Job, number: int, review: Review) -> list[Act]:
         """Return the saying of a review, where it says anything but what stands there."""

@@ -431,6 +431,8 @@ class ReviewState(StrEnum):
     BEGUN = "begun"
     """About to be said: where nobody came to say that it was, it may have been or not."""
     SAID = "said"
+    COUNTED = "counted"
+    """No review, but that one was said then: what stands is kept once, however often it was said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -467,6 +469,9 @@ class Reviews(Protocol):
 
     def said(self, id: str, spoken: Sequence[Spoken], now: datetime) -> None:  # noqa: A002 - as above
         """Remember what stands on the request since a review was said; those before it are forgotten."""
+
+    def said_since(self, forge: str, repository: str, since: datetime) -> int:
+        """Return how many reviews said something new in a repository since then."""
 
     def again(self, forge: str, repository: str, number: int) -> None:
         """Let the next review say everything anew, whatever stands there."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, delete, func, select, update
 
 from bot.model import Remark, Review, Spoken
 from bot.store.base import ReviewState, StoredReview
 from bot.store.database import Database, clean
 from bot.store.tables import reviews
+
+_COUNTED = timedelta(days=1)
+"""After which nobody counts a review."""
 
 
 class SqlReviews:
@@ -83,15 +86,34 @@ class SqlReviews:
             row = connection.execute(select(reviews).where(reviews.c.id == id)).one_or_none()
             if row is None:
                 return
+            here = (reviews.c.forge == row.forge, reviews.c.repository == row.repository)
+            of_request = (*here, reviews.c.number == row.number)
+            stood = connection.execute(
+                select(reviews.c.spoken).where(*of_request, reviews.c.state == ReviewState.SAID.value)
+            ).scalars()
+            before = {one["place"] for each in stood for one in json.loads(each)}
+            if {one.place for one in spoken if one.place} - before:
+                connection.execute(
+                    reviews.insert().values(
+                        id=uuid4().hex,
+                        forge=row.forge,
+                        repository=row.repository,
+                        number=row.number,
+                        state=ReviewState.COUNTED.value,
+                        review="{}",
+                        spoken="[]",
+                        made=now,
+                    )
+                )
             connection.execute(
                 delete(reviews).where(
-                    reviews.c.forge == row.forge,
-                    reviews.c.repository == row.repository,
-                    reviews.c.number == row.number,
-                    reviews.c.state != ReviewState.OPEN.value,
+                    *of_request,
+                    reviews.c.state.not_in([ReviewState.OPEN.value, ReviewState.COUNTED.value]),
                     reviews.c.id != id,
                 )
             )
+            counted = reviews.c.state == ReviewState.COUNTED.value
+            connection.execute(delete(reviews).where(*here, counted, reviews.c.made < now - _COUNTED))
             connection.execute(
                 update(reviews)
                 .where(reviews.c.id == id)
@@ -101,6 +123,16 @@ class SqlReviews:
                     made=now,
                 )
             )
+
+    def said_since(self, forge: str, repository: str, since: datetime) -> int:
+        query = select(func.count()).where(
+            reviews.c.forge == forge,
+            reviews.c.repository == clean(repository),
+            reviews.c.state == ReviewState.COUNTED.value,
+            reviews.c.made >= since,
+        )
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def again(self, forge: str, repository: str, number: int) -> None:
         found = self.standing(forge, repository, number)
