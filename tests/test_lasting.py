@@ -82,6 +82,34 @@ ENTRY = '- image: "node:22"\n{0}  because: "it moves"\n'
             "ignore:\n- image: a # one\n  because: b # two\n" + ENTRY.format("") + "# three\nmode: observe\n",
         ),
         (
+            "ignore:\n  - image: a\n    because: b\n    # of a\nmode: observe\n",
+            "ignore:\n  - image: a\n    because: b\n    # of a\n  " + ENTRY.format("  ") + "mode: observe\n",
+        ),
+        (
+            "ignore:\n  - image: a\n    because: b\n  # - image: c\n\n# of mode\nmode: observe\n",
+            "ignore:\n  - image: a\n    because: b\n  # - image: c\n  "
+            + ENTRY.format("  ")
+            + "\n# of mode\nmode: observe\n",
+        ),
+        (
+            "ignore:\n  - image: a\n    because: b\n\n    # of a\n# of mode\nmode: observe\n",
+            "ignore:\n  - image: a\n    because: b\n\n    # of a\n  "
+            + ENTRY.format("  ")
+            + "# of mode\nmode: observe\n",
+        ),
+        (
+            "ignore:\n- image: a\n  because: b\n# of a\n# still\n\nmode: observe\n",
+            "ignore:\n- image: a\n  because: b\n# of a\n# still\n" + ENTRY.format("") + "\nmode: observe\n",
+        ),
+        (
+            "ignore:\n- image: a\n  because: b\n# of a",
+            "ignore:\n- image: a\n  because: b\n# of a\n" + ENTRY.format(""),
+        ),
+        (
+            "ignore:\n- image: a\n  because: b\n\n# of nothing\n",
+            "ignore:\n- image: a\n  because: b\n" + ENTRY.format("") + "\n# of nothing\n",
+        ),
+        (
             "ignore:\n    -   image: a\n        because: b",
             "ignore:\n    -   image: a\n        because: b\n    " + ENTRY.format("    "),
         ),
@@ -204,6 +232,47 @@ def test_whatever_stands_there_is_kept_or_left(rows: list[str]) -> None:
     made = lasting.added({PATH: before.encode()} if before else {}, [IGNORE, ALLOW])
     assert made is not None
     assert all(edit.expected == b"" for edit in made.edits)  # nothing that stands there is replaced
+
+
+AROUND = st.lists(
+    st.sampled_from(["", "# at the margin", "  # in the list", "    # in the entry", "# two\n# rows"]),
+    max_size=4,
+)
+
+
+def owners(rows: list[str], at: int) -> set[tuple[str, ...]]:
+    """Return the rows from a comment to what it stands right below, and to what it stands right above."""
+    found = set()
+    for step in (-1, 1):
+        end = at
+        while 0 <= end + step < len(rows) and rows[end].lstrip().startswith("#"):
+            end += step
+        if rows[end].strip() and not rows[end].lstrip().startswith("#"):
+            found.add(tuple(rows[min(at, end) : max(at, end) + 1]))
+    return found
+
+
+@given(AROUND, AROUND, AROUND, st.sampled_from(["", "  "]), st.sampled_from(["\n", "\r\n"]), st.booleans())
+def test_comments_stay_with_what_they_stand_at(
+    first: list[str], second: list[str], last: list[str], indent: str, newline: str, more: bool
+) -> None:
+    def entry(name: str) -> list[str]:
+        return [f"{indent}- image: {name}", f"{indent}  because: x"]
+
+    end = ["mode: observe  # why", *last] if more else []
+    rows = "\n".join(["ignore:", *entry("a"), *first, *entry("b"), *second, *end]).split("\n")
+    before = newline.join(rows) + newline
+    made = added(before, IGNORE)
+    assert made is not None
+    after = made.split(newline)
+    fresh = [n for n, row in enumerate(after) if "node:22" in row or "it moves" in row]
+    assert fresh == [fresh[0], fresh[0] + 1]
+    # Without the new lines it is what it was, byte for byte.
+    assert newline.join(row for n, row in enumerate(after) if n not in fresh) == before
+    kept = [n for n in range(len(after)) if n not in fresh]
+    for place, row in enumerate(rows):
+        if row.lstrip().startswith("#") and owners(rows, place):
+            assert owners(rows, place) & owners(after, kept[place])
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -172,7 +172,7 @@ def _edits(path: str, data: bytes, lines: Sequence[Line]) -> tuple[Edit, ...] | 
             fresh.append(f"{indent}{key}:".encode() + newline)
             fresh.append(_items(mine, f"{indent}  ", newline))
             continue
-        made = _into(path, tree, said[key], mine, newline)
+        made = _into(path, tree, said[key], mine, newline, column)
         if made is None:
             return None
         edits.append(made)
@@ -182,8 +182,10 @@ def _edits(path: str, data: bytes, lines: Sequence[Line]) -> tuple[Edit, ...] | 
     return tuple(edits)
 
 
-def _into(path: str, tree: Tree, value: Node, lines: Sequence[Line], newline: bytes) -> Edit | None:
-    """Return the edit that adds entries to a list."""
+def _into(
+    path: str, tree: Tree, value: Node, lines: Sequence[Line], newline: bytes, column: int
+) -> Edit | None:
+    """Return the edit that adds entries to a list, which is the value of a key in a column."""
     data = tree.source.data
     if not isinstance(value, List):
         return None
@@ -197,7 +199,33 @@ def _into(path: str, tree: Tree, value: Node, lines: Sequence[Line], newline: by
     dash = _DASH.fullmatch(data[tree.source.starts[tree.source.line_at(start) - 1] : start])
     if dash is None or last is None:
         return None
-    return _below(path, data, last, _items(lines, dash[1].decode(), newline), newline)
+    end = data.find(b"\n", last)
+    at = len(data) if end < 0 else _behind_comments(data, end + 1, column)
+    ended = data.endswith(b"\n", 0, at)
+    text = _items(lines, dash[1].decode(), newline)
+    return _insert(path, at, text if ended else newline + text)
+
+
+def _behind_comments(data: bytes, start: int, column: int) -> int:
+    """Return where the comments end, at `start` or below, that belong to what stands above it.
+
+    A comment that is further in than the keys around does, whatever stands between.  Another one does where
+    it stands right below, and nothing right below it: else it is about what follows.
+    """
+    end = at = start
+    right_below = True
+    for line in data[start:].splitlines(keepends=True):
+        text = line.strip()
+        at += len(line)
+        if not text:
+            if right_below:
+                end = max(end, at - len(line))
+            right_below = False
+        elif not text.startswith(b"#"):
+            return end
+        elif len(line) - len(line.lstrip(b" \t")) > column:
+            end = at
+    return at if right_below else end
 
 
 def _end(tree: Tree, node: Node) -> int | None:
@@ -212,12 +240,6 @@ def _end(tree: Tree, node: Node) -> int | None:
         return None
     last = node.value[-1]
     return _end(tree, last[1] if isinstance(last, tuple) else last)
-
-
-def _below(path: str, data: bytes, at: int, text: bytes, newline: bytes) -> Edit:
-    """Return the edit that puts lines below the one at an offset."""
-    end = data.find(b"\n", at)
-    return _insert(path, len(data), newline + text) if end < 0 else _insert(path, end + 1, text)
 
 
 def _insert(path: str, at: int, text: bytes) -> Edit:
