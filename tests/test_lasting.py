@@ -270,9 +270,15 @@ def test_comments_stay_with_what_they_stand_at(
     # Without the new lines it is what it was, byte for byte.
     assert newline.join(row for n, row in enumerate(after) if n not in fresh) == before
     kept = [n for n in range(len(after)) if n not in fresh]
+    begun = rows.index(f"{indent}- image: b")
+    end_of_list = rows.index(end[0]) if end else len(rows)
     for place, row in enumerate(rows):
-        if row.lstrip().startswith("#") and owners(rows, place):
-            assert owners(rows, place) & owners(after, kept[place])
+        if row.startswith(" ") and "#" in row:
+            assert place > end_of_list or kept[place] < fresh[0]  # what is further in belongs to the list
+        elif row.startswith("#") and owners(rows, place):
+            there = owners(after, kept[place])
+            mixed = any(one.startswith(" ") and "#" in one for one in rows[begun:end_of_list])
+            assert mixed or owners(rows, place) & there
 
 
 @pytest.mark.parametrize("text", HOSTILE)
