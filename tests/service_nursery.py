@@ -266,6 +266,7 @@ def main() -> None:
         if pid == 0:
             try:
                 os.close(0)
+                os.dup2(2, 1)  # the answers are the nursery's own
                 _child(wanted)
             except BaseException:  # noqa: BLE001 - the end of a process: whoever reads the log sees it
                 traceback.print_exc()

@@ -14,6 +14,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any
 import pytest
 from postgres_cluster import cluster
 from scenario_places import Can, Content, GitHubPlace, GitLabPlace
-from scenarios import PACE, TOKEN, Repo, Scene, rig, scene
+from scenarios import PACE, TOKEN, Repo, Rig, Scene, database, rig, scene
 from service_nursery import STAGES, Nursery, nursery
 from waiting import until
 
@@ -35,8 +36,20 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def at(*names: str) -> pytest.MarkDecorator:
-    """Run a test at these places."""
+    """Run a test at these places, on SQLite unless they say `PLACE on postgres`."""
     return pytest.mark.parametrize("place", names)
+
+
+@contextmanager
+def served(place: str, folder: Path, **wanted: Any) -> Iterator[tuple[Rig, Scene]]:
+    """Run the service in front of a place, and yield it with a scene."""
+    name, _, backend = place.partition(" on ")
+    with (
+        database(backend or "sqlite") as url,
+        rig(name, folder / name, **{"database": url, **wanted}) as made,
+        scene(made) as here,
+    ):
+        yield made, here
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +78,13 @@ def assert_one_each(here: Scene, repositories: Mapping[str, Repo], contents: Map
 # --- processes that are killed ------------------------------------------------------------
 
 
-@at("git", "github", "github-enterprise", "gitlab")
+@at("git", "github", "github-enterprise on postgres", "gitlab", "gitlab on postgres")
 def test_a_worker_that_is_killed_in_any_stage(tmp_path: Path, processes: Nursery, place: str) -> None:
     """One worker is killed in all of its stages at once, and another one starts.
 
     Of each stage there are two: one repository as it was, and one that was pushed to meanwhile.
     """
-    with rig(place, tmp_path / place, works=False, policy=MANY) as made, scene(made) as here:
+    with served(place, tmp_path, works=False, policy=MANY) as (made, here):
         hosted = Can.REQUESTS in here.place.can
         stages = [one for one in STAGES if hosted or one != "after-labels"]
         names = [f"{stage}-{when}" for stage in stages for when in ("still", "moved")]
@@ -105,12 +118,12 @@ def summary(place: str, what: str, repositories: Mapping[str, Repo]) -> None:
     print(f"{place}: {what}; afterwards {len(repositories)} heads, {made} proposals, runs {dict(runs)}")  # noqa: T201
 
 
-@at("github", "gitlab")
+@at("github", "github-enterprise on postgres", "gitlab")
 def test_a_web_process_that_is_killed_between_storing_and_answering(
     tmp_path: Path, processes: Nursery, place: str
 ) -> None:
     """What it stored is worked on, whether or not the forge tells it again."""
-    with rig(place, tmp_path / place, works=False, policy=MANY) as made, scene(made) as here:
+    with served(place, tmp_path, works=False, policy=MANY) as (made, here):
         repositories = {
             name: here.repository({"Dockerfile": dockerfile(here.image())}, name)
             for name in ("told", "again")
@@ -165,11 +178,11 @@ def sent(url: str, path: str, headers: Mapping[str, str], body: bytes) -> int:
 DRESSED = b"proposal: {labels: [pins], reviewers: [ann], assignees: [bob]}\n"
 
 
-@at("github", "gitlab")
+@at("github", "github-enterprise on postgres", "gitlab")
 @pytest.mark.parametrize("how", ["502 after it", "502 before it", "cut after it"])
 def test_answers_that_get_lost(tmp_path: Path, place: str, how: str) -> None:
     """Each write of a proposal's life fails once, for a repository of its own."""
-    with rig(place, tmp_path / place, policy=MANY) as made, scene(made) as here:
+    with served(place, tmp_path, policy=MANY) as (made, here):
         tool = here.image()
         phases: list[dict[str, Content]] = [
             {"README": b"x\n"},
@@ -248,18 +261,18 @@ def unstruck(here: Scene) -> list[str]:
 # --- limits -------------------------------------------------------------------------------
 
 
-@at("github", "gitlab")
+@at("github", "github-enterprise on postgres", "gitlab")
 def test_limits_in_the_middle_of_a_proposal(tmp_path: Path, place: str) -> None:
     """Every write meets a limit once; all who have its credential stay away, and no worker waits."""
     pace = replace(PACE, concurrency=2)
-    with rig(place, tmp_path / place, policy=MANY, pace=pace) as made, scene(made) as here:
+    with served(place, tmp_path, policy=MANY, pace=pace) as (made, here):
         tool = here.image()
         files: dict[str, Content] = {"Dockerfile": dockerfile(tool), ".moorline.yml": DRESSED}
         plain = here.repository(files, "plain")
         writes = written(here, plain, lambda: plain.push({"README": b"x\n"}))
         assert len(writes) > pace.concurrency
         # A limit holds whoever has the same credential: on GitHub an installation, on GitLab all of us.
-        apart = place == "github"
+        apart = isinstance(here.place, GitHubPlace)
         owners = [f"{here.owner}-{index}" if apart else "" for index in range(len(writes))]
         limited = {
             f"{index}": here.repository(files, f"limited-{index}", owner=owner)
@@ -299,9 +312,9 @@ def limit(here: Scene, repository: Repo, write: str, seconds: int) -> None:
     here.place.lab.rate_limit(method, path, retry_after=seconds)
 
 
-@at("github")
+@at("github", "github-enterprise on postgres")
 def test_an_hour_that_is_used_up_in_the_middle_of_a_proposal(tmp_path: Path, place: str) -> None:
-    with rig(place, tmp_path / place) as made, scene(made) as here:
+    with served(place, tmp_path) as (made, here):
         assert isinstance(here.place, GitHubPlace)
         app = here.repository({"Dockerfile": dockerfile(here.image())})
         fault = here.place.hub.slow("POST", f"/repos/{app.name}/pulls")
@@ -315,16 +328,15 @@ def test_an_hour_that_is_used_up_in_the_middle_of_a_proposal(tmp_path: Path, pla
         summary(place, "the hour was used up before the request was opened", {"app": app})
 
 
-@at("github", "gitlab")
+@at("github", "gitlab on postgres")
 def test_more_proposals_at_once_than_a_forge_wants(tmp_path: Path, place: str) -> None:
     """What is beyond the pace that we keep is put off, begun once, and never refused by the forge."""
-    with rig(place, tmp_path / place, policy=MANY) as made, scene(made) as here:
-        forge: Any = made.service.forges[place]
-        paced = Pacing(time.time, (Window(5 if place == "github" else 3, 1.0),))
-        if place == "github":
-            forge._manners.pacing = paced
+    with served(place, tmp_path, policy=MANY) as (made, here):
+        forge: Any = made.service.forges[here.place.forge]
+        if isinstance(here.place, GitHubPlace):
+            forge._manners.pacing = Pacing(time.time, (Window(5, 1.0),))
         else:
-            forge._api._pacing = paced
+            forge._api._pacing = Pacing(time.time, (Window(3, 1.0),))
         repositories = {
             f"app{number}": here.repository({"Dockerfile": dockerfile(here.image())}, f"app{number}")
             for number in range(4)
@@ -342,10 +354,10 @@ def test_more_proposals_at_once_than_a_forge_wants(tmp_path: Path, place: str) -
 # --- servers that go and come back --------------------------------------------------------
 
 
-@at("git", "github", "gitlab")
+@at("git", "github", "github-enterprise on postgres", "gitlab")
 def test_a_registry_that_is_gone_and_comes_back(tmp_path: Path, place: str) -> None:
     pace = replace(PACE, backoff=0.3)
-    with rig(place, tmp_path / place, pace=pace) as made, scene(made) as here:
+    with served(place, tmp_path, pace=pace) as (made, here):
         repositories = {
             f"app{number}": here.repository({"Dockerfile": dockerfile(here.image())}, f"app{number}")
             for number in range(4)
@@ -361,13 +373,12 @@ def test_a_registry_that_is_gone_and_comes_back(tmp_path: Path, place: str) -> N
         summary(place, "the registry was gone", repositories)
 
 
-@at("github", "gitlab")
+@at("github", "github-enterprise", "gitlab")
 def test_a_database_that_is_gone_and_comes_back(tmp_path: Path, place: str) -> None:
     """It goes in the middle of a run, and while it is away the forge tells of another push."""
     with (
         cluster() as postgres,
-        rig(place, tmp_path / place, database=postgres.url) as made,
-        scene(made) as here,
+        served(place, tmp_path, database=postgres.url) as (made, here),
     ):
         names = ("before", "during", "away", "after")
         tool = here.image()
@@ -414,14 +425,13 @@ def held(here: Scene, repository: Repo) -> tuple[threading.Event, threading.Even
     return slow.gate, slow.reached
 
 
-@at("github", "gitlab")
+@at("github", "github-enterprise", "gitlab")
 def test_two_workers_on_postgres_one_of_which_is_killed_for_good(
     tmp_path: Path, processes: Nursery, place: str
 ) -> None:
     with (
         cluster() as postgres,
-        rig(place, tmp_path / place, database=postgres.url, works=False, policy=MANY) as made,
-        scene(made) as here,
+        served(place, tmp_path, database=postgres.url, works=False, policy=MANY) as (made, here),
     ):
         tool = here.image()
         held_up = {stage: here.repository({"Dockerfile": dockerfile(tool)}, stage) for stage in STAGES}
