@@ -60,6 +60,10 @@ class MissingError(ForgeError):
     """There is no such repository, branch or request, or none that we may see: not worth trying again."""
 
 
+class SuspendedError(ForgeError):
+    """Whoever owns the repository suspended us there: it is left out until they end that."""
+
+
 class MovedError(ForgeError):
     """The repository has another name by now, `name`; whoever asked should ask for that."""
 

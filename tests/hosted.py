@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from bot.errors import ForgeError, MissingError, MovedError, SupersededError
+from bot.errors import ForgeError, MissingError, MovedError, SupersededError, SuspendedError
 from bot.forges import guard
 from bot.forges.base import (
     Account,
@@ -80,6 +80,8 @@ class Hosted:
     name: str = "github"
     projects: dict[str, Project] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
+    suspended: set[str] = field(default_factory=set)
+    """Owners."""
     asked: Counter[str] = field(default_factory=Counter)
     writing: str = ""
     lost: list[Missed] = field(default_factory=list)
@@ -172,6 +174,8 @@ class Hosted:
 
     def _project(self, name: str, what: str) -> Project:
         self.asked[what] += 1
+        if name.partition("/")[0] in self.suspended:
+            raise SuspendedError(f"We are suspended for {name}.")
         if name in self.projects:
             return self.projects[name]
         if name in self.moved:

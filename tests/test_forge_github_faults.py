@@ -29,7 +29,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted import Asked, Reply, scripted
 
-from bot.errors import ConfigurationError, ForgeError, MissingError, MoorlineError, TransientError
+from bot.errors import (
+    ConfigurationError,
+    ForgeError,
+    MissingError,
+    MoorlineError,
+    SuspendedError,
+    TransientError,
+)
 from bot.forges.base import Change, Conclusion, Health, Missed, Symptom, Wish
 from bot.forges.base import Check as Report
 from bot.forges.github import GitHubForge
@@ -450,7 +457,7 @@ def test_a_suspended_installation_is_said(place: Place, forge: GitHubForge) -> N
     forge.head(REPOSITORY, "")
     place.github.suspend(installation)
     for one in (forge, place.forge()):
-        with pytest.raises(ForgeError, match=r"suspended.*unsuspend"):
+        with pytest.raises(SuspendedError, match=r"suspended.*unsuspend"):
             one.head(REPOSITORY, "")
     assert forge._manners.graphql, "no server that refuses GraphQL"
     place.github.unsuspend(installation)

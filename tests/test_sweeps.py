@@ -107,6 +107,20 @@ def test_whoever_is_not_served_is_left_out(tmp_path: Path) -> None:
         assert world.forge.open_requests("other/app") == []
 
 
+def test_what_its_owner_suspended_is_left_out_with_a_reason_and_looked_at_afterwards(
+    world: Installation,
+) -> None:
+    world.populate(1)
+    sweep = world.begin()
+    world.work(1)  # it was listed
+    world.forge.suspended.add("acme")
+    world.work()
+    [place] = [one for one in world.store.sweeps.places(sweep.id) if one.repository]
+    assert (place.state, place.detail) == (PlaceState.LEFT_OUT, "suspended by its owner")
+    world.forge.suspended.clear()
+    assert world.sweep() == {"proposed": 1}
+
+
 def test_further_branches_are_swept_where_the_configuration_names_them(world: Installation) -> None:
     files = {**FLOATING, ".moorline.yml": b"refs: [release/*]\n"}
     world.populate(1)

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from github.Auth import AppAuth
 
-from bot.errors import ConfigurationError, ForgeError, MissingError
+from bot.errors import ConfigurationError, ForgeError, MissingError, SuspendedError
 from bot.forges.github_client import Client, Manners, RefusedError, repository_path
 from bot.forges.github_transport import Transport, clean
 
@@ -256,9 +256,8 @@ class App:
 
     def _keep(self, installation: Installation) -> _Known:
         if installation.suspended:
-            raise RefusedError(
+            raise SuspendedError(
                 f"The App's installation for {clean(installation.account)} is suspended.",
-                status=403,
                 advice="An owner of the account can unsuspend it in its settings, or uninstall it.",
             )
         with self._lock:
@@ -308,6 +307,9 @@ class App:
         try:
             # A token that nobody received opens nothing and ends by itself: it may be asked for again.
             said = self.client.ask_again("POST", path, body).json()
+        except SuspendedError:
+            self.forget(installation.account)
+            raise
         except (MissingError, RefusedError) as error:
             self.forget(installation.account)
             if isinstance(error, MissingError):

@@ -16,7 +16,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
-from bot.errors import ForgeError, MissingError, TransientError
+from bot.errors import ForgeError, MissingError, SuspendedError, TransientError
 from bot.forges.github_transport import JSON, AmbiguousError, Answer, Transport, clean
 from bot.forges.holds import UNTOLD, Holds
 from bot.forges.pacing import Pacing, Window
@@ -475,10 +475,8 @@ def _refusal(answer: Answer, manners: Manners) -> ForgeError:
         return ForgeError(f"GitHub does not accept who we are{shown}.", advice=advice)
     if answer.status == 403:
         if "suspended" in lower:
-            return RefusedError(
+            return SuspendedError(
                 "The App's installation is suspended.",
-                status=403,
-                message=said,
                 advice="An owner of the account can unsuspend it in its settings, or uninstall it.",
             )
         if "workflow" in lower and "permission" in lower:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from typing import Protocol, TypeGuard
 from bot import pipeline
 from bot.allowed_owners import AllowedOwners
 from bot.config import Config, Mode
-from bot.errors import ForgeError, MissingError, MovedError, SupersededError
+from bot.errors import ForgeError, MissingError, MovedError, SupersededError, SuspendedError
 from bot.forges.base import Forge, Hosting, Request, RequestState
 from bot.model import (
     GitReference,
@@ -119,6 +120,9 @@ class Planning:
             return acts.encode(self._acts(job, forge))
         except MovedError as moved:
             return acts.encode(self._acts(self._renamed(job, forge, moved), forge))
+        except SuspendedError as error:
+            _log.info("left out", extra={"repository": job.repository, "problem": error.problem})
+            return acts.encode(self._left_out(job, "suspended by its owner"))
 
     def _renamed(self, job: Job, forge: Forge, moved: MovedError) -> Job:
         """Return the job under the repository's present name, to which all that we know moves."""
@@ -611,6 +615,7 @@ def _is_orphan(stored: StoredProposal, request: Request, forge: Forge) -> bool:
 
 _MOST_REQUESTS = 20
 """Requests that propose one commit, each of which is judged when that is asked for."""
+_log = logging.getLogger(__name__)
 _QUEUED = re.compile(r"gh-readonly-queue/(.+)/pr-([0-9]{1,9})-[0-9a-f]{40,64}")
 _STATES = {
     RequestState.OPEN: ProposalState.PUBLISHED,
