@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bot import globs, json5
-from bot.model import Kind
+from bot.model import Finding, Kind
+from bot.peer_forms import DEPENDABOT, RENOVATE, parses
 from bot.source import Source
 from bot.yamltree import Node, Sequence, Unparsable, compose, get, scalar
 
@@ -96,15 +97,16 @@ def refreshed(files: Mapping[str, bytes]) -> tuple[Refresh, ...]:
 
 
 def refreshes(
-    found: tuple[Refresh, ...], format_: str, kind: Kind, path: str, branch: str = "", *, default: bool = True
+    found: tuple[Refresh, ...], finding: Finding, data: bytes, branch: str = "", *, default: bool = True
 ) -> Refresh | None:
-    """Return who refreshes a format's references of a kind in a file, or None.
+    """Return who refreshes a reference in its file, which holds `data`, or None.
 
     `default` says whether the file is on the default branch; `branch` is its name, as far as it is known.
     """
     for one in found:
         there = branch in one.branches or (default and _DEFAULT in (one.branches or (_DEFAULT,)))
-        if there and one.format == format_ and kind in one.kinds and one.covers(path):
+        same = one.format == finding.format and finding.kind in one.kinds
+        if there and same and one.covers(finding.location.path) and parses(one.peer, finding, data):
             return one
     return None
 
@@ -130,7 +132,7 @@ def _dependabot(files: Mapping[str, bytes]) -> Iterator[Refresh]:
         texts = [scalar(get(entry, "directory"))] + [scalar(one) for one in _nodes(get(entry, "directories"))]
         format_, kinds = known
         yield Refresh(
-            peer="Dependabot",
+            peer=DEPENDABOT,
             path=path,
             format=format_,
             kinds=kinds,
@@ -186,7 +188,7 @@ def _renovate(files: Mapping[str, bytes]) -> Iterator[Refresh]:
         }
         if left:
             yield Refresh(
-                peer="Renovate",
+                peer=RENOVATE,
                 path=path,
                 format=format_,
                 kinds=frozenset(left),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.config import FORMATS
-from bot.model import Kind
+from bot.finders import FINDERS
+from bot.model import Finding, Kind, Span
+from bot.peer_forms import parses
 from bot.peers import MAX_BYTES, PEER_PATHS, refreshed, refreshes
+from bot.source import Source
 
 ALL = {
     ("dockerfile", Kind.IMAGE),
@@ -31,9 +35,53 @@ PLACES = {
 }
 
 
+DIGEST = "sha256:" + "0" * 64
+WRITTEN = {
+    ("dockerfile", Kind.IMAGE): f"FROM node:22@{DIGEST}\n",
+    ("compose", Kind.IMAGE): f"services:\n  web:\n    image: node:22@{DIGEST}\n",
+    ("gitlab-ci", Kind.IMAGE): f"job:\n  script: [make]\n  image: node:22@{DIGEST}\n",
+    (
+        "github-actions",
+        Kind.IMAGE,
+    ): f"on: push\njobs:\n  a:\n    container: node:22@{DIGEST}\n    steps: []\n",
+    ("github-actions", Kind.ACTION): (
+        f"on: push\njobs:\n  a:\n    steps:\n      - uses: actions/checkout@{'0' * 40} # v4.2.1\n"
+    ),
+    ("bake", Kind.IMAGE): f'target "a" {{\n  contexts = {{ base = "docker-image://node:22@{DIGEST}" }}\n}}\n',
+}
+"""By format and kind, a reference where everybody parses it who parses any."""
+
+
+def found_in(format_: str, text: str, path: str = "") -> list[Finding]:
+    """Return what a finder finds in a file."""
+    path = path or PLACES[format_]
+    source = Source(path, text.encode())
+    return list(FINDERS[format_].find(source, {path: source.data}).references)
+
+
 def who(files: dict[str, bytes], format_: str, path: str, kind: Kind = Kind.IMAGE) -> str:
-    found = refreshes(refreshed(files), format_, kind, path)
+    text = WRITTEN.get((format_, kind))
+    if text is None:
+        return ""
+    [there] = found_in(format_, text)
+    there = replace(there, location=replace(there.location, path=path))
+    found = refreshes(refreshed(files), there, text.encode())
     return found.peer if found else ""
+
+
+def seen_by(format_: str, text: str, path: str = "") -> dict[str, set[str]]:
+    """Return who refreshes each reference of a file where both do what they can, by its line and value."""
+    entries = ("docker", "docker-compose", "github-actions")
+    both = {
+        "Renovate": {"renovate.json": b"{}"},
+        "Dependabot": dependabot(*(f"package-ecosystem: {one}, directory: /" for one in entries)),
+    }
+    return {
+        f"{one.location.line} {one.value.partition('@')[0]}": {
+            name for name, files in both.items() if refreshes(refreshed(files), one, text.encode())
+        }
+        for one in found_in(format_, text, path)
+    }
 
 
 def renovate(said: Any, path: str = "renovate.json") -> set[tuple[str, Kind]]:
@@ -245,7 +293,9 @@ def test_dependabot_follows_actions_and_no_images_of_workflows() -> None:
     ],
 )
 def test_branches_count(files: dict[str, bytes], branch: str, default: bool, covered: bool) -> None:
-    found = refreshes(refreshed(files), "dockerfile", Kind.IMAGE, "Dockerfile", branch, default=default)
+    text = WRITTEN["dockerfile", Kind.IMAGE]
+    [there] = found_in("dockerfile", text)
+    found = refreshes(refreshed(files), there, text.encode(), branch, default=default)
     assert (found is not None) is covered
 
 
@@ -314,11 +364,125 @@ def test_any_tree_is_read_or_passed_over(path: str, tree: dict[str, Any]) -> Non
         one.covers("a/b")
 
 
+BOTH, RENOVATE, DEPENDABOT, NOBODY = {"Renovate", "Dependabot"}, {"Renovate"}, {"Dependabot"}, set[str]()
+
+
+@pytest.mark.parametrize(
+    ("line", "by"),
+    [
+        ("FROM node:22{}", BOTH),
+        ("from --platform=$BUILDPLATFORM node:22{} AS build", BOTH),
+        ("FROM registry.example/node:22{}", BOTH),
+        ("FROM team/node:22{}", BOTH),
+        ("FROM registry:5000/node:22{}", RENOVATE),
+        ("FROM localhost/node:22{}", RENOVATE),
+        ('FROM "node:22{}"', NOBODY),
+        ("FROM \\\n node:22{}", NOBODY),
+        ("FROM a\nCOPY --from=node:22{} /a /b", RENOVATE),
+        ("FROM a\nCOPY --link --chown=a:b --from=node:22{} /a /b", RENOVATE),
+        ("FROM a\nCOPY --chown=$USER --from=node:22{} /a /b", NOBODY),
+        ("FROM a\nCOPY --chmod=u+x --from=node:22{} /a /b", NOBODY),
+        ("FROM a\nADD --from=node:22{} /a /b", NOBODY),
+        ("FROM a\nRUN --mount=type=bind,from=node:22{},target=/n true", RENOVATE),
+        ("FROM a\nRUN --mount=type=cache,target=/c --mount=from=node:22{},target=/n true", NOBODY),
+        ("FROM a\nONBUILD COPY --from=node:22{} /a /b", NOBODY),
+        ("ONBUILD FROM node:22{}", NOBODY),
+        ("ARG BASE=node:22{}\nFROM $BASE", RENOVATE),
+        ("ARG OTHER=1 BASE=node:22{}\nFROM $BASE", NOBODY),
+        ("# syntax=node:22{}\nFROM a", RENOVATE),
+        ("# escape=`\n# syntax=node:22{}\nFROM a", NOBODY),
+    ],
+)
+def test_a_form_of_a_dockerfile_that_a_peer_does_not_parse_is_not_refreshed_by_it(
+    line: str, by: set[str]
+) -> None:
+    seen = seen_by("dockerfile", line.format(f"@{DIGEST}") + "\n")
+    assert [who for place, who in seen.items() if "node" in place] == [by]
+
+
+@pytest.mark.parametrize(
+    ("service", "by"),
+    [
+        ("image: node:22{}", BOTH),
+        ('{{image: "node:22{}"}}', BOTH),
+        ("image: ${{IMAGE:-node:22{}}}", BOTH),
+        ("image: registry.example/${{DIR:-node:22{}}}", NOBODY),
+        ("image: registry:5000/node:22{}", RENOVATE),
+        ("build: {{context: ., args: {{BASE: 'node:22{}'}}}}", NOBODY),
+        ("build:\n      dockerfile_inline: |\n        FROM node:22{}\n", DEPENDABOT),
+        ("build:\n      dockerfile_inline: |\n        FROM a\n        FROM node:22{}\n", NOBODY),
+    ],
+)
+def test_a_form_of_compose_that_a_peer_does_not_parse_is_not_refreshed_by_it(
+    service: str, by: set[str]
+) -> None:
+    text = f"services:\n  web:\n    {service}\n" if service[0] != "{" else f"services:\n  web: {service}\n"
+    seen = seen_by("compose", text.format(f"@{DIGEST}"))
+    assert [who for place, who in seen.items() if "node" in place] in ([by], [] if by == NOBODY else [by])
+
+
+@pytest.mark.parametrize(
+    ("text", "by"),
+    [
+        ("image: node:22{}\n", RENOVATE),
+        ("default:\n  image:\n    name: node:22{}\n", RENOVATE),
+        ("job:\n  script: [make]\n  services: ['node:22{}']\n", RENOVATE),
+        ("job:\n  script: [make]\n  services: [{{name: 'node:22{}'}}]\n", RENOVATE),
+        ("variables:\n  BASE: node:22{}\njob:\n  script: [make]\n  image: $BASE\n", NOBODY),
+        (
+            "spec: {{inputs: {{base: {{default: 'node:22{}'}}}}}}\n---\na: {{image: '$[[ inputs.base ]]'}}\n",
+            NOBODY,
+        ),
+    ],
+)
+def test_a_form_of_gitlab_ci_that_a_peer_does_not_parse_is_not_refreshed_by_it(
+    text: str, by: set[str]
+) -> None:
+    seen = seen_by("gitlab-ci", text.format(f"@{DIGEST}"))
+    assert [who for place, who in seen.items() if "node" in place] == [by]
+
+
+@pytest.mark.parametrize(
+    ("job", "by"),
+    [
+        (f"steps:\n      - uses: actions/node@{'0' * 40} # v4.2.1", BOTH),
+        (f"steps:\n      - uses: actions/node@{'0' * 40}", DEPENDABOT),
+        (f"uses: acme/node/.github/workflows/a.yml@{'0' * 40} # v1.0.0", BOTH),
+        (f"steps:\n      - uses: docker://node:22@{DIGEST}", RENOVATE),
+        (f"container: {{image: 'node:22@{DIGEST}'}}", RENOVATE),
+        (f"services: {{db: {{image: 'node:22@{DIGEST}'}}}}", RENOVATE),
+        (
+            f"strategy: {{matrix: {{image: ['node:22@{DIGEST}']}}}}\n    container: ${{{{ matrix.image }}}}",
+            NOBODY,
+        ),
+    ],
+)
+def test_a_form_of_workflows_that_a_peer_does_not_parse_is_not_refreshed_by_it(
+    job: str, by: set[str]
+) -> None:
+    seen = seen_by("github-actions", f"on: push\njobs:\n  a:\n    {job}\n")
+    assert list(seen.values()) == [by]
+
+
+@given(
+    st.binary(max_size=200),
+    st.integers(-5, 300),
+    st.sampled_from(["FROM", "a.image", "x.dockerfile_inline FROM"]),
+)
+def test_forms_are_told_of_any_bytes(data: bytes, start: int, where: str) -> None:
+    [there] = found_in("dockerfile", "FROM node:22\n")
+    place = replace(there.location, span=Span(start, start + 1), path="a.yml")
+    for format_ in PLACES:
+        for peer in BOTH:
+            parses(peer, replace(there, format=format_, where=where, location=place), data)
+
+
 def test_large_files_take_little_time() -> None:
     start = time.process_time()
     entry = b"- {package-ecosystem: docker, directories: [" + b"'*/*/*', " * 1000 + b"]}\n"
     found = refreshed({".github/dependabot.yml": b"version: 2\nupdates:\n" + entry * 20})
-    assert refreshes(found, "dockerfile", Kind.IMAGE, "a/" * 500 + "Dockerfile") is None
+    [there] = found_in("dockerfile", "FROM node:22\n", "a/" * 500 + "Dockerfile")
+    assert refreshes(found, there, b"FROM node:22\n") is None
     rules = [{"matchManagers": ["x"] * 100, "enabled": False}] * 300
     assert renovate({"packageRules": rules}) == ALL
     assert refreshed({"renovate.json": b"{}" + b" " * MAX_BYTES}) == ()

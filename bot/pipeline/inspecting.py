@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot import peers
-from bot.config import Config, Updates
+from bot.config import Updates
 from bot.model import Finding, Job, Report
 from bot.pipeline.comparing import came_in, heeded, unmarked
 from bot.pipeline.configuring import configuration
 from bot.pipeline.judging import judge
-from bot.pipeline.looking import grounded, look
+from bot.pipeline.looking import Survey, grounded, look
 from bot.pipeline.reading import Reading
 from bot.pipeline.services import Services
 
@@ -48,13 +48,13 @@ def inspect(job: Job, services: Services, now: datetime, before: Before | None =
         survey = came_in(head, base, services.reading(job), since)
     chosen = [grounded(one, services) for one in survey.selected]
     if services.updates:
-        services = replace(services, refreshed=_refreshed(job, services, survey.config))
+        services = replace(services, refreshed=_refreshed(job, services, survey))
     return survey.report(judge(chosen, survey.config, services, now), now)
 
 
-def _refreshed(job: Job, services: Services, config: Config) -> Callable[[Finding], bool]:
+def _refreshed(job: Job, services: Services, survey: Survey) -> Callable[[Finding], bool]:
     """Return whether somebody else keeps a pinned reference up to date, or nobody should."""
-    match config.updates:
+    match survey.config.updates:
         case Updates.NEVER:
             return lambda _finding: True
         case Updates.ALWAYS:
@@ -63,8 +63,7 @@ def _refreshed(job: Job, services: Services, config: Config) -> Callable[[Findin
             found = peers.refreshed(services.reading(job).read(peers.PEER_PATHS))
 
             def refreshed(one: Finding) -> bool:
-                place = one.location.path
-                by = peers.refreshes(found, one.format, one.kind, place, job.ref, default=services.default)
-                return by is not None
+                data = survey.snapshot.files.get(one.location.path, b"")
+                return peers.refreshes(found, one, data, job.ref, default=services.default) is not None
 
             return refreshed
