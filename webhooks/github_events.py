@@ -167,8 +167,14 @@ def _comment(event: Event, context: Context, kind: str, said: Any, head: str) ->
     author = at(comment, "user")
     if _is_own(author, context) or _is_ours(at(comment, "performed_via_github_app"), context):
         return Reason.OWN
+    addressed = hints.speaks_to_us(at(comment, "body"), context.accounts, slash=True)
     if "Bot" in (at(author, "type"), at(event, "sender", "type")):
-        return Reason.BOT
+        return Reason.UNHEARD if addressed else Reason.BOT
+    if not addressed:
+        return Reason.UNADDRESSED
+    if isinstance(at(comment, "performed_via_github_app"), dict):
+        # The person let an App write in their name, which is not to say what: others may tell it that.
+        return Reason.UNHEARD
     id_ = hints.identity(at(comment, "id"), "comment.id")
     number = hints.number(said, "the pull request's number")
     ref = f"comment/{kind}/{id_}"

@@ -184,15 +184,18 @@ def _is_turned(event: Event) -> bool:
     return bool(at(changes, "target_branch")) or at(changes, "draft", "current") is False
 
 
-def _note(event: Event, _context: Context) -> Read:
+def _note(event: Event, context: Context) -> Read:
     attributes = event.get("object_attributes")
     if at(attributes, "noteable_type") != "MergeRequest" or at(attributes, "system") is True:
         return Reason.IRRELEVANT
     if not _is_new(attributes):
         return Reason.IRRELEVANT
+    addressed = hints.speaks_to_us(at(attributes, "note"), context.accounts, slash=False)
     author = at(event, "user", "username")
     if isinstance(author, str) and _BOT.fullmatch(author):
-        return Reason.BOT
+        return Reason.UNHEARD if addressed else Reason.BOT
+    if not addressed:
+        return Reason.UNADDRESSED
     id_ = hints.identity(at(attributes, "id"), "object_attributes.id")
     number = hints.number(at(event, "merge_request", "iid"), "merge_request.iid")
     head = hints.hinted_commit(at(event, "merge_request", "last_commit", "id"))

@@ -97,12 +97,38 @@ def identity(value: Any, what: str) -> int:
 
 
 def identified(jobs: tuple[Job, ...], told: Any, name: str) -> tuple[Job, ...]:
-    """Return jobs with the id of the repository that an event tells of, where they are about that one."""
-    if not isinstance(told, dict) or type(told.get("id")) is not int or not 0 < told["id"] < _LARGEST_ID:
+    """Return jobs with what an event tells of the repository that they are about: its id, its default branch."""
+    if not isinstance(told, dict):
         return jobs
+    number, default = told.get("id"), told.get("default_branch")
+    id_ = str(number) if type(number) is int and 0 < number < _LARGEST_ID else ""
+    known = default if isinstance(default, str) and is_git_ref(default) else ""
     return tuple(
-        replace(job, identity=str(told["id"])) if job.repository == told.get(name) else job for job in jobs
+        replace(
+            job,
+            identity=id_ or job.identity,
+            default_branch=known if job.trigger is Trigger.PUSH else job.default_branch,
+        )
+        if job.repository == told.get(name)
+        else job
+        for job in jobs
     )
+
+
+def speaks_to_us(comment: Any, accounts: Iterable[str], *, slash: bool) -> bool:
+    """Return whether a comment may hold a command: it names us, or a line begins with `/` and a name of ours.
+
+    Also where nobody knows who we are, or the text is not told: a command is read again by its id, and this
+    only spares the asking for all other comments.  Takes time linear in the text.
+    """
+    names = {re.escape(one.removesuffix("[bot]").casefold()) for one in accounts if one}
+    if not isinstance(comment, str) or not names:
+        return True
+    text = comment.casefold()
+    if re.search(f"@(?:{'|'.join(sorted(names))})", text):
+        return True
+    orders = "|".join(sorted({"moorline", *names}))
+    return slash and re.search(rf"(?:\A|[\r\n]) {{0,3}}/(?:{orders})", text) is not None
 
 
 def changed_paths(commits: Any, *, most_files: int) -> tuple[str, ...] | None:

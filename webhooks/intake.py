@@ -93,6 +93,9 @@ class Intake:
 
         found = look() if (request.content_length or 0) <= _LARGE else self._in_turn(source, look)
         if isinstance(found, Irrelevant):
+            if found.reason is Reason.UNHEARD:
+                # Whoever wonders why nothing happens finds it said.
+                _log.warning("a command that nobody listens to", source=source, event_name=found.event)
             status, problem = not_served if found.reason is Reason.NOT_SERVED else (200, "")
             return self.answer(source, status, found.reason, problem)
         return self.store(found) if isinstance(found, Delivery) else found

@@ -5,6 +5,7 @@ Nothing is edited and nothing looked up here: a command stores what was decided,
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,6 +28,8 @@ _CONFUSED = frozenset(
     {Kind.MISTAKEN, Kind.UNKNOWN, Kind.NOT_LOOKED, Kind.NOT_OURS, Kind.SETTLED, Kind.NOT_ALLOWED}
 )
 _REFUSED = frozenset({Kind.REFUSED, Kind.INSISTED, Kind.UNSEEN, Kind.NO_OVERRIDE})
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +94,9 @@ class Commanding:
         ours = comment.author.id == hosting.account().id
         old = now - comment.created > LONGEST_WAIT
         if ours or comment.bot or comment.edited or old or not comment.number:
+            why = "own" if ours else "bot" if comment.bot else "edited" if comment.edited else "old"
+            told = {"forge": job.forge, "repository": job.repository, "comment": job.ref}
+            _log.info("a comment is not listened to", extra={**told, "reason": why})
             return None
         return comment if comment.number == job.number else None
 
