@@ -11,13 +11,20 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from test_markdown import HOSTILE
 
-from bot.proposals.answers import Kind, Open, Part, Row, Usage, answer
+from bot.proposals.answers import Kind, Open, Part, Promise, Row, Usage, answer
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PARSER = MarkdownIt("gfm-like", {"linkify": False, "html": True})
 
 
-def part(kind: Kind, text: str, *, request: bool = False, lasting: bool = True) -> Part:
+def part(
+    kind: Kind,
+    text: str,
+    *,
+    request: bool = False,
+    lasting: bool = True,
+    promise: Promise = Promise.ELSEWHERE,
+) -> Part:
     """Return a part all of whose texts say one thing."""
     return Part(
         kind=kind,
@@ -47,6 +54,12 @@ def part(kind: Kind, text: str, *, request: bool = False, lasting: bool = True) 
         commit=text,
         request=request,
         lasting=lasting,
+        promise=promise,
+        default=text,
+        checks=(text,),
+        number=7,
+        waits=True,
+        again=(text,),
     )
 
 
@@ -58,6 +71,12 @@ def test_every_kind_says_something(kind: Kind) -> None:
             assert len(text) > 20
             assert "\n\n\n" not in text
             assert text.endswith("\n")
+
+
+@pytest.mark.parametrize("kind", [Kind.IGNORED, Kind.UNPINNED, Kind.ALLOWED])
+def test_every_promise_is_told_in_words_of_its_own(kind: Kind) -> None:
+    told = {answer([part(kind, "node:22", promise=one)]) for one in Promise}
+    assert len(told) == len(Promise)
 
 
 @pytest.mark.parametrize("kind", list(Kind))

@@ -594,6 +594,49 @@ def test_a_pause_is_not_promised_away(world: World) -> None:
 
 
 @pytest.mark.parametrize(
+    ("config", "name", "words", "made"),
+    [
+        (b"", "node:22", "a proposal for `.moorline.yml` follows.", True),
+        (b"# ours\n", "node:22", "a proposal for `.moorline.yml` follows.", True),
+        (b"mode: observe\n", "node:22", "I propose nothing in this repository", False),
+        (b"mode: paused\n", "node:22", "I am paused here", False),
+        (b"{own: pin}\n", "node:22", "I cannot add a line", False),
+        (b"own: pin\n...\n", "node:22", "I cannot add a line", False),
+        (b"limits:\n  open: 1\n", "node:22", "when my limits leave room", False),
+        (b"limits:\n  open: 2\n", "node:22", "a proposal for `.moorline.yml` follows.", True),
+        (b"ignore:\n  - image: 'node:22'\n    because: x\n", "node:22", "says it already", False),
+        (b"ignore:\n  - image: 'node:2?'\n    because: x\n", "node:22", "follows.", True),
+        (b"", "redis:8", "before `main` has what this is about", False),
+    ],
+)
+def test_what_is_promised_is_kept(world: World, config: bytes, name: str, words: str, *, made: bool) -> None:
+    world.tag("redis:8")
+    files = {**FLOATING, ".moorline.yml": config} if config else FLOATING
+    world.forge.push(NAME, files)
+    world.run(world.job())
+    request = world.forge.propose(NAME, {**files, "more/Dockerfile": b"FROM redis:8\n"})
+    world.judge(request.number)
+    world.now += timedelta(minutes=1)
+    [answer] = world.say(f"@moorline ignore {name} because x", number=request.number).answers
+    assert words in answer
+    world.now += timedelta(hours=1)
+    world.run(world.job())
+    assert any("configuration" in one.branch for one in world.open) is made
+    assert ("follows." in answer) is made
+
+
+def test_a_promise_made_at_another_base_is_kept_as_well(world: World) -> None:
+    """The request is for a branch that is not the default one, and the decision lasts there."""
+    world.forge.push(NAME, FLOATING, "prod", "main")
+    request = world.forge.propose(NAME, {**FLOATING, "more/Dockerfile": b"FROM node:22\n"})
+    world.forge.projects[NAME].requests[request.number] = replace(request, base="prod")
+    world.judge(request.number)
+    world.now += timedelta(minutes=1)
+    [answer] = world.say("@moorline ignore node:22 because x", number=request.number).answers
+    assert ("follows." in answer) is any("configuration" in one.branch for one in world.open) is True
+
+
+@pytest.mark.parametrize(
     ("there", "wanted", "added"),
     [
         ("2025-01-01", " until 2026-12-31", True),

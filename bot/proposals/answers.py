@@ -57,6 +57,27 @@ class Kind(StrEnum):
     NO_OVERRIDE = "no-override"
 
 
+class Promise(StrEnum):
+    """Whether a proposal for the configuration follows, or why none does."""
+
+    NOTHING = ""
+    """Nothing is known of it, and nothing said."""
+    FOLLOWS = "follows"
+    STANDS = "stands"
+    """The file says it already, and for as long."""
+    PAUSED = "paused"
+    ROOM = "room"
+    """It follows when the limits leave room."""
+    OBSERVED = "observed"
+    """Nothing is proposed here."""
+    ELSEWHERE = "elsewhere"
+    """The default branch has no such reference yet."""
+    POLICY = "policy"
+    """It holds the policy of others, and has none of its own."""
+    UNWRITABLE = "unwritable"
+    """No line can be added without writing the file anew."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """One command, for the table of them."""
@@ -124,10 +145,13 @@ class Part:
     """Of a proposal that would keep what is taken back; 0 for none."""
     request: bool = False
     """Whether it was asked on a request that is not ours."""
+    promise: Promise = Promise.NOTHING
+    default: str = ""
+    """The branch whose configuration a promise is about."""
     lasting: bool = False
-    """Whether a proposal for the configuration may follow."""
+    """Whether it is about a proposal that would keep decisions."""
     waits: bool = False
-    """Whether it waits until a pause is over."""
+    """Whether that waits until a pause is over."""
     again: tuple[str, ...] = ()
     """What may be said instead, as commands."""
 

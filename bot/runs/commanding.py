@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from bot import commands
 from bot.commands import FORMS, Mistake, Said
@@ -19,6 +20,7 @@ from bot.proposals import answers
 from bot.proposals.answers import Kind, Part
 from bot.runs.acts import Act, Verb
 from bot.runs.effects import EFFECTS, Effect, Scene, decided
+from bot.runs.lasting import Ground
 from bot.runs.memory import Memory
 from bot.store.base import Answer, Deed
 
@@ -47,7 +49,15 @@ class Manners:
 class Commanding:
     """Plans what becomes of comments."""
 
-    def __init__(self, memory: Memory, manners: Manners, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        manners: Manners,
+        clock: Callable[[], datetime],
+        grounds: Callable[[Job, Forge], Ground | None],
+    ) -> None:
+        """`grounds` tells where the decisions of a repository last, None where nobody knows."""
+        self._grounds = grounds
         self._memory = memory
         self._manners = manners
         self._clock = clock
@@ -79,6 +89,7 @@ class Commanding:
             comment=comment,
             now=now,
             overrides=self._manners.overrides,
+            grounds=partial(self._grounds, job, forge),
         )
         for one in said:
             scene.earlier.append(self._effect(one, scene, role))

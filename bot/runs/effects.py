@@ -13,9 +13,11 @@ from bot.commands import FORMS, Command, Verb
 from bot.errors import MissingError
 from bot.forges.base import Comment, Forge, Hosting, Request, Role
 from bot.model import Decision, Job, Pinned, Trigger
-from bot.proposals.answers import MOST_ROWS, Kind, Open, Part, Row, Usage
+from bot.proposals.answers import MOST_ROWS, Kind, Open, Part, Promise, Row, Usage
 from bot.proposals.lasting import CONFIGURATION
 from bot.reference import is_commit, parse_image
+from bot.runs import limits
+from bot.runs.lasting import Ground, promise
 from bot.runs.memory import Memory
 from bot.store.base import LastLook, Looked, Override, Pause, ProposalState, StoredProposal
 
@@ -62,6 +64,8 @@ class Scene:
     comment: Comment
     now: datetime
     overrides: bool
+    grounds: Callable[[], Ground | None]
+    """Tells where decisions last; None where nobody knows."""
     earlier: list[Effect] = field(default_factory=list)
     """What the lines above in the same comment came to."""
 
@@ -142,6 +146,37 @@ class Scene:
         """What to look at again: the base, and a person's request as well."""
         job = Job(forge=self.forge.name, repository=self.job.repository, ref=self.base, trigger=Trigger.PUSH)
         return (job,) if self.proposal is not None else (job, self.request_job)
+
+    @cached_property
+    def _ground(self) -> Ground | None:
+        return self.grounds()
+
+    @property
+    def default(self) -> str:
+        """The branch in whose configuration decisions last; empty where that is not known."""
+        return self._ground.default if self._ground is not None else ""
+
+    @property
+    def deciding(self) -> tuple[Job, ...]:
+        """What to look at again after a decision: where it lasts as well."""
+        there = (replace(self.jobs[0], ref=self.default),) if self.default else ()
+        return tuple(dict.fromkeys((*self.jobs, *there)))
+
+    def promise(self, decisions: Sequence[Decision]) -> Promise:
+        """Return whether a proposal for the configuration follows decisions."""
+        ground, name, repository = self._ground, self.forge.name, self.job.repository
+        if ground is None:
+            return Promise.NOTHING
+        look = self.memory.conversations.look(name, repository, ground.default)
+        standing = self.memory.proposals.standing(name, repository)
+        books = limits.Books(proposals=self.memory.proposals, forge=name, repository=repository, now=self.now)
+        # What is allowed may be proposed, too, and goes before.
+        more = 1 + sum(one.what == "allow" for one in decisions)
+        stands = any(
+            (one.proposal.base, one.proposal.group) == (ground.default, CONFIGURATION) for one in standing
+        )
+        room = stands or books.room(ground.config.limits, others=len(standing)) >= more
+        return promise(ground, look, decisions, paused=self.is_paused, room=room)
 
     @property
     def request_job(self) -> Job:
@@ -313,12 +348,12 @@ def _muted(scene: Scene, command: Command, kind: Kind) -> Effect:
             because=command.because,
             until=command.until,
             rows=tuple(map(_row, pinned[:MOST_ROWS])),
-            lasting=True,
-            waits=scene.is_paused,
+            promise=scene.promise(decisions),
+            default=scene.default,
         ),
         decisions=decisions,
         undeclined=_lines(decisions),
-        jobs=scene.jobs,
+        jobs=scene.deciding,
     )
 
 
@@ -358,12 +393,12 @@ def _allow(scene: Scene, command: Command) -> Effect:
             checks=tuple(dict.fromkeys(check for one in decisions for check in one.checks)),
             rows=tuple(_excused(one, bound[one.spelling, one.target]) for one in free[:MOST_ROWS]),
             more=max(len(free) - MOST_ROWS, 0),
-            lasting=True,
-            waits=scene.is_paused,
+            promise=scene.promise(decisions),
+            default=scene.default,
         ),
         decisions=decisions,
         undeclined=_lines(decisions),
-        jobs=scene.jobs,
+        jobs=scene.deciding,
     )
 
 
@@ -392,7 +427,7 @@ def _disallow(scene: Scene, command: Command) -> Effect:
             waits=scene.is_paused,
         ),
         ended=lines,
-        jobs=scene.jobs,
+        jobs=scene.deciding,
     )
 
 

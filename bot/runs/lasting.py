@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import unified_diff
 
 from bot import globs
-from bot.config import CONFIG_PATHS, Config
+from bot.config import CONFIG_PATHS, Config, Mode
 from bot.model import Decision, ImageReference, Pinned, Proposal, Reference, Report, Verdict
 from bot.pipeline import Reading
 from bot.proposals import lasting
+from bot.proposals.answers import Promise
 from bot.proposals.groups import short
 from bot.proposals.lasting import Line
 from bot.reference import is_commit
+from bot.store.base import LastLook, Looked
 from bot.trust import policy
 from bot.visible import visible
 
@@ -72,7 +74,7 @@ def carried(
             reference = verdict.finding.reference
             if reference is None or decision.reference not in globs.spellings(reference):
                 continue
-            for line in _all_lines(decision, verdict.finding.kind.value, _name(reference)):
+            for line in _all_lines(decision, verdict.finding.kind.value, named(reference)):
                 if line.is_named_in(config):
                     there.add(line.pinned)
                 elif decision.stood:
@@ -96,6 +98,54 @@ def _all_lines(decision: Decision, kind: str, name: str) -> Iterable[Line]:
     return tuple(replace(said, check=check, digest=decision.digest or "") for check in decision.checks)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """Where decisions of a repository last: the configuration of its default branch."""
+
+    default: str
+    config: Config
+    files: Mapping[str, bytes]
+    """The places where it may stand, by path."""
+    holds_policy: bool
+
+
+def promise(
+    ground: Ground, look: LastLook | None, decisions: Sequence[Decision], *, paused: bool, room: bool
+) -> Promise:
+    """Return whether the next look at the default branch proposes lines for decisions.
+
+    `look` is the last one at that branch; `room` says whether the limits leave any.
+    """
+    if ground.holds_policy:
+        return Promise.POLICY
+    if ground.config.mode is Mode.OBSERVE:
+        return Promise.OBSERVED
+    lines = dict.fromkeys(
+        line
+        for decision in decisions
+        for one in (look.references if look is not None else ())
+        if one.lasts_as and one.spelling == decision.reference
+        for line in _all_lines(decision, one.kind, one.lasts_as)
+        if _is_wanted(line, one)
+    )
+    if not lines:
+        return Promise.ELSEWHERE
+    missing = [line for line in lines if not line.is_in(ground.config)]
+    if not missing:
+        return Promise.STANDS
+    if lasting.added(ground.files, missing) is None:
+        return Promise.UNWRITABLE
+    if paused or ground.config.mode is Mode.PAUSED:
+        return Promise.PAUSED
+    return Promise.FOLLOWS if room else Promise.ROOM
+
+
+def _is_wanted(line: Line, one: Looked) -> bool:
+    if line.key == "ignore":
+        return True
+    return line.digest == one.target and line.check in one.held_by and line.check not in one.insisted
+
+
 def _shown(made: lasting.Lasting) -> str:
     """Return the unified diff of what is added, as text for people."""
     before, after = (
@@ -112,8 +162,8 @@ def _lines(decision: Decision, verdict: Verdict, config: Config) -> Iterable[Lin
     reference = finding.reference
     if reference is None or decision.reference not in globs.spellings(reference):
         return
-    name = _name(reference)
-    if set("*?[\\") & set(name) or globs.wrong(name) is not None or not globs.names(name, reference):
+    name = named(reference)
+    if not name:
         return
     lines = _all_lines(decision, finding.kind.value, name)
     if decision.what == "ignore":
@@ -130,8 +180,15 @@ def _lines(decision: Decision, verdict: Verdict, config: Config) -> Iterable[Lin
     )
 
 
+def named(reference: Reference) -> str:
+    """Return how people name a reference in a configuration, its tag or ref included; empty where nothing does."""
+    name = _name(reference)
+    if set("*?[\\") & set(name) or globs.wrong(name) is not None or not globs.names(name, reference):
+        return ""
+    return name
+
+
 def _name(reference: Reference) -> str:
-    """Return how people name a reference in a configuration, its tag or ref included."""
     if isinstance(reference, ImageReference):
         plain = short(f"{reference.registry}/{reference.repository}")
         return f"{plain}:{reference.followed_tag}" if reference.followed_tag else plain

@@ -82,6 +82,10 @@ class Books:
             seconds=self._until_midnight if len(today) < len(room) else None,
         )
 
+    def room(self, limits: Limits, others: int) -> int:
+        """Return how many more proposals may be opened now, where so many are open."""
+        return min(max(limits.open - others, 0), self._left_today(limits))
+
     def vain(self, services: Services, last: Scan | None) -> TransientError | None:
         """Return why it is vain to read the repository now: it waits for another day since it was read.
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from bot import globs, pipeline
 from bot.config import Config
 from bot.model import ImageReference, Report, Ruling, State, Verdict
+from bot.runs import lasting
 from bot.store.base import LastLook, Looked
 from bot.trust import policy
 from bot.visible import visible
@@ -51,5 +52,6 @@ def _looked(verdict: Verdict, config: Config) -> Looked | None:
         written=written,
         target=candidate.target if candidate is not None else "",
         held_by=held_by,
+        lasts_as=lasting.named(reference),
         insisted=tuple(name for name in held_by if not policy.may_except(name, path, config)),
     )

@@ -11,8 +11,15 @@ from typing import Protocol, TypeGuard
 
 from bot import pipeline
 from bot.allowed_owners import AllowedOwners
-from bot.config import Config, Mode
-from bot.errors import ForgeError, MissingError, MovedError, SupersededError, SuspendedError
+from bot.config import CONFIG_PATHS, Config, Mode
+from bot.errors import (
+    ConfigurationError,
+    ForgeError,
+    MissingError,
+    MovedError,
+    SupersededError,
+    SuspendedError,
+)
 from bot.forges.base import Forge, Hosting, Request, RequestState
 from bot.model import (
     GitReference,
@@ -103,7 +110,7 @@ class Planning:
         self._errands = errands
         self._clock = clock
         self._turns = Turns(memory)
-        self._commanding = Commanding(memory, manners, clock)
+        self._commanding = Commanding(memory, manners, clock, self._ground)
         self._reviewing = reviewing.Reviewing(memory, clock, manners.reviews_per_hour)
 
     def plan(self, job: Job) -> str | None:
@@ -162,8 +169,11 @@ class Planning:
 
     # --- before anything is asked ---------------------------------------------------------
 
-    def _untouched(self, job: Job) -> bool:
-        """Return whether a push cannot matter, by what is remembered alone: it costs no request."""
+    def _untouched(self, job: Job, hosting: Hosting) -> bool:
+        """Return whether a push cannot matter, by what is remembered and what was told of it.
+
+        It costs no request, or one where the forge does not tell whether a push was forced.
+        """
         repositories = self._memory.repositories
         known = repositories.get(job.forge, job.repository)
         if not _is_known(known, job) or job.trigger is not Trigger.PUSH or not job.ref or not job.head:
@@ -179,6 +189,13 @@ class Planning:
         here = repositories.scan(job.forge, job.repository, job.ref)
         if here is None or job.changed is None or any(matters(path, here) for path in job.changed):
             return False
+        if hosting.comparing is not None and job.before != job.head:
+            if here.head != job.before:
+                return False
+            # What is taken for scanned is never looked at again: it has to be certain that it is the same.
+            differing = hosting.comparing.differing(job.repository, job.before, job.head)
+            if differing is None or any(matters(path, here) for path in differing):
+                return False
         return repositories.moved(job.forge, job.repository, job.ref, job.before, job.head)
 
     def _recognise(self, job: Job, hosting: Hosting) -> None:
@@ -542,6 +559,27 @@ class Planning:
                 now,
             )
         return bool(gone)
+
+    def _ground(self, job: Job, forge: Forge) -> lasting.Ground | None:
+        """Return where decisions of a repository last, None where nothing is looked after, or it is broken."""
+        known = self._memory.repositories.get(forge.name, job.repository)
+        if not _is_known(known, job) or known.repository.archived:
+            return None
+        if known.repository.fork and not self._served.forks:
+            return None
+        services = self._ruled(job, forge, self._services(job))
+        try:
+            default, commit = forge.head(job.repository, known.repository.default_branch)
+            reading = pipeline.AtCommit(forge, job.repository, commit)
+            config = pipeline.configuration(reading, services)
+        except (ConfigurationError, MissingError):
+            return None
+        return lasting.Ground(
+            default=default,
+            config=config,
+            files={} if services.holds_policy else reading.read(CONFIG_PATHS),
+            holds_policy=services.holds_policy,
+        )
 
     @staticmethod
     def _keeps(place: _Place) -> bool:

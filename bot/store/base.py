@@ -848,6 +848,8 @@ class Looked:
     """The checks that hold or refuse it, or would if nobody had allowed it."""
     insisted: tuple[str, ...]
     """Those of them from which nobody in the repository may make an exception."""
+    lasts_as: str = ""
+    """As a line of the configuration names it; empty where none can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
