@@ -336,6 +336,36 @@ def _merge_requests(_: _Budget, held: Project, given: Mapping[str, Any]) -> list
     return sorted(found, key=lambda one: one.iid, reverse=True)
 
 
+def _merge_request(_: _Budget, held: Project, given: Mapping[str, Any]) -> MergeRequest | None:
+    return held.merge_requests.get(int(given["iid"]))
+
+
+def _head_pipeline(_: _Budget, held: MergeRequest, __: Any) -> dict[str, Any] | None:
+    found = [one for one in held.project.statuses if (one.sha, one.ref) == (held.sha, held.source_branch)]
+    if not found:
+        return None
+    newest = max(found, key=lambda one: one.pipeline)
+    return {"id": f"gid://gitlab/Ci::Pipeline/{newest.pipeline}", "iid": "1", "sha": newest.sha}
+
+
+def _diff_refs(_: _Budget, held: MergeRequest, __: Any) -> dict[str, Any] | None:
+    if not held.prepared:
+        return None
+    return {"baseSha": held.base_sha, "headSha": held.sha, "startSha": held.start_sha}
+
+
+def _diff_summary(_: _Budget, held: MergeRequest, __: Any) -> dict[str, Any]:
+    assert held.sha is not None
+    count = len(held.project.repository.diffs(held.base_sha, held.sha)) if held.prepared else 0
+    return {"fileCount": count, "additions": 0, "deletions": 0, "changes": 0}
+
+
+def _diff_stats(_: _Budget, held: MergeRequest, __: Any) -> list[dict[str, Any]]:
+    assert held.sha is not None
+    there = held.project.repository.diffs(held.base_sha, held.sha) if held.prepared else []
+    return [{"path": one["new_path"], "additions": 0, "deletions": 0} for one in there]
+
+
 def _commit_of(name: str) -> _Field:
     def read(_: _Budget, held: _Held, __: Any) -> Any:
         info = held.project.repository.info(held.value)
@@ -398,6 +428,7 @@ _SCHEMA: dict[str, dict[str, _Field]] = {
         "lastActivityAt": _text_of(lambda held: iso(held.active)),
         "mergeRequestsEnabled": _plain("merge_requests_enabled"),
         "repository": _Field("Repository", _repository),
+        "mergeRequest": _Field("MergeRequest", _merge_request, {"iid": "String!"}),
         "mergeRequests": _Field(
             ".MergeRequest",
             _merge_requests,
@@ -422,7 +453,20 @@ _SCHEMA: dict[str, dict[str, _Field]] = {
         "targetBranch": _plain("target_branch"),
         "diffHeadSha": _plain("sha"),
         "author": _Field("UserCore", lambda _, held, __: held.author),
+        "webUrl": _Field(
+            "", lambda budget, held, _: f"{budget.world.url}/{held.project.path}/-/merge_requests/{held.iid}"
+        ),
+        "sourceProjectId": _text_of(lambda held: held.project.id),
+        "targetProjectId": _text_of(lambda held: held.project.id),
+        "diffRefs": _Field("DiffRefs", _diff_refs),
+        "diffStatsSummary": _Field("DiffStatsSummary", _diff_summary),
+        "diffStats": _Field("DiffStats", _diff_stats),
+        "headPipeline": _Field("Pipeline", _head_pipeline),
     },
+    "DiffRefs": {name: _plain(name) for name in ("baseSha", "headSha", "startSha")},
+    "DiffStats": {name: _plain(name) for name in ("path", "additions", "deletions")},
+    "DiffStatsSummary": {name: _plain(name) for name in ("fileCount", "additions", "deletions", "changes")},
+    "Pipeline": {name: _plain(name) for name in ("id", "iid", "sha")},
     "Repository": {
         "rootRef": _text_of(lambda held: None if held.empty else held.default_branch),
         "empty": _plain("empty"),
@@ -507,6 +551,8 @@ def _value(budget: _Budget, known: _Field, value: Any, one: Selected) -> Any:
         return value
     if known.kind.startswith("."):
         return _connection(budget, known.kind[1:], value, one)
+    if isinstance(value, list):
+        return [_object(budget, known.kind, each, one.inner) for each in value]
     return _object(budget, known.kind, value, one.inner)
 
 

@@ -289,11 +289,10 @@ def test_gitlab_says_several_in_one_notification(merge: Merge) -> None:
     made = merge.say(remark(2), several)
     assert merge.one.published == 1
     assert [one.body for one in merge.notes] == [
-        "Pin it.\n\n```suggestion:-0+0\nFROM x@y\n```",
+        "Pin it.\n\n```suggestion:-0+0\nFROM x@y\n```\n\nAbout this change.",
         "Pin.\n\n```suggestion:-0+1\na\nb\n```",
-        "About this change.",
     ]
-    assert {one.place for one in made.spoken} == {one.discussion for one in merge.notes[:2]}
+    assert {one.place for one in made.spoken} == {one.discussion for one in merge.notes}
 
 
 def test_gitlab_speaks_of_unchanged_lines_by_both_numbers(merge: Merge) -> None:
@@ -369,6 +368,71 @@ def test_a_crash_between_drafts_leaves_none_behind(merge: Merge) -> None:
     merge.say(remark(2), remark(20), uncertain=True)
     assert not merge.one.drafts
     assert len([one for one in merge.notes if one.position]) == 2
+
+
+_EDITS: dict[str, dict[str, Any]] = {
+    "edited": {"Dockerfile": b"FROM node:23\n"},
+    "several edited": {"Dockerfile": b"FROM node:23\n", "api/Dockerfile": b"FROM redis:8\n"},
+    "runnable": {"Dockerfile": (0o100755, HEAD)},
+    "a link": {"Dockerfile": (0o120000, b"other")},
+    "a submodule": {"api/Dockerfile": (0o160000, b"c" * 40)},
+    "removed": {"Dockerfile": None},
+    "its folder too": {"api/Dockerfile": None},
+    "added": {"new/deep/Dockerfile": b"FROM redis:8\n"},
+    "renamed": {"Dockerfile": None, "Containerfile": HEAD},
+    "no text": {"Dockerfile": b"FROM \xff\n"},
+    "empty": {"Dockerfile": b""},
+}
+
+
+@pytest.mark.parametrize("name", _EDITS)
+@pytest.mark.parametrize("told", [False, True])
+def test_gitlab_s_head_is_read_as_it_is_whatever_was_told_along(name: str, told: bool) -> None:
+    """By what it differs in, or by its own listing: it comes to the same."""
+    with gitlab() as lab:
+        bot, ada = lab.user("moorline", bot=True), lab.user("ada")
+        for one, level in ((bot, Level.DEVELOPER), (ada, Level.MAINTAINER)):
+            lab.join("acme", one, level)
+        project = lab.project(
+            "acme/web", {"Dockerfile": HEAD, "api/Dockerfile": b"FROM redis:7\n", "x": b"x\n"}
+        )
+        lab.push(project, _EDITS[name], branch="topic", user=ada)
+        merge = opened(lab, project, ada)
+        knows, asks = (
+            GitLabForge(
+                lab.url, lab.token(bot), pause=lambda _seconds: None, prefetch=lambda path, _head: path != "x"
+            )
+            for _ in range(2)
+        )
+        claims = lambda path, _head: path != "x"  # noqa: E731 - both read by the same rule
+        assert merge.base_sha is not None
+        assert merge.sha is not None
+        knows.snapshot("acme/web", merge.base_sha, claims)
+        request = knows.request("acme/web", merge.iid)
+        if not told:
+            knows.changed("acme/web", merge.iid)
+        assert (request.head, request.files) == (merge.sha, len(_EDITS[name]))
+        assert request.onto == project.repository.head("main")
+        assert knows.snapshot("acme/web", merge.sha, claims) == asks.snapshot("acme/web", merge.sha, claims)
+        wanted = [*_EDITS[name], "Dockerfile", "x"]
+        assert knows.read("acme/web", merge.sha, wanted) == asks.read("acme/web", merge.sha, wanted)
+
+
+def test_gitlab_s_refusal_of_a_guessed_place_costs_nothing_but_requests(merge: Merge) -> None:
+    """The line was there before, which only the diff tells: it is said all the same, and once."""
+    assert merge.one.base_sha is not None
+    merge.forge.snapshot("acme/web", merge.one.base_sha, lambda _path, _head: True)
+    assert merge.forge.request("acme/web", merge.one.iid).changed is not None
+    made = merge.say(remark(2), remark(22, suggestion=None), remark(11))
+    assert sorted(one.position["new_line"] for one in merge.notes if one.position) == [2, 22]
+    assert [one.first for one in made.unplaced] == [11]
+
+
+def test_gitlab_without_graphql_is_asked_by_rest(merge: Merge) -> None:
+    merge.lab.world.graphql_status = 404
+    request = merge.forge.request("acme/web", merge.one.iid)
+    assert (request.head, request.onto, request.files) == (merge.one.sha, "", 1)
+    assert [one.path for one in merge.forge.changed("acme/web", merge.one.iid)] == ["Dockerfile"]
 
 
 def test_gitlab_tells_what_is_changed(merge: Merge) -> None:

@@ -13,9 +13,11 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import datetime
 
 from bot.errors import ForgeError, MissingError
+from bot.forges import gitlab_comparing
 from bot.forges.base import (
     Account,
     Change,
@@ -39,9 +41,10 @@ from bot.forges.gitlab_api import Api
 from bot.forges.gitlab_branches import Branches
 from bot.forges.gitlab_checks import Checks
 from bot.forges.gitlab_doctor import Doctor
-from bot.forges.gitlab_files import Files
+from bot.forges.gitlab_files import Files, Grown
 from bot.forges.gitlab_hooks import Hooks
 from bot.forges.gitlab_kept import Kept
+from bot.forges.gitlab_look import Look
 from bot.forges.gitlab_people import People
 from bot.forges.gitlab_projects import Project, Projects
 from bot.forges.gitlab_requests import Requests
@@ -94,8 +97,10 @@ class GitLabForge:
         self._requests = Requests(self._api, self._people, clock)
         self._refs: Kept[tuple[int, str], str] = Kept(10_000)
         self._new: Kept[tuple[int, str], bool] = Kept(1_000, seconds=_JUST_NOW, clock=clock)
-        self._checks = Checks(self._api, self._refs, self._new)
-        self._reviews = Reviews(self._api, lambda: self._people.number, clock)
+        self._look = Look(self._api)
+        self._pipelines: Kept[tuple[int, str], int] = Kept(1_000, seconds=_JUST_NOW, clock=clock)
+        self._checks = Checks(self._api, self._refs, self._new, self._pipelines)
+        self._reviews = Reviews(self._api, lambda: self._people.number, clock, self._files.grew)
         self._hooks = Hooks(self._api, self._projects, hook_url, owners, clock, lambda: self._people.admin)
         self._doctor = Doctor(self._api, self._people, self._projects, self._hooks, hook_url)
 
@@ -241,9 +246,26 @@ class GitLabForge:
 
     def request(self, repository: str, number: int) -> Request:
         """Return a merge request; raises `MissingError`."""
-        project = self._projects.find(repository).id
-        request = self._requests.one(project, number)
-        self._reviews.note(project, request)
+        project = self._projects.find(repository)
+        looked = self._look.at(project, number, self._people.number)
+        if looked is None:
+            request = self._requests.one(project.id, number)
+        else:
+            request = looked.request
+            self._pipelines.put((project.id, request.head), looked.pipeline)
+            if not request.fork:
+                self._refs.put((project.id, request.head), request.branch)
+            if looked.paths and self._files.holds(project.id, request.since, looked.paths):
+                # A file that got another name has one that was not there before.
+                request = replace(
+                    request, changed=tuple(ChangedFile(path=one, hunks=()) for one in looked.paths)
+                )
+                self._files.grew(
+                    project.id,
+                    request.head,
+                    Grown(since=request.since, there=frozenset(looked.paths), gone=frozenset()),
+                )
+        self._reviews.note(project.id, request)
         return request
 
     def open(self, repository: str, base: str, branch: str, wish: Wish) -> Opened:
@@ -264,8 +286,7 @@ class GitLabForge:
 
     def check(self, repository: str, commit: str, check: Check, *, first: bool = False) -> None:
         """Set the status `moorline` of a commit; GitLab has no annotations, `check.url` leads to them."""
-        del first  # the pipeline to join is to be found all the same
-        self._checks.report(self._projects.find(repository).id, _full(commit), check)
+        self._checks.report(self._projects.find(repository).id, _full(commit), check, first=first)
 
     def advise(self, repository: str, commit: str, paths: Iterable[str]) -> str:
         """Return what GitLab's CI lint says, where the pipeline's configuration is among the paths."""
@@ -275,6 +296,16 @@ class GitLabForge:
     def reviewing(self) -> GitLabForge:
         """Return itself."""
         return self
+
+    @property
+    def comparing(self) -> GitLabForge:
+        """Return itself: no delivery of GitLab's says whether a push was forced."""
+        return self
+
+    def differing(self, repository: str, before: str, after: str) -> frozenset[str] | None:
+        """Return the paths at which two commits differ, None where GitLab does not tell all of them."""
+        project = self._projects.find(repository)
+        return gitlab_comparing.differing(self._api, project.id, _full(before), _full(after))
 
     def changed(self, repository: str, number: int) -> tuple[ChangedFile, ...]:
         """Return the files of a merge request with the hunks of their diffs."""

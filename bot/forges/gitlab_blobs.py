@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bot.errors import ForgeError, MissingError
 from bot.forges.directory import MAX_FILE
-from bot.forges.gitlab_answers import below, nodes, size, text
+from bot.forges.gitlab_answers import Node, below, commit, nodes, size, text
 from bot.forges.gitlab_api import Api, NoGraphQLError, QueryError
 from bot.forges.gitlab_kept import Kept
 from bot.forges.gitlab_listing import Entry
@@ -27,10 +27,11 @@ _MOST_AHEAD = 16 * 1024 * 1024
 """Bytes that are read before anybody asks for them."""
 _MOST_ODD = 3
 """Refusals of another kind than a query's cost, after which GraphQL is not asked any more."""
+_PLAIN = frozenset({"100644", "100755"})
 _QUERY = """
 query($project: ID!, $paths: [String!]!, $ref: String) {
   project(fullPath: $project) {
-    repository { blobs(paths: $paths, ref: $ref) { nodes { path oid size rawTextBlob } } }
+    repository { blobs(paths: $paths, ref: $ref) { nodes { path mode oid size rawTextBlob } } }
   }
 }
 """
@@ -83,7 +84,11 @@ class Blobs:
                 missing[entry.oid] = entry
             else:
                 got[entry.oid] = kept
-        later = {one.oid: one for one in ahead if one.oid not in got and one.oid not in missing}
+        later = {
+            one.oid: one
+            for one in ahead
+            if one.oid not in missing and self._kept.get((project, one.oid)) is None
+        }
         if missing or later:
             for oid, content in self._by_query(project, name, at, missing, later):
                 got[oid] = content
@@ -93,6 +98,35 @@ class Blobs:
             self._kept.put((project, oid), got[oid])
             _require_modest(got)
         return {entry.path: got[entry.oid] for entry in wanted}
+
+    def entries(self, project: int, name: str, at: str, paths: Sequence[str]) -> dict[str, Entry]:
+        """Return plain files at a commit by path, as far as one query tells; their bytes come with it."""
+        if not self.graphql or not 0 < len(paths) <= self._batch:
+            return {}
+        try:
+            data = self._api.graph(_QUERY, {"project": name, "paths": list(paths), "ref": at})
+        except (NoGraphQLError, QueryError):
+            return {}
+        found: dict[str, Entry] = {}
+        for row in nodes(below(data, "project", "repository", "blobs", "nodes")):
+            oid, path, mode = commit(row, "oid"), text(row, "path"), text(row, "mode")
+            if oid is not None and path in paths and mode in _PLAIN:
+                found[path] = Entry(path, int(mode, 8), oid)
+                self._keep(project, oid, row)
+        return found
+
+    def _keep(self, project: int, oid: str, row: Node) -> Content | None:
+        """Return what a query told of a file, kept for later; None where it is not just what its id says."""
+        made: Content
+        if size(row, "size") > MAX_FILE:
+            made = TooLarge(size(row, "size"))
+        else:
+            data = _encoded(text(row, "rawTextBlob"))
+            if data is None or blob_id(data, len(oid)) != oid:
+                return None
+            made = data
+        self._kept.put((project, oid), made)
+        return made
 
     def _by_query(
         self, project: int, name: str, at: str, wanted: Mapping[str, Entry], later: Mapping[str, Entry]
@@ -135,14 +169,9 @@ class Blobs:
             row = told.get(entry.path)
             if row is None or text(row, "oid") != entry.oid:
                 continue
-            if size(row, "size") > MAX_FILE:
-                got[entry.oid] = TooLarge(size(row, "size"))
-            else:
-                data_ = _encoded(text(row, "rawTextBlob"))
-                if data_ is None or blob_id(data_, len(entry.oid)) != entry.oid:
-                    continue
-                got[entry.oid] = data_
-            self._kept.put((project, entry.oid), got[entry.oid])
+            told_of = self._keep(project, entry.oid, row)
+            if told_of is not None:
+                got[entry.oid] = told_of
         return got
 
     def _by_id(self, project: int, oid: str) -> Content:

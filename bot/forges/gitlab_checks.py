@@ -27,33 +27,52 @@ _SHOWN = 20
 class Checks:
     """Statuses of commits.
 
-    `refs` tells which branch a commit was last seen at the head of, `new` which ones we have just made.
+    `refs` tells which branch a commit was last seen at the head of, `new` which ones we have just made, and
+    `pipelines` which pipeline runs for a merge request's head, 0 for none, as it was seen just now.
     """
 
-    def __init__(self, api: Api, refs: Kept[tuple[int, str], str], new: Kept[tuple[int, str], bool]) -> None:
+    def __init__(
+        self,
+        api: Api,
+        refs: Kept[tuple[int, str], str],
+        new: Kept[tuple[int, str], bool],
+        pipelines: Kept[tuple[int, str], int],
+    ) -> None:
         self._api = api
         self._refs = refs
         self._new = new
+        self._pipelines = pipelines
 
-    def report(self, project: int, commit: str, check: Check) -> None:
+    def report(self, project: int, commit: str, check: Check, *, first: bool = False) -> None:
         """Set our status of a commit; one that says the same already is left.
 
         A status belongs to a pipeline.  Without `pipeline_id` and `ref` GitLab could make one of its own for
         it, so that it is put to the newest pipeline that has run for the commit, if any.  A commit that we
-        have just made has no status yet, and GitLab itself finds the pipeline of its branch by `ref`.
+        have just made has no status yet, and GitLab itself finds the pipeline of its branch by `ref`.  With
+        `first` nobody reported on it yet, so that a pipeline that is known need not be looked for.
         """
         just_made = self._new.pop((project, commit))
+        running = self._pipelines.pop((project, commit))
+        ref = self._refs.get((project, commit))
+        if first and (running or (running is not None and ref)):
+            self._joined(project, commit, _wanted(check), running, "" if running else ref or "")
+            return
         there = [] if just_made else self._statuses(project, commit)
-        pipeline = self._pipeline(there, self._refs.get((project, commit)))
+        pipeline = self._pipeline(there, ref)
         wanted = _wanted(check)
         if self._is_said(there, wanted, pipeline):
             return
+        self._joined(
+            project, commit, wanted, number(pipeline, "pipeline_id"), text(pipeline, "ref") or ref or ""
+        )
+
+    def _joined(self, project: int, commit: str, wanted: dict[str, object], pipeline: int, ref: str) -> None:
+        """Set our status within a pipeline, 0 for whichever GitLab finds by its ref, if that is known."""
         body: dict[str, object] = {"name": _NAME, **wanted}
-        ref = text(pipeline, "ref") or self._refs.get((project, commit))
         if ref:
             body["ref"] = ref
-        if number(pipeline, "pipeline_id"):
-            body["pipeline_id"] = number(pipeline, "pipeline_id")
+        if pipeline:
+            body["pipeline_id"] = pipeline
         try:
             self._set(project, commit, body)
         except MissingError:

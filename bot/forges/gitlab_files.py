@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 
@@ -10,6 +11,7 @@ from bot.errors import MissingError
 from bot.forges.directory import HEAD, MAX_FILE, too_large
 from bot.forges.gitlab_api import Api
 from bot.forges.gitlab_blobs import Blobs, Content, Lost, TooLarge, blob_id
+from bot.forges.gitlab_kept import Kept
 from bot.forges.gitlab_listing import FOLDER, LINK, SUBMODULE, Entry, Listings
 from bot.forges.links import follow, known_by, unread_link
 from bot.model import Snapshot, Unread, UnreadReason
@@ -19,6 +21,17 @@ _AHEAD = 300
 """Files that are read together with the first one that is asked for; where there are more, none is."""
 
 Claims = Callable[[str, bytes], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grown:
+    """A commit as another one with some files changed."""
+
+    since: str
+    there: frozenset[str]
+    """The paths of what was added or changed."""
+    gone: frozenset[str]
+    """The paths of what is not there any more."""
 
 
 class Files:
@@ -32,10 +45,32 @@ class Files:
         self.listings = Listings(api)
         self.blobs = Blobs(api)
         self._prefetch = prefetch
+        self._grown: Kept[tuple[int, str], Grown] = Kept(1_000)
+
+    def grew(self, project: int, at: str, grown: Grown) -> None:
+        """Remember what a commit is made of, for when somebody asks what it holds."""
+        self._grown.put((project, at), grown)
+
+    def holds(self, project: int, at: str, paths: Iterable[str]) -> bool:
+        """Return whether all of these are plain files at a commit; False where that would have to be asked."""
+        if not self.listings.known(project, at):
+            return False
+        entries = self.listings.at(project, at)
+        return all((one := entries.get(path)) is not None and one.regular for path in paths)
+
+    def _at(self, project: int, name: str, at: str) -> Mapping[str, Entry]:
+        """Return everything at a commit by path: from what it differs by, where that is known."""
+        grown = None if self.listings.known(project, at) else self._grown.pop((project, at))
+        if grown is not None:
+            found = self.blobs.entries(project, name, at, sorted(grown.there))
+            if found.keys() == grown.there:
+                changes: dict[str, Entry | None] = dict.fromkeys(grown.gone)
+                self.listings.derive(project, grown.since, at, changes | found)
+        return self.listings.at(project, at)
 
     def snapshot(self, project: int, name: str, at: str, claims: Claims) -> Snapshot:
         """Return the files at a commit that `claims` says yes to, first asked by path alone."""
-        entries = self.listings.at(project, at)
+        entries = self._at(project, name, at)
         wanted: list[Entry] = []
         unread: list[Unread] = []
         for entry in entries.values():
@@ -55,7 +90,9 @@ class Files:
         for entry in wanted:
             if entry.mode == LINK:
                 text = partial(self._link, project, name, at, entries)
-                loaded = unread_link(entry.path, follow(entry.path, partial(_at, entries), text), claims)
+                loaded = unread_link(
+                    entry.path, follow(entry.path, partial(_entry_at, entries), text), claims
+                )
             else:
                 loaded = _loaded(entry, contents.get(entry.path, Lost()), claims)
             if isinstance(loaded, bytes):
@@ -78,7 +115,7 @@ class Files:
     def read(self, project: int, name: str, at: str, paths: Iterable[str]) -> dict[str, bytes]:
         """Return those of `paths` that are regular files at a commit and within the size limit."""
         first = not self.listings.known(project, at)
-        entries = self.listings.at(project, at)
+        entries = self._at(project, name, at)
         asked = {
             path: entry
             for path in paths
@@ -133,7 +170,7 @@ class Files:
             return {}
 
 
-def _at(entries: Mapping[str, Entry], path: str) -> tuple[int, str] | None:
+def _entry_at(entries: Mapping[str, Entry], path: str) -> tuple[int, str] | None:
     found = entries.get(path)
     return None if found is None else (found.mode, found.oid)
 

@@ -50,17 +50,32 @@ class Listings:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._kept: Kept[tuple[int, str], Mapping[str, Entry]] = Kept(_KEPT, cost=lambda held: len(held) + 1)
+        self._derived: Kept[tuple[int, str], Mapping[str, Entry]] = Kept(
+            _KEPT, cost=lambda held: len(held) + 1
+        )
 
     def known(self, project: int, at: str) -> bool:
         """Return whether a listing is at hand."""
-        return self._kept.get((project, at)) is not None
+        return any(one.get((project, at)) is not None for one in (self._kept, self._derived))
+
+    def derive(self, project: int, since: str, at: str, changes: Mapping[str, Entry | None]) -> None:
+        """Keep what a commit holds: what another one does, but for changes, None for what is gone.
+
+        Folders are there under no true id, so that nothing is told of what they hold.
+        """
+        held = {path: one for path, one in self.at(project, since).items() if one.mode != FOLDER}
+        held |= {path: one for path, one in changes.items() if one is not None}
+        files = {path: one for path, one in held.items() if changes.get(path, one) is not None}
+        above = {path[:place] for path in files for place, char in enumerate(path) if char == "/"}
+        folders = {path: Entry(path, FOLDER, "") for path in above}
+        self._derived.put((project, at), {**folders, **files})
 
     def at(self, project: int, at: str) -> Mapping[str, Entry]:
         """Return everything at a commit, folders included, by path.
 
         Raises `MissingError` where there is no such commit, `ForgeError` where there is too much.
         """
-        found = self._kept.get((project, at))
+        found = self._kept.get((project, at)) or self._derived.get((project, at))
         if found is None:
             found = self._asked(project, at, "", recursive=True)
             self._kept.put((project, at), found)

@@ -15,7 +15,9 @@ from bot.errors import ForgeError, MissingError, SupersededError
 from bot.forges.base import ChangedFile, Remark, Request, Review, Said, Spoken
 from bot.forges.gitlab_answers import Node, commit, flag, node, nodes, number, text
 from bot.forges.gitlab_api import Api, RefusedError, UncertainError
+from bot.forges.gitlab_files import Grown
 from bot.forges.gitlab_kept import Kept
+from bot.forges.gitlab_session import OversizedError
 from bot.forges.gitlab_texts import MAX_TEXT, harmless
 from bot.forges.remarks import composed, hunks, same
 from bot.settling import settle
@@ -76,17 +78,33 @@ class _Discussion:
 class Reviews:
     """Reviews of merge requests; `us` is the number of our account."""
 
-    def __init__(self, api: Api, us: Callable[[], int], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        api: Api,
+        us: Callable[[], int],
+        clock: Callable[[], float],
+        learn: Callable[[int, str, Grown], None],
+    ) -> None:
+        """`learn` is told what a head is made of."""
         self._api = api
+        self._learn = learn
         self._us = us
         self._refs: Kept[tuple[int, int], Mapping[str, str]] = Kept(1_000, seconds=_JUST_NOW, clock=clock)
+        self._counts: Kept[tuple[int, int], int] = Kept(1_000, seconds=_JUST_NOW, clock=clock)
+        self._edited: Kept[tuple[int, int], str] = Kept(1_000, seconds=_JUST_NOW, clock=clock)
+        """Heads of merge requests that only edit files which were there before."""
         self._shown: Kept[tuple[int, int], tuple[_Diff, ...]] = Kept(100, seconds=_JUST_NOW, clock=clock)
 
     def note(self, project: int, request: Request) -> None:
         """Remember where a merge request is: what is said of it soon need not ask again."""
+        self._shown.pop((project, request.number))  # it was of the head before
         if request.since and request.against:
             refs = {"base_sha": request.since, "start_sha": request.against, "head_sha": request.head}
             self._refs.put((project, request.number), refs)
+            if request.files is not None:
+                self._counts.put((project, request.number), request.files)
+        if request.changed is not None:
+            self._edited.put((project, request.number), request.head)
 
     def changed(self, project: int, request: int) -> tuple[ChangedFile, ...]:
         """Return the files of a merge request, as far as GitLab tells of them."""
@@ -134,7 +152,12 @@ class Reviews:
         unplaced: list[Remark] = []
         if fresh:
             said, unplaced = self._say(
-                project, request, review, fresh, places | {one.place for one in spoken}
+                project,
+                request,
+                review,
+                fresh,
+                places | {one.place for one in spoken},
+                tidy=not uncertain,
             )
             spoken += said
         for place in (*(one.place for one in there.gone), *lost):
@@ -144,14 +167,31 @@ class Reviews:
     # --- saying ---------------------------------------------------------------------------
 
     def _say(
-        self, project: int, request: int, review: Review, fresh: Sequence[Remark], before: set[str]
+        self,
+        project: int,
+        request: int,
+        review: Review,
+        fresh: Sequence[Remark],
+        before: set[str],
+        *,
+        tidy: bool,
     ) -> tuple[list[Spoken], list[Remark]]:
-        """Return what was said and what found no place."""
+        """Return what was said and what found no place; `tidy` where no drafts can be left over."""
         known = self._refs.pop((project, request))
         if known is None or known["head_sha"] != review.commit:
             known = self._at(project, request, review)
         at = {**known, "position_type": "text"}
-        shown = self._shown.get((project, request)) or self._diffs(project, request)
+        shown = self._shown.get((project, request))
+        if shown is None and self._edited.pop((project, request)) == review.commit:
+            # What is said without a look at the diff stands on lines that were not there before.
+            added = [(one, {**at, **_added(one)}) for one in fresh]
+            made, left = self._said(project, request, review, added, before, tidy=tidy)
+            if not left:
+                return made, []
+            places = before | {one.place for one in made}
+            more, left = self._say(project, request, review, left, places, tidy=True)
+            return made + more, left
+        shown = shown or self._diffs(project, request)
         diffs = {one.path: one for one in shown}
         notes: list[tuple[Remark, dict[str, object]]] = []
         unplaced: list[Remark] = []
@@ -162,13 +202,25 @@ class Reviews:
                 unplaced.append(remark)
             else:
                 notes.append((remark, {**at, **position}))
-        if not notes:
-            return [], unplaced
+        said, refused = self._said(project, request, review, notes, before, tidy=tidy)
+        return said, unplaced + refused
+
+    def _said(
+        self,
+        project: int,
+        request: int,
+        review: Review,
+        notes: Sequence[tuple[Remark, dict[str, object]]],
+        before: set[str],
+        *,
+        tidy: bool,
+    ) -> tuple[list[Spoken], list[Remark]]:
+        """Return what was said and what GitLab would not have."""
         if len(notes) > 1:
-            made = self._by_drafts(project, request, review, notes, before)
+            made = self._by_drafts(project, request, review, notes, before, tidy=tidy)
             if made is not None:
-                return made[0], unplaced + made[1]
-        return self._one_by_one(project, request, review, notes, unplaced, before)
+                return made
+        return self._one_by_one(project, request, review, notes, before)
 
     def _at(self, project: int, request: int, review: Review) -> Mapping[str, str]:
         """Return what a position on a merge request names, asked now."""
@@ -185,19 +237,24 @@ class Reviews:
         review: Review,
         notes: Sequence[tuple[Remark, dict[str, object]]],
         before: set[str],
+        *,
+        tidy: bool,
     ) -> tuple[list[Spoken], list[Remark]] | None:
         """Say everything at once; None where this server does not let us."""
         place = f"{_place(project, request)}/draft_notes"
-        try:
-            left, _ = self._api.page(place, {"per_page": 100})  # those of our own account alone
-            for one in left:
-                self._api.send("delete", f"{place}/{number(one, 'id')}")
-        except (MissingError, RefusedError):
-            return None
+        if not tidy:
+            try:
+                left, _ = self._api.page(place, {"per_page": 100})  # those of our own account alone
+                for one in left:
+                    self._api.send("delete", f"{place}/{number(one, 'id')}")
+            except (MissingError, RefusedError):
+                return None
         unplaced: list[Remark] = []
         drafted: list[Remark] = []
         for remark, position in notes:
-            body = {"note": _text(remark), "position": position}
+            # What would be a note of its own goes below the first: one notification less.
+            below = f"\n\n{harmless(review.body)}" if not drafted and review.body else ""
+            body = {"note": f"{_text(remark)}{below}", "position": position}
             try:
                 self._api.send("post", place, body)
             except MissingError:
@@ -211,8 +268,6 @@ class Reviews:
                 drafted.append(remark)
         if not drafted:
             return [], unplaced
-        if review.body:
-            self._api.send("post", place, {"note": harmless(review.body)})
         self._api.send("post", f"{place}/bulk_publish")
         found = _found(self._discussions(project, request), drafted, before, review.commit)
         return found, unplaced
@@ -223,10 +278,10 @@ class Reviews:
         request: int,
         review: Review,
         notes: Sequence[tuple[Remark, dict[str, object]]],
-        unplaced: list[Remark],
         before: set[str],
     ) -> tuple[list[Spoken], list[Remark]]:
         made: list[Spoken] = []
+        unplaced: list[Remark] = []
         for remark, position in notes:
             # What would be a note of its own goes below the first: one notification less.
             below = f"\n\n{harmless(review.body)}" if not made and review.body else ""
@@ -285,17 +340,46 @@ class Reviews:
 
     def _diffs(self, project: int, request: int) -> tuple[_Diff, ...]:
         """Return what a merge request changes; what was removed has no diff here."""
-        made = tuple(
-            _Diff(
-                path=text(one, "new_path"),
-                old_path=text(one, "old_path"),
-                diff="" if flag(one, "deleted_file") else text(one, "diff"),
-            )
-            for one in self._api.pages(f"{_place(project, request)}/diffs", {}, most=_MOST_PAGES)
-            if text(one, "new_path")
-        )
+        made = self._between(project, request)
+        if made is None:
+            rows = self._api.pages(f"{_place(project, request)}/diffs", {}, most=_MOST_PAGES)
+            made = tuple(_diff(one) for one in rows if text(one, "new_path"))
         self._shown.put((project, request), made)
         return made
+
+    def _between(self, project: int, request: int) -> tuple[_Diff, ...] | None:
+        """Return the same by the very commits, where they are known; None where it may not be all of it.
+
+        What a merge request changes may be of another head by the time that it is asked.
+        """
+        refs, count = self._refs.get((project, request)), self._counts.get((project, request))
+        if refs is None or not count:
+            return None
+        since, head = refs["base_sha"], refs["head_sha"]
+        query = {"from": since, "to": head, "straight": "true"}
+        try:
+            said = node(self._api.get(f"/projects/{project}/repository/compare", query))
+        except (MissingError, RefusedError, OversizedError):
+            return None  # a fork's commits need not be known here
+        rows = [one for one in nodes(said.get("diffs")) if text(one, "new_path")]
+        if len(rows) != count or flag(said, "compare_timeout") or text(said, "commit", "id") != head:
+            return None
+        self._learn(project, head, _grown(since, rows))
+        return tuple(map(_diff, rows))
+
+
+def _diff(row: Node) -> _Diff:
+    return _Diff(
+        path=text(row, "new_path"),
+        old_path=text(row, "old_path"),
+        diff="" if flag(row, "deleted_file") else text(row, "diff"),
+    )
+
+
+def _grown(since: str, rows: Sequence[Node]) -> Grown:
+    there = {text(row, "new_path") for row in rows if not flag(row, "deleted_file")}
+    gone = {text(row, "old_path") for row in rows if flag(row, "deleted_file") or flag(row, "renamed_file")}
+    return Grown(since=since, there=frozenset(there), gone=frozenset(gone - there))
 
 
 def _place(project: int, request: int) -> str:
@@ -335,6 +419,11 @@ def _begins(there: str, said: str) -> bool:
     """Return whether a note is what was said, or that and what stands below the first of several."""
     plain = there.replace("\r\n", "\n").strip()
     return same(plain, said) or plain.startswith(f"{said.strip()}\n\n")
+
+
+def _added(remark: Remark) -> Node:
+    """Return where a remark stands on an added line of a file that kept its name."""
+    return {"old_path": remark.path, "new_path": remark.path, "new_line": remark.first}
 
 
 def _position(diff: _Diff, remark: Remark) -> Node | None:
