@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.errors import StoreError, UsageError
 from bot.model import Fact, Job
+from bot.progress import columns
 from bot.settings import variables
 from bot.visible import visible
 
@@ -29,6 +31,8 @@ _WHOLE = "the forge itself"
 """What the jobs are of that have no repository: sweeps, and what catches up."""
 _MOST = 10_000
 _BATCH = 1000
+_WIDE = 120
+"""Columns of a terminal that the audit log fits as a table."""
 
 
 class Shown(StrEnum):
@@ -258,7 +262,25 @@ def _print_entries(entries: Iterator[Entry]) -> None:
     ]
     if not rows:
         print("moorline: The audit log has no such entry.", file=sys.stderr)
-    _print_table(("number", "at", "who", "what", "subject", "evidence"), rows)
+    if 0 < columns() < _WIDE:
+        _print_blocks(rows, columns())
+    else:
+        _print_table(("number", "at", "who", "what", "subject", "evidence"), rows)
+
+
+def _print_blocks(rows: Sequence[tuple[str, ...]], width: int) -> None:
+    """Print entries one below the other: six columns are no words any more where the terminal is narrow."""
+    wrapping = textwrap.TextWrapper(
+        width,
+        initial_indent="    ",
+        subsequent_indent="      ",
+        break_long_words=False,  # a digest is to be copied
+        break_on_hyphens=False,
+    )
+    for number, *first, subject, evidence in rows:
+        print(f"{number}  " + "  ".join(map(visible, first)))
+        for text in filter(None, (subject, evidence)):
+            print("\n".join(wrapping.wrap(visible(text))))
 
 
 def _fact(fact: Fact) -> str:

@@ -288,6 +288,24 @@ def test_the_list_on_a_terminal(
     assert "github acme/parked" in shown
 
 
+def test_the_audit_log_fits_a_narrow_terminal(
+    queue: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evidence = {"digest": f"sha256:{'0' * 64}", "because": "\u202e" + "a word " * 20}
+    queue.audit.add("github:ada", "decision.made", "github acme/a-repository main", evidence, NOW)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert app(["audit"], standalone_mode=False) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[:2] == [
+        "1  2026-03-01 12:00:00Z  github:ada  decision.made",
+        "    github acme/a-repository main",
+    ]
+    assert sum(f"digest=sha256:{'0' * 64}" in line for line in shown) == 1, "it can be copied"
+    assert "\u202e" not in "".join(shown)
+    assert all(len(line) <= 80 or "sha256:" in line for line in shown)
+
+
 def test_retry_and_cancel_work_without_a_worker_and_are_written_down(
     queue: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -98,8 +98,11 @@ def test_it_works_itself_where_nobody_does(place: Place, capsys: pytest.CaptureF
     place.forge.projects["acme/old"].archived = True
     assert sweep.sweep(None, Asked()) == 0
     assert (
-        capsys.readouterr().out
-        == "github: 4 repositories seen, 3 proposed, 1 left out.\n  left out: 1 archived\n"
+        capsys.readouterr().out == "github: 4 repositories seen, 3 proposed, 1 left out.\n"
+        "  proposed: acme/api main: https://forge.example/acme/api/pull/1\n"
+        "  proposed: acme/app main: https://forge.example/acme/app/pull/1\n"
+        "  proposed: other/app main: https://forge.example/other/app/pull/1\n"
+        "  left out: 1 archived\n"
     )
     assert len(place.forge.open_requests("acme/app")) == 1
     # One look-up for every reference of all repositories, whoever owns them.
@@ -282,7 +285,7 @@ def test_a_rehearsal_says_what_would_be_done_and_writes_nothing(
     before = contents(place.database)
     assert sweep.rehearse(None, Asked()) == 3
     out = capsys.readouterr().out
-    assert out.startswith("github: 5 repositories seen, 2 would be proposed, 1 looked at, nothing to propose")
+    assert out.startswith("github: 5 repositories seen, 2 would be proposed, 1 with nothing to propose")
     assert "would propose: acme/app main: " in out
     assert "Dockerfile: docker.io/library/node:22" in out
     assert "held: acme/held main: Dockerfile:1 node:22: " in out

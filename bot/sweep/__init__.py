@@ -22,7 +22,7 @@ from bot.runs.timetable import new_sweep
 from bot.service import Service, read
 from bot.service_settings import Settings
 from bot.settings import FORGE_VARIABLES
-from bot.store.base import Sweep
+from bot.store.base import Place, PlaceState, Sweep
 from bot.store.database import sqlite_file
 from bot.sweep import rehearsing, summary
 from bot.sweep.following import follow
@@ -136,10 +136,33 @@ def _begin(service: Service, names: list[str], asked: Asked) -> list[Sweep]:
     return begun
 
 
+def _requests(
+    service: Service, forge: str, places: Sequence[Place]
+) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return the addresses of the requests that stand where a sweep proposed something."""
+    return {
+        (one.repository, one.ref): tuple(
+            stored.url
+            for stored in service.store.proposals.standing(forge, one.repository, one.ref)
+            if stored.url
+        )
+        for one in places
+        if one.state is PlaceState.PROPOSED
+    }
+
+
 def _follow(service: Service, begun: Sequence[Sweep], *, as_json: bool) -> int:
     followed = follow(service, begun)
     store = service.store.sweeps
-    shown = [Summary(forge=one.forge, places=store.places(one.id), sweep=one) for one in begun]
+    shown = [
+        Summary(
+            forge=one.forge,
+            places=store.places(one.id),
+            sweep=one,
+            requests=_requests(service, one.forge, store.places(one.id)),
+        )
+        for one in begun
+    ]
     code = _print(shown, as_json=as_json)
     _explain(service, shown, globs=begun[0].globs, owners=begun[0].owners)
     if not followed.ended:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 from typing import Any
 
@@ -16,7 +16,7 @@ _MOST = 50
 """Lines of one kind; the document has all of them."""
 _WORDS = {
     PlaceState.PROPOSED: "proposed",
-    PlaceState.CHANGED: "looked at, nothing to propose",
+    PlaceState.CHANGED: "with nothing to propose",
     PlaceState.UNCHANGED: "unchanged",
     PlaceState.FAILED: "failed",
     PlaceState.POSTPONED: "postponed",
@@ -38,6 +38,8 @@ class Summary:
     sweep: Sweep | None = None
     """None for one that was only rehearsed."""
     dry: bool = False
+    requests: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    """Addresses of the requests that stand, by repository and branch."""
 
     @property
     def seen(self) -> tuple[Place, ...]:
@@ -89,6 +91,7 @@ def _plain(one: Summary) -> dict[str, Any]:
                 "held": place.held,
                 "detail": place.detail,
                 "due": place.due and place.due.isoformat(),
+                "requests": list(_requests(one, place)),
             }
             for place in one.seen
         ],
@@ -115,8 +118,14 @@ def _lines(one: Summary) -> list[str]:
     ]
     for state in _TOLD:
         lines += _told(_WORDS[state], [place for place in one.seen if place.state is state])
+    proposed = [place for place in one.seen if place.state is PlaceState.PROPOSED]
     if one.dry:
-        lines += _told("would propose", [place for place in one.seen if place.state is PlaceState.PROPOSED])
+        lines += _told("would propose", proposed)
+    else:
+        lines += _told(
+            "proposed",
+            [replace(place, detail=", ".join(_requests(one, place)) or place.detail) for place in proposed],
+        )
     settled = (*_TOLD, PlaceState.PROPOSED) if one.dry else _TOLD
     lines += _told("held", [place for place in one.seen if place.held and place.state not in settled])
     reasons = Counter(place.detail for place in one.seen if place.state is PlaceState.LEFT_OUT)
@@ -129,6 +138,11 @@ def _told(word: str, places: Sequence[Place]) -> list[str]:
     if len(places) > _MOST:
         lines.append(f"  {word}: {len(places) - _MOST} more; --format json has them all")
     return lines
+
+
+def _requests(one: Summary, place: Place) -> tuple[str, ...]:
+    proposed = place.state is PlaceState.PROPOSED
+    return one.requests.get((place.repository, place.ref), ()) if proposed else ()
 
 
 def _due(one: Place) -> str:
