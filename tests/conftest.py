@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -13,10 +15,56 @@ from hypothesis import settings
 settings.register_profile("moorline", deadline=None)
 settings.load_profile("moorline")
 
+_SHARED = re.compile(
+    r"(?:.*/)?(test_(?:scenarios|reviewing_scenarios|conversations)\.py)::.*\[(git|github|github-enterprise|gitlab)"
+    r"(?:-(?!enterprise)[^\[]*)?\]$"
+)
+"""Modules with one service for each place, which is the first of a test's parameters."""
+
 
 def _is_configured() -> bool:
     module = sys.modules.get("structlog")
     return module is not None and bool(module.is_configured())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how many runs were killed, and what became of all heads, after the tests of faults."""
+    told = [
+        value
+        for report in terminalreporter.getreports("passed")
+        for name, value in report.user_properties
+        if name == "faults" and isinstance(value, dict)
+    ]
+    if not told:
+        return
+    terminalreporter.section("faults")
+    for one in told if terminalreporter.verbosity >= 0 else ():
+        terminalreporter.line(str(one["text"]))
+    sums = [f"{sum(one[what] for one in told)} {what}" for what in ("killed runs", "heads", "proposals")]
+    terminalreporter.line(f"{len(told)} faults: {', '.join(sums)}")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let one process run all tests that share a service: `--dist loadgroup` by what their names say.
+
+    The plug-in's own groups are written into a field that pytest 9 reads no more.
+    """
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadGroupScheduling
+
+    class ByService(LoadGroupScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return service(nodeid) or nodeid
+
+    return ByService(config, log)
+
+
+def service(nodeid: str) -> str:
+    """Return the name of the service that a test shares with others; empty where it shares none."""
+    found = _SHARED.match(nodeid)
+    return f"{found[1]}[{found[2]}]" if found else ""
 
 
 @pytest.fixture(autouse=True)

@@ -40,13 +40,7 @@ _SAYS = re.compile(r"([a-z]+) #([0-9]+): (.*)")
 _ACT = re.compile(r"(push|commit|request|merge|close|move) ?(.*)")
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(name, marks=pytest.mark.xdist_group(f"conversations-{name}"))
-        for name in ("github", "gitlab")
-    ],
-)
+@pytest.fixture(scope="module", params=["github", "gitlab"])
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     backend = "postgres" if request.param == "gitlab" else "sqlite"
     folder = tmp_path_factory.mktemp(request.param)

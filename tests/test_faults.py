@@ -1,7 +1,7 @@
 """What goes wrong: processes that are killed, answers that get lost, limits, servers that go and come back.
 
-Afterwards there is exactly one proposal for every head, and nothing is lost.  Each test prints its numbers;
-`pytest -rP` shows them.
+Afterwards there is exactly one proposal for every head, and nothing is lost.  Its numbers stand at the end
+of a run of the tests, those of each test where it runs without `-q`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from postgres_cluster import cluster
@@ -75,11 +75,32 @@ def assert_one_each(here: Scene, repositories: Mapping[str, Repo], contents: Map
         assert repository.last() in (Ending.PUBLISHED, Ending.NOTHING), repository.details()
 
 
+class Tell(Protocol):
+    def __call__(self, place: str, what: str, repositories: Mapping[str, Repo], killed: int = 0) -> None:
+        """Write down what was done to a place's repositories."""
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Tell:
+    """Return what writes down the numbers of a test, which stand at the end of a run of the tests."""
+
+    def told(place: str, what: str, repositories: Mapping[str, Repo], killed: int = 0) -> None:
+        runs = Counter(run.ending.value for one in repositories.values() for run in one.runs())
+        made = sum(len(one.every()) for one in repositories.values())
+        heads = len(repositories)
+        text = f"{place}: {what}; afterwards {heads} heads, {made} proposals, runs {dict(runs)}"
+        record_property("faults", {"text": text, "heads": heads, "proposals": made, "killed runs": killed})
+
+    return told
+
+
 # --- processes that are killed ------------------------------------------------------------
 
 
 @at("git", "github", "github-enterprise on postgres", "gitlab", "gitlab on postgres")
-def test_a_worker_that_is_killed_in_any_stage(tmp_path: Path, processes: Nursery, place: str) -> None:
+def test_a_worker_that_is_killed_in_any_stage(
+    tmp_path: Path, processes: Nursery, place: str, tell: Tell
+) -> None:
     """One worker is killed in all of its stages at once, and another one starts.
 
     Of each stage there are two: one repository as it was, and one that was pushed to meanwhile.
@@ -108,19 +129,12 @@ def test_a_worker_that_is_killed_in_any_stage(tmp_path: Path, processes: Nursery
             repositories,
             {name: dockerfile(pinned, b"USER 1\n" if name.endswith("moved") else b"") for name in names},
         )
-        summary(place, f"killed in {len(stages)} stages, {before} proposals there", repositories)
-
-
-def summary(place: str, what: str, repositories: Mapping[str, Repo]) -> None:
-    """Print the numbers of a test."""
-    runs = Counter(run.ending.value for one in repositories.values() for run in one.runs())
-    made = sum(len(one.every()) for one in repositories.values())
-    print(f"{place}: {what}; afterwards {len(repositories)} heads, {made} proposals, runs {dict(runs)}")  # noqa: T201
+        tell(place, f"killed in {len(stages)} stages, {before} proposals there", repositories, len(names))
 
 
 @at("github", "github-enterprise on postgres", "gitlab")
 def test_a_web_process_that_is_killed_between_storing_and_answering(
-    tmp_path: Path, processes: Nursery, place: str
+    tmp_path: Path, processes: Nursery, place: str, tell: Tell
 ) -> None:
     """What it stored is worked on, whether or not the forge tells it again."""
     with served(place, tmp_path, works=False, policy=MANY) as (made, here):
@@ -157,7 +171,7 @@ def test_a_web_process_that_is_killed_between_storing_and_answering(
         assert_one_each(here, repositories, dict.fromkeys(repositories, pinned))
         assert [len(one.runs()) for one in repositories.values()] == [1, 1]
         here.place.forget()
-        summary(place, "killed twice before it answered", repositories)
+        tell(place, "killed twice before it answered", repositories, 2)
 
 
 def sent(url: str, path: str, headers: Mapping[str, str], body: bytes) -> int:
@@ -180,7 +194,7 @@ DRESSED = b"proposal: {labels: [pins], reviewers: [ann], assignees: [bob]}\n"
 
 @at("github", "github-enterprise on postgres", "gitlab")
 @pytest.mark.parametrize("how", ["502 after it", "502 before it", "cut after it"])
-def test_answers_that_get_lost(tmp_path: Path, place: str, how: str) -> None:
+def test_answers_that_get_lost(tmp_path: Path, place: str, how: str, tell: Tell) -> None:
     """Each write of a proposal's life fails once, for a repository of its own."""
     with served(place, tmp_path, policy=MANY) as (made, here):
         tool = here.image()
@@ -215,7 +229,7 @@ def test_answers_that_get_lost(tmp_path: Path, place: str, how: str) -> None:
             assert set(one.heads()) == {"main"}, (name, one.details())
             assert len(one.comments(one.every()[0])) == 1, (name, one.details())
         assert unstruck(here) == []
-        summary(place, f"{how}: {len(cases)} writes failed once", struck)
+        tell(place, f"{how}: {len(cases)} writes failed once", struck)
 
 
 def written(here: Scene, repository: Repo, act: Callable[[], object]) -> list[str]:
@@ -262,7 +276,7 @@ def unstruck(here: Scene) -> list[str]:
 
 
 @at("github", "github-enterprise on postgres", "gitlab")
-def test_limits_in_the_middle_of_a_proposal(tmp_path: Path, place: str) -> None:
+def test_limits_in_the_middle_of_a_proposal(tmp_path: Path, place: str, tell: Tell) -> None:
     """Every write meets a limit once; all who have its credential stay away, and no worker waits."""
     pace = replace(PACE, concurrency=2)
     with served(place, tmp_path, policy=MANY, pace=pace) as (made, here):
@@ -297,7 +311,7 @@ def test_limits_in_the_middle_of_a_proposal(tmp_path: Path, place: str) -> None:
             assert looks == (("pins",), ("ann",), ("bob",)), (writes[int(name)], one.details())
         pinned = dockerfile(here.pin(tool))
         assert_one_each(here, limited, dict.fromkeys(limited, pinned))
-        summary(place, f"limited in {len(writes)} writes, {len(waits)} waited at once", limited)
+        tell(place, f"limited in {len(writes)} writes, {len(waits)} waited at once", limited)
 
 
 def limit(here: Scene, repository: Repo, write: str, seconds: int) -> None:
@@ -313,7 +327,7 @@ def limit(here: Scene, repository: Repo, write: str, seconds: int) -> None:
 
 
 @at("github", "github-enterprise on postgres")
-def test_an_hour_that_is_used_up_in_the_middle_of_a_proposal(tmp_path: Path, place: str) -> None:
+def test_an_hour_that_is_used_up_in_the_middle_of_a_proposal(tmp_path: Path, place: str, tell: Tell) -> None:
     with served(place, tmp_path) as (made, here):
         assert isinstance(here.place, GitHubPlace)
         app = here.repository({"Dockerfile": dockerfile(here.image())})
@@ -325,11 +339,11 @@ def test_an_hour_that_is_used_up_in_the_middle_of_a_proposal(tmp_path: Path, pla
         until(made.is_drained, seconds=20)
         assert_one_each(here, {"app": app}, {"app": dockerfile(here.pin(here.image()))})
         assert Ending.POSTPONED in {one.ending for one in app.runs()}
-        summary(place, "the hour was used up before the request was opened", {"app": app})
+        tell(place, "the hour was used up before the request was opened", {"app": app})
 
 
 @at("github", "gitlab on postgres")
-def test_more_proposals_at_once_than_a_forge_wants(tmp_path: Path, place: str) -> None:
+def test_more_proposals_at_once_than_a_forge_wants(tmp_path: Path, place: str, tell: Tell) -> None:
     """What is beyond the pace that we keep is put off, begun once, and never refused by the forge."""
     with served(place, tmp_path, policy=MANY) as (made, here):
         forge: Any = made.service.forges[here.place.forge]
@@ -348,14 +362,14 @@ def test_more_proposals_at_once_than_a_forge_wants(tmp_path: Path, place: str) -
         endings = Counter(run.ending for one in repositories.values() for run in one.runs())
         assert endings[Ending.POSTPONED] > 0
         assert endings[Ending.PARKED] == endings[Ending.FAILED] == 0
-        summary(place, "no more than a few writes a second", repositories)
+        tell(place, "no more than a few writes a second", repositories)
 
 
 # --- servers that go and come back --------------------------------------------------------
 
 
 @at("git", "github", "github-enterprise on postgres", "gitlab")
-def test_a_registry_that_is_gone_and_comes_back(tmp_path: Path, place: str) -> None:
+def test_a_registry_that_is_gone_and_comes_back(tmp_path: Path, place: str, tell: Tell) -> None:
     pace = replace(PACE, backoff=0.3)
     with served(place, tmp_path, pace=pace) as (made, here):
         repositories = {
@@ -370,11 +384,11 @@ def test_a_registry_that_is_gone_and_comes_back(tmp_path: Path, place: str) -> N
         until(made.is_drained)
         pinned = dockerfile(here.pin(here.image()))
         assert_one_each(here, repositories, dict.fromkeys(repositories, pinned))
-        summary(place, "the registry was gone", repositories)
+        tell(place, "the registry was gone", repositories)
 
 
 @at("github", "github-enterprise", "gitlab")
-def test_a_database_that_is_gone_and_comes_back(tmp_path: Path, place: str) -> None:
+def test_a_database_that_is_gone_and_comes_back(tmp_path: Path, place: str, tell: Tell) -> None:
     """It goes in the middle of a run, and while it is away the forge tells of another push."""
     with (
         cluster() as postgres,
@@ -410,7 +424,7 @@ def test_a_database_that_is_gone_and_comes_back(tmp_path: Path, place: str) -> N
         until(made.is_drained, seconds=40)
         made.tell()
         assert_one_each(here, repositories, dict.fromkeys(names, dockerfile(here.pin(tool))))
-        summary(place, "the database was gone", repositories)
+        tell(place, "the database was gone", repositories)
 
 
 def held(here: Scene, repository: Repo) -> tuple[threading.Event, threading.Event]:
@@ -427,7 +441,7 @@ def held(here: Scene, repository: Repo) -> tuple[threading.Event, threading.Even
 
 @at("github", "github-enterprise", "gitlab")
 def test_two_workers_on_postgres_one_of_which_is_killed_for_good(
-    tmp_path: Path, processes: Nursery, place: str
+    tmp_path: Path, processes: Nursery, place: str, tell: Tell
 ) -> None:
     with (
         cluster() as postgres,
@@ -451,4 +465,4 @@ def test_two_workers_on_postgres_one_of_which_is_killed_for_good(
         here.place.forget()
         every = {**held_up, **others}
         assert_one_each(here, every, dict.fromkeys(every, dockerfile(here.pin(tool))))
-        summary(place, "one of two workers was killed with six runs in hand", every)
+        tell(place, "one of two workers was killed with six runs in hand", every, 6)

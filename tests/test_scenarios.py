@@ -25,10 +25,7 @@ from bot.store.tables import metadata
 BRANCH = "moorline/pin/main"
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(name, marks=pytest.mark.xdist_group(f"scenarios-{name}")) for name in PLACES],
-)
+@pytest.fixture(scope="module", params=PLACES)
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """One service for all scenarios of a place.
 
@@ -121,8 +118,10 @@ def test_a_push_that_cannot_matter_costs_no_request(here: Scene) -> None:
     app = here.repository({"Dockerfile": dockerfile(here.image())})
     app.push({"README": b"x\n"})
     made = app.proposal
-    assert app.cost(lambda: app.push({"main.py": b"1\n"})) == []
-    assert app.cost(lambda: app.push({"main.py": b"2\n"})) == []
+    # GitLab does not say whether a push was forced.
+    compared = ["GET /api/v4/projects/{id}/repository/compare"] if here.place.forge == "gitlab" else []
+    assert app.cost(lambda: app.push({"main.py": b"1\n"})) == compared
+    assert app.cost(lambda: app.push({"main.py": b"2\n"})) == compared
     assert app.cost(lambda: app.push({"Dockerfile": b"FROM x\n"}, "topic")) == []
     assert app.proposal == made
     app.push({"Dockerfile": dockerfile(here.image()) + b"USER 1\n"})
@@ -149,6 +148,16 @@ def test_a_forced_push_is_looked_at_whole(here: Scene) -> None:
     app.push({"main.py": b"1\n"}, start=first, force=True)
     assert app.proposed() == dockerfile(here.pin(tool))
     assert len(app.every()) == 1
+
+
+def test_what_a_forced_push_throws_away_is_missed(here: Scene) -> None:
+    """What comes with it says nothing of a Dockerfile: no sweep would look at what was taken for scanned."""
+    app = here.repository({"Dockerfile": dockerfile(here.image())})
+    first = app.push({"README": b"x\n"})
+    app.push({"Dockerfile": b"FROM scratch\n"})
+    assert app.open() == []
+    app.push({"README": b"y\n"}, start=first, force=True)
+    assert app.proposed() == dockerfile(here.pin(here.image()))
 
 
 def test_every_branch_that_is_looked_after_has_its_own(here: Scene) -> None:
