@@ -11,13 +11,7 @@ from scenario_places import Can, Content, GitHubPlace, GitLabPlace
 from scenarios import Repo, Rig, Scene, database, rig, scene
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(name, marks=pytest.mark.xdist_group(f"reviewing-{name}"))
-        for name in ("github", "gitlab")
-    ],
-)
+@pytest.fixture(scope="module", params=["github", "gitlab"])
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     backend = "postgres" if request.param == "gitlab" else "sqlite"
     folder = tmp_path_factory.mktemp(request.param)
@@ -292,38 +286,6 @@ class People:
         branch = self.chosen.choice(sorted(self.numbers))
         act = self.chosen.choice(["push", "push", "forced", "rebased", "close", "base", "broken", "down"])
         if branch in self.closed:
-def test_what_a_fork_proposes_is_judged_again_when_somebody_asks(here: Scene) -> None:
-    """GitHub does not say which request that is: it is known by its head."""
-    here.needs(Can.FORKS)
-    place = here.place
-    assert isinstance(place, GitHubPlace)
-    app = here.repository({"README": b"x\n"})
-    _, head = place.fork(app.name, {"Dockerfile": f"FROM {here.image()}\n".encode()}, "topic")
-    number = place.request(app.name, "topic", fork=True)
-    here.rig.tell()
-    [run] = place.hub.checks(app.name, head)
-    place.hub.rerequest(app.name, run.id, by="ann")
-    here.rig.tell()
-    first, again = place.hub.checks(app.name, head)
-    assert (again.conclusion, again.output["title"]) == (first.conclusion, first.output["title"])
-    assert [one.settled for one in threads(app, number)] == [False]
-
-    place.hub.press(app.name, again.id, "pin", by="ann")
-    here.rig.tell()
-    assert [one.settled for one in threads(app, number)] == [True, False]
-    place.hub.press(app.name, place.hub.checks(app.name, head)[-1].id, "explain", by="ann")
-    here.rig.tell()
-    assert "digest-honesty" in str(place.hub.checks(app.name, head)[-1].output["summary"])
-
-    # Of a head that nobody proposes any more nothing is said.
-    place.hub.close_pull(app.name, number, by="ann")
-    here.rig.tell()
-    told = len(place.hub.checks(app.name, head))
-    place.hub.rerequest(app.name, again.id, by="ann")
-    here.rig.tell()
-    assert len(place.hub.checks(app.name, head)) == told
-
-
             place.settle(name, self.numbers[branch], "open")
             self.closed.remove(branch)
         elif act == "close":
