@@ -25,7 +25,7 @@ from bot import proposals
 from bot.config import Config, Grouping
 from bot.model import ChangedFile, GitReference, Outcome, Reason, Report, Ruling, SkipReason, State, Verdict
 from bot.proposals import checks, lasting, notes, render
-from bot.proposals.answers import Kind, answer
+from bot.proposals.answers import Kind, Part, Row, answer
 from bot.reference import parse_image
 
 EVERYWHERE = ((1, 10**9),)
@@ -42,7 +42,7 @@ OURS = (
 def texts(text: str) -> Iterator[str]:
     """Yield all Markdown that is made of one text, in every place where a stranger's can stand."""
     for kind in Kind:
-        yield re.sub(r"(?<=- )#7(?= for)", "", answer([part(kind, text), part(kind, text, request=True)]))
+        yield re.sub(r"#7(?= for|,)", "", answer([part(kind, text), part(kind, text, request=True)]))
     report, written = judged(text)
     for grouping in Grouping:
         config = Config(group=grouping, refs=(text,))
@@ -126,6 +126,34 @@ def test_no_title_or_message_does(text: str) -> None:
             for plain in (made.title, made.message):
                 assert linking.found(plain.replace(made.digest, ""), linking.IN_NAMES) == []
                 assert linking.ORDERS.search(plain) is None
+
+
+SETTING = "ghcr.io cannot be reached. Set MOORLINE_CA_BUNDLE, or ignore it."
+ASKED = "`ghcr.io` cannot be reached. Ask whoever runs Moorline, or ignore it."
+
+
+def test_nobody_is_told_to_set_what_only_the_operator_can() -> None:
+    row = Row(place="x:1", value="node:22", state="held", why=SETTING)
+    verdict = reports.unresolved(reports.finding(), SETTING)
+    unread = reports.unread("x", SETTING)
+    report = reports.report(verdict, files={"Dockerfile": b"FROM node:20\n"}, trouble=(unread,))
+    changed = [ChangedFile(path="Dockerfile", hunks=EVERYWHERE)]
+    review = proposals.review(report, (), [verdict], changed)
+    pinned = reports.pinned(reports.finding(line=2), warning=SETTING)
+    report = reports.report(verdict, pinned, trouble=(unread,))
+    for made in (
+        answer([Part(kind=Kind.EXPLAINED, rows=(row,), since=reports.NOW)]),
+        checks.guard(report, [unread], "c" * 40)[1],
+        checks.undecided(SETTING)[1],
+        review.remarks[0].body,
+        proposals.pin(report, [pinned], (), (), Config(), "main").body,
+        notes.noted("Ours.", [SETTING], ""),
+    ):
+        assert ASKED in made
+        assert "MOORLINE_" not in made
+    assert "MOORLINE_" not in checks.explained("Ours.", [SETTING], 0)
+    # What a person wrote is theirs.
+    assert "`MOORLINE_CA_BUNDLE`" in answer([Part(kind=Kind.OVERRIDDEN, because=SETTING)])
 
 
 def test_no_template_is_left_out() -> None:

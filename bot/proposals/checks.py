@@ -185,7 +185,7 @@ def explained(summary: str, texts: Sequence[str], more: int) -> str:
     """Return a summary with plain texts below it, each as it is."""
     view = _Explained(
         summary=Markdown(summary.rstrip("\n")),
-        texts=tuple(_fenced("", [f"  {line}" for line in text.split("\n")]) for text in texts),
+        texts=tuple(_fenced("", [f"  {for_reviewers(line)}" for line in text.split("\n")]) for text in texts),
         more=max(more, 0),
     )
     return cut(render("explained.md.j2", view), LONGEST)

@@ -23,7 +23,7 @@ _NOTED = """\
 {% if view.notes or view.advice %}
 
 {% for note in view.notes %}
-- {{ note | prose }}
+- {{ note | reason }}
 {% endfor %}
 {% if view.advice %}
 

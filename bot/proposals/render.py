@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from bot.proposals import markdown
+from bot.proposals.asking import for_reviewers
 from bot.proposals.markdown import Markdown
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def _environment() -> Environment:
     environment.filters.update(
         code=markdown.code,
         prose=markdown.prose,
+        reason=lambda text: markdown.prose(for_reviewers(text)),
         link=markdown.link,
         address=markdown.address,
         plural=lambda count, one, many: Markdown(f"{count} {one if count == 1 else many}"),

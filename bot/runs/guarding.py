@@ -15,6 +15,7 @@ from bot.model import Annotation, Button, CheckRun, Conclusion, Job, Level, Outc
 from bot.output import explanation, problems
 from bot.pipeline import AtCommit, Services
 from bot.proposals import Standing, checks
+from bot.proposals.asking import for_reviewers
 from bot.store.base import Judgement
 from bot.trust import policy
 from bot.visible import visible
@@ -270,7 +271,7 @@ def _annotations(report: Report) -> tuple[Annotation, ...]:
             line=one.line,
             level=_LEVELS[one.level],
             title=one.rule.value,
-            message=visible(one.text, 2000),
+            message=visible(for_reviewers(one.text), 2000),
         )
         for one in problems.problems(report)
     ]
@@ -282,7 +283,7 @@ def _annotations(report: Report) -> tuple[Annotation, ...]:
 def _of_configuration(error: ConfigurationError) -> tuple[Annotation, ...]:
     if not error.path or not error.line:
         return ()
-    message = visible(str(error), 2000)
+    message = visible(for_reviewers(str(error)), 2000)
     return (
         Annotation(
             path=error.path, line=error.line, level=Level.FAILURE, title="configuration", message=message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 
 from bot import globs, pipeline
@@ -14,6 +15,8 @@ from bot.visible import visible
 
 _LONGEST = 300
 _REASONS = 8
+_NOTED = 10
+_log = logging.getLogger(__name__)
 
 
 def last_look(report: Report, config: Config, ended: datetime) -> LastLook:
@@ -21,8 +24,18 @@ def last_look(report: Report, config: Config, ended: datetime) -> LastLook:
 
     It is as old as its end: whoever spoke while registries were asked had not seen their answers.
     """
+    _note(report)
     made = [one for verdict in report.verdicts if (one := _looked(verdict, config)) is not None]
     return LastLook(commit=report.commit or "", at=ended, references=tuple(made))
+
+
+def _note(report: Report) -> None:
+    """Log which settings would help: who reads an answer or a review is told to ask for them, not which they are."""
+    told = [one.text for verdict in report.verdicts for one in verdict.reasons if "MOORLINE_" in one.text]
+    job = report.job
+    place = {"forge": job.forge, "repository": job.repository, "ref": job.ref}
+    for text in tuple(dict.fromkeys(told))[:_NOTED]:
+        _log.warning("a setting would help", extra={**place, "problem": visible(text, _LONGEST)})
 
 
 def _looked(verdict: Verdict, config: Config) -> Looked | None:
