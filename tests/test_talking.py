@@ -372,6 +372,21 @@ def test_an_allow_is_taken_back_at_once(excused: tuple[World, int], name: str) -
     assert "nothing to take back" in again
 
 
+def test_whatever_else_an_allow_let_pass_is_judged_again(excused: tuple[World, int]) -> None:
+    """Said on one request, it is taken back for the others that bring the same image in."""
+    world, number = excused
+    project = world.forge.projects[NAME]
+    other = world.forge.propose(NAME, {**project.commits[project.requests[number].head], "more": b"1"})
+    clean = world.forge.propose(NAME, {"README": b"y\n"})
+    for one in (other, clean):
+        world.judge(one.number)
+        assert checked(world, one.number) is not Conclusion.FAILURE
+    asked = world.forge.asked["request"]
+    world.say("@moorline disallow ngnix:1", "mia", clean.number)
+    assert checked(world, number) is checked(world, other.number) is Conclusion.FAILURE
+    assert world.forge.asked["request"] - asked <= 6  # nobody else is asked about
+
+
 @pytest.mark.parametrize("name", ["ngnix:2", "nginx", f"ngnix:1@sha256:{'0' * 64}"])
 def test_what_is_not_meant_stays_allowed(excused: tuple[World, int], name: str) -> None:
     world, number = excused

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from difflib import get_close_matches
@@ -181,13 +181,25 @@ class Scene:
     @property
     def request_job(self) -> Job:
         """The person's request, to be judged again."""
+        return self._judging(self.comment.number)
+
+    def _judging(self, number: int) -> Job:
         return Job(
             forge=self.forge.name,
             repository=self.job.repository,
-            ref=self._head_ref,
+            ref=f"refs/pull/{number}/head",
             trigger=Trigger.PULL_REQUEST,
-            number=self.comment.number,
+            number=number,
         )
+
+    def bringing(self, decisions: Sequence[Decision]) -> Iterator[Job]:
+        """Yield the open requests, to be judged again, in which what decisions are about was found."""
+        about = {(one.reference, one.digest) for one in decisions}
+        name, repository = self.forge.name, self.job.repository
+        for number in self.memory.checks.proposing(name, repository):
+            look = self.memory.conversations.look(name, repository, f"refs/pull/{number}/head")
+            if look is not None and any((one.spelling, one.target) in about for one in look.references):
+                yield self._judging(number)
 
     def branch_head(self, proposal: StoredProposal) -> str | None:
         """Return where the branch of a proposal is now, None where it is gone."""
@@ -427,7 +439,7 @@ def _disallow(scene: Scene, command: Command) -> Effect:
             waits=scene.is_paused,
         ),
         ended=lines,
-        jobs=scene.deciding,
+        jobs=tuple(dict.fromkeys((*scene.deciding, *scene.bringing(taken)))),
     )
 
 

@@ -406,6 +406,9 @@ class Checks(Protocol):
     def judgements(self, forge: str, repository: str, commit: str) -> tuple[Judgement, ...]:
         """Return what all that propose a commit were told of it, by their numbers."""
 
+    def proposing(self, forge: str, repository: str) -> tuple[int, ...]:
+        """Return the numbers of the requests that were judged and are open as far as we know, newest first."""
+
     def settle(self, forge: str, repository: str, number: int, head: str = "") -> tuple[str, ...]:
         """Note that a request proposes nothing but `head` any more; return what it proposed before.
 

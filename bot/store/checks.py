@@ -14,6 +14,8 @@ from bot.store.base import Judgement, StoredCheck
 from bot.store.database import Database, clean
 from bot.store.tables import checks, judgements
 
+_MOST = 500
+
 
 class SqlChecks:
     """`Checks` on a database."""
@@ -88,6 +90,22 @@ class SqlChecks:
         with self._database.read() as connection:
             rows = connection.execute(select(judgements).where(*wanted).order_by(judgements.c.number)).all()
         return tuple(Judgement(number=row.number, base=row.base, check=_check(row.said)) for row in rows)
+
+    def proposing(self, forge: str, repository: str) -> tuple[int, ...]:
+        query = (
+            select(judgements.c.number)
+            .where(
+                judgements.c.forge == forge,
+                judgements.c.repository == clean(repository),
+                judgements.c.number > 0,
+                judgements.c.stands,
+            )
+            .distinct()
+            .order_by(judgements.c.number.desc())
+            .limit(_MOST)
+        )
+        with self._database.read() as connection:
+            return tuple(connection.execute(query).scalars())
 
     def settle(self, forge: str, repository: str, number: int, head: str = "") -> tuple[str, ...]:
         past = (
