@@ -41,6 +41,7 @@ _GITHUB = {
     "POST /graphql file(path:": "what differs at its head, by path, and the contents",
     "POST /graphql object(oid:": "contents of the files that a finder could claim",
     "POST /graphql pullRequests(headRefName:": "base, our branch, our request and rules, just before writing",
+    "POST /graphql resolveReviewThread(": "settle threads, and fold away the review of which none is left",
     "POST /graphql updateRefs(": "move our branch, from just where it was",
     "POST /graphql nodes(ids:": "heads of a hundred repositories",
     "POST /graphql ref(qualifiedName:": "where the base branch is",
@@ -76,11 +77,16 @@ _GITLAB = {
     "GET /api/v4/projects/{id}/merge_requests/{merge_request_iid}/diffs": "which of its lines can be commented on",
     "POST /api/v4/projects/{id}/merge_requests/{merge_request_iid}/discussions": "the review, on its lines",
     "GET /api/v4/projects/{id}/merge_requests/{merge_request_iid}/discussions": "what we said of it before",
+    "PUT /api/v4/projects/{id}/merge_requests/{merge_request_iid}/discussions/{discussion_id}": "settle a thread",
+    "POST /api/v4/projects/{id}/merge_requests/{merge_request_iid}/draft_notes": "a remark, seen by nobody yet",
+    "POST /api/v4/projects/{id}/merge_requests/{merge_request_iid}/draft_notes/bulk_publish": "the review, at once",
     "POST /api/v4/projects/{id}/repository/commits": "write files, commit and branch in one",
     "POST /api/v4/projects/{id}/merge_requests": "open the merge request, labels with it",
     "PUT /api/v4/projects/{id}/merge_requests/{merge_request_iid}": "bring the merge request up to date",
     "GET /api/v4/projects/{id}/repository/commits/{sha}/statuses": "whether we reported on that commit before",
     "POST /api/v4/projects/{id}/statuses/{sha}": "the check",
+    "GET /api/v4/projects/{id}/repository/compare": "which files differ, and in which of their lines",
+    "POST /api/graphql mergeRequest(iid:": "what is proposed, where its base is, and its pipeline",
     "POST /api/graphql blobs(paths:": "contents of the files that a finder could claim",
     "POST /api/graphql projects(ids:": "heads of a hundred projects",
 }
@@ -123,6 +129,13 @@ UPDATE = "a push that changes one Dockerfile: the proposal that stands is update
 FRESH = "the very first push of an owner's, which becomes a proposal"
 KNOWN = "a push to a repository that is new to us, with nothing to propose"
 REQUEST = "a request that changes one Dockerfile is opened: the check and the review"
+ADDED = "a request that adds a Dockerfile is opened: the check and the review"
+SEVERAL = "a request with two references is opened: the check and the review"
+CLEAN = "a request that changes one Dockerfile, and pins it, is opened: the check"
+PUSHED = "a push to a reviewed request, one reference more: the check and the review"
+KEPT = "a push to a reviewed request, nothing more to say: the check"
+SWAPPED = "a push to a reviewed request, one pinned and one more: all of it"
+SETTLED = "a push to a reviewed request, both pinned: the check, both threads settled"
 LISTING = "a sweep of {} repositories that did not change: the listing"
 HARMLESS = "a request that changes nothing relevant is opened: the check"
 SWEEP = "a sweep of {} repositories that did not change: everything else"
@@ -136,18 +149,33 @@ BOUNDS: Mapping[str, Mapping[str, int]] = {
         UPDATE: 8,
         KNOWN: 4,
         REQUEST: 4,
+        ADDED: 4,
+        SEVERAL: 4,
+        CLEAN: 3,
+        PUSHED: 4,
+        KEPT: 3,
+        SWAPPED: 5,
+        SETTLED: 4,
         HARMLESS: 2,
     },
-    # GitLab has no query that tells of branches and requests at once, and no token to be had for one project.
+    # GitLab has no query that tells of two branches and requests at once, nor one that speaks of several lines.
     "gitlab": {
-        NOTHING: 0,
-        MEANWHILE: 0,
+        # Nothing that GitLab tells says whether a push was forced: one comparison does.
+        NOTHING: 1,
+        MEANWHILE: 1,
         ELSEWHERE: 0,
         FIRST: 7,
         UPDATE: 10,
         KNOWN: 5,
-        REQUEST: 8,
-        HARMLESS: 4,
+        REQUEST: 4,
+        ADDED: 5,
+        SEVERAL: 7,
+        CLEAN: 3,
+        PUSHED: 4,
+        KEPT: 4,
+        SWAPPED: 6,
+        SETTLED: 5,
+        HARMLESS: 2,
     },
 }
 
@@ -222,12 +250,37 @@ def acts(at: Party) -> Iterator[Cost]:
     at.rig.tell()
     assert reviewed.checks(reviewed.heads()["proposed"]), reviewed.details()
     yield at.cost(REQUEST)
+    yield from _reviewed(at, reviewed)
     at.rig.place.push(reviewed.name, {"README.md": b"# Read by people\n"}, "harmless")
     at.since()
     at.rig.place.request(reviewed.name, "harmless")
     at.rig.tell()
     assert [one.state for one in reviewed.checks(reviewed.heads()["harmless"])] == ["success"]
     yield at.cost(HARMLESS)
+
+
+def _reviewed(at: Party, app: scenarios.Repo) -> Iterator[Cost]:
+    """Do to requests what is done to them: what was proposed last is reviewed already."""
+
+    def pushed(files: Mapping[str, bytes], act: str, branch: str = "proposed") -> Cost:
+        before = app.heads().get(branch)
+        at.rig.place.push(app.name, files, branch)
+        at.since()
+        if before is None:
+            at.rig.place.request(app.name, branch)
+        at.rig.tell()
+        assert app.checks(app.heads()[branch]), app.details()
+        return at.cost(act)
+
+    more = f"COPY --from={at.other} /a /b\n".encode()
+    pinned = b"COPY --from=" + at.scene.pin(at.other) + b" /a /b\n"
+    yield pushed({"Dockerfile": at.floating + more}, PUSHED)
+    yield pushed({"Dockerfile": b"# one\n" + at.floating + b"# two\n" + more}, KEPT)
+    yield pushed({"Dockerfile": at.pinned + more + at.floating}, SWAPPED)
+    yield pushed({"Dockerfile": at.pinned + pinned + at.pinned}, SETTLED)
+    yield pushed({"api/Dockerfile": at.floating}, ADDED, "added")
+    yield pushed({"Dockerfile": at.floating + more}, SEVERAL, "several")
+    yield pushed({"Dockerfile": at.pinned + pinned}, CLEAN, "clean")
 
 
 def swept(at: Party, count: int) -> tuple[Cost, Cost]:
