@@ -358,6 +358,10 @@ class Hosted:
     def reviewing(self) -> Hosted:
         return self
 
+    @property
+    def comparing(self) -> None:
+        return
+
     def changed(self, repository: str, number: int) -> tuple[ChangedFile, ...]:
         project = self._project(repository, "changed")
         return _changes(project, project.requests[number])

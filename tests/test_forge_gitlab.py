@@ -121,6 +121,20 @@ def test_the_class_is_in_the_table(site: Site) -> None:
     assert hosting is site.forge
 
 
+# --- what a push changed ------------------------------------------------------------------
+
+
+def test_two_commits_differ_where_their_trees_do(site: Site) -> None:
+    """Whatever lies between them: one that was thrown away, too."""
+    first = site.main
+    gone = site.lab.push(site.project, {"svc/Dockerfile": b"FROM scratch\n", "new": b"1"})
+    there = site.lab.push(site.project, {"README.md": b"y"}, "main", start=first, force=True)
+    assert site.forge.differing("acme/web", gone, there) == {"svc/Dockerfile", "new", "README.md"}
+    assert site.forge.differing("acme/web", there, first) == {"README.md"}
+    assert site.forge.differing("acme/web", there, there) == frozenset()
+    assert site.forge.differing("acme/web", "e" * 40, there) is None
+
+
 # --- heads --------------------------------------------------------------------------------
 
 

@@ -43,6 +43,7 @@ from bot.forges.gitlab_api import (
     is_loopback,
 )
 from bot.forges.gitlab_blobs import blob_id
+from bot.forges.gitlab_comparing import differing
 from bot.forges.gitlab_kept import Kept
 from bot.forges.gitlab_rules import _forbids, _matches
 from bot.forges.gitlab_session import OversizedError
@@ -361,10 +362,67 @@ def test_a_server_that_is_not_there() -> None:
 @pytest.mark.parametrize("body", [b"<html>", b"[" * 200_000, b"\xff"])
 def test_what_is_no_json(server: Scripted, api: Api, body: bytes) -> None:
     server.routes["GET /api/v4/x"] = Reply(headers=[JSON], body=body)
-    with pytest.raises(ForgeError) as caught:
+    with pytest.raises(TransientError) as caught:
         api.get("/x")
     assert "MOORLINE_GITLAB_URL" in caught.value.advice
-    assert not isinstance(caught.value, TransientError)
+    assert len(server.asked) == 3
+
+
+PAGE = Reply(headers=[("Content-Type", "text/html")], body=b"<html>We will be back soon.</html>")
+"""What a proxy shows during maintenance, with a status that says that all is well."""
+
+
+def test_a_page_instead_of_an_answer_is_gone_when_it_is_asked_again(server: Scripted, api: Api) -> None:
+    server.routes["GET /api/v4/x"] = one_after_another(PAGE, said({"id": 1}))
+    assert api.get("/x") == {"id": 1}
+    server.routes["GET /api/v4/x"] = one_after_another(PAGE, said([{"id": 1}]))
+    assert api.page("/x", {}) == ([{"id": 1}], None)
+    server.routes["POST /api/graphql"] = one_after_another(PAGE, PAGE, said({"data": {"x": 1}}))
+    assert api.graph("query { x }", {}) == {"x": 1}
+
+
+@pytest.mark.parametrize("reply", [PAGE, Reply(headers=[JSON]), said({"message": "Maintenance"})])
+def test_what_is_no_list_is_no_empty_list(server: Scripted, api: Api, reply: Reply) -> None:
+    server.routes["GET /api/v4/x"] = reply
+    with pytest.raises(TransientError):
+        api.page("/x", {})
+
+
+def test_a_page_after_a_write_leaves_it_open_whether_it_was_done(server: Scripted, api: Api) -> None:
+    server.routes["POST /api/v4/x"] = PAGE
+    with pytest.raises(UncertainError):
+        api.send("post", "/x", {})
+    assert len(server.asked) == 1
+
+
+# --- what a push changed ------------------------------------------------------------------
+
+
+def test_a_comparison_that_may_be_cut_off_tells_nothing(server: Scripted, api: Api) -> None:
+    def answer(count: int, **more: object) -> Reply:
+        rows = [{"old_path": "x", "new_path": f"{one}"} for one in range(count)]
+        return said({"diffs": rows, "compare_timeout": False, **more})
+
+    def told(reply: Reply) -> frozenset[str] | None:
+        server.routes["GET /api/v4/projects/1/repository/compare"] = reply
+        return differing(api, 1, "a" * 40, "b" * 40)
+
+    assert told(answer(1)) == {"0", "x"}
+    assert told(answer(999)) == {*map(str, range(999)), "x"}
+    for reply in (
+        answer(1000),
+        answer(1, compare_timeout=True),
+        answer(1, diffs=None),
+        answer(1, diffs=[{"new_path": "x"}]),
+        answer(1, diffs=["x"]),
+        answer(1, more="x" * 8 * 1024 * 1024),
+        said({}, 404),
+        said({}, 403),
+    ):
+        assert told(reply) is None
+    for trouble in (said({}, 502), PAGE):
+        with pytest.raises(TransientError):
+            told(trouble)
 
 
 # --- sizes --------------------------------------------------------------------------------

@@ -237,9 +237,6 @@ class TestChangedPaths:
             ("total_commits_count", "2"),
             ("before", Z),
             ("commits", []),
-            ("ref_protected", False),
-            ("ref_protected", None),
-            ("ref_protected", "true"),
         ],
     )
     def test_gitlab_may_not_have_told_all(self, path: str, value: object) -> None:

@@ -125,16 +125,16 @@ def _push(event: Event, _context: Context) -> Read:
 
 
 def _changed(event: Event, before: str, after: str) -> tuple[str, ...] | None:
-    """Return the paths that a push touched, or None where the payload may not have all of them."""
+    """Return the paths that a push's commits touched, or None where the payload may not have all of them.
+
+    Nothing in it tells a forced push: whoever acts on what is not among them has to compare first.
+    """
     commits, total = event.get("commits"), event.get("total_commits_count")
     if not before or type(total) is not int or not isinstance(commits, list) or total != len(commits):
         return None
     if before == after:
         return ()
     if len(commits) > _MOST_COMMITS or after not in (at(one, "id") for one in commits):
-        return None
-    # Nothing tells a forced push, but a protected branch rarely takes one.
-    if event.get("ref_protected") is not True:
         return None
     return hints.changed_paths(commits, most_files=_MOST_FILES)
 

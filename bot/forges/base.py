@@ -315,6 +315,13 @@ class Reviewing(Protocol):
         """
 
 
+class Comparing(Protocol):
+    """Tells how two commits differ."""
+
+    def differing(self, repository: str, before: str, after: str) -> frozenset[str] | None:
+        """Return the paths at which the trees of two commits differ, None where not all of them are told."""
+
+
 class Hosting(Protocol):
     """What GitHub and GitLab have beyond git."""
 
@@ -325,6 +332,13 @@ class Hosting(Protocol):
     @property
     def reviewing(self) -> Reviewing:
         """Return what reviews requests."""
+
+    @property
+    def comparing(self) -> Comparing | None:
+        """Return what is to confirm that a push changed no more than its delivery says.
+
+        None where a delivery says whether the push was forced, and so can be believed.
+        """
 
     def account(self) -> Account:
         """Return who we are; the answer is remembered."""

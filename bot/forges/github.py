@@ -292,6 +292,11 @@ class GitHubForge:
         """Return itself."""
         return self
 
+    @property
+    def comparing(self) -> None:
+        """Return None: a delivery says whether a push was forced."""
+        return
+
     def changed(self, repository: str, number: int) -> tuple[ChangedFile, ...]:
         """Return the files of a pull request with the hunks of their diffs."""
         with self._at(repository) as client:

@@ -63,6 +63,10 @@ class UncertainError(TransientError):
     """Nobody knows whether the server did what it was asked for."""
 
 
+class _UnreadableError(UncertainError):
+    """What came with a status of success is no answer of the API."""
+
+
 class RefusedError(ForgeError):
     """The server would not do it."""
 
@@ -98,13 +102,24 @@ class _Answer:
     headers: Mapping[str, str]
 
     def json(self) -> object:
+        """Return what the answer holds; raises `UncertainError` where that is no JSON.
+
+        A page about maintenance, or of a proxy that wants a login, may be gone in a minute.
+        """
         try:
-            made: object = json.loads(self.body) if self.body else None
+            made: object = json.loads(self.body)
         except (ValueError, RecursionError):
-            raise ForgeError(
+            raise _UnreadableError(
                 "GitLab's answer is no JSON.", advice="Look whether MOORLINE_GITLAB_URL is right."
             ) from None
         return made
+
+    def listed(self) -> list[Node]:
+        """Return the objects of a list; raises as `json`, where it is no list too."""
+        made = self.json()
+        if not isinstance(made, list):
+            raise _UnreadableError("GitLab's answer is no list.")
+        return list(nodes(made))
 
 
 class Api:
@@ -147,15 +162,19 @@ class Api:
 
     # --- reading --------------------------------------------------------------------------
 
-    def get(self, path: str, query: Query | None = None) -> object:
-        """Return what a path of the API (`/projects/1`) holds."""
-        return self._read(lambda: self._ask("get", path, query)).json()
+    def get(self, path: str, query: Query | None = None, *, limit: int = LARGEST) -> object:
+        """Return what a path of the API (`/projects/1`) holds; raises `OversizedError` past `limit` bytes."""
+        return self._read(lambda: self._ask("get", path, query, limit=limit).json())
 
     def page(self, path: str, query: Query) -> tuple[list[Node], Query | None]:
         """Return one page of a list, and the query that leads to the next one, None at the end."""
-        answer = self._read(lambda: self._ask("get", path, query))
-        following = _next(answer.headers)
-        return list(nodes(answer.json())), {**query, **following} if following else None
+
+        def ask() -> tuple[list[Node], dict[str, str]]:
+            answer = self._ask("get", path, query)
+            return answer.listed(), _next(answer.headers)
+
+        found, following = self._read(ask)
+        return found, {**query, **following} if following else None
 
     def pages(self, path: str, query: Query, *, most: int = _MOST_PAGES) -> Iterator[Node]:
         """Yield everything in a list; raises `OversizedError` where it has more than `most` pages."""
@@ -179,9 +198,11 @@ class Api:
         """
         body = {"query": query, "variables": dict(variables)}
         try:
-            said = node(self._read(lambda: self._ask("post", f"{self.url}/api/graphql", body=body)).json())
+            said = node(self._read(lambda: self._ask("post", f"{self.url}/api/graphql", body=body).json()))
         except OversizedError:
             raise QueryError("GitLab's answer is too large.", costly=True) from None
+        except _UnreadableError:
+            raise NoGraphQLError("GitLab's GraphQL does not answer in JSON.") from None
         except TransientError:
             raise
         except (MissingError, RefusedError, RedirectedError) as error:
@@ -219,7 +240,7 @@ class Api:
                 raise _paced(wait)
         answer = self._ask(verb, path, body=body)
         try:
-            return answer.json()
+            return answer.json() if answer.body else None
         except ForgeError:
             raise UncertainError("GitLab's answer to a write was cut off.") from None
 

@@ -155,7 +155,7 @@ class Planning:
             return self._of_commit(job, forge, hosting)
         if job.trigger is Trigger.MERGE_QUEUE:
             return self._of_queue(job, forge, hosting)
-        if self._untouched(job):
+        if self._untouched(job, hosting):
             return []
         try:
             there = self._repository(job, forge, hosting)
