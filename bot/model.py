@@ -58,6 +58,8 @@ class Job:
     """The pull or merge request that it is about, or 0."""
     identity: str = ""
     """The forge's own number of the repository, as a hint: a name may have passed to another one."""
+    default_branch: str = ""
+    """The default branch, as a hint: it may have been switched, which is not told by itself everywhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,6 +113,42 @@ def test_a_push_becomes_one_request_with_a_check(world: World) -> None:
     )
 
 
+@pytest.mark.parametrize("pushed", ["main", "next"])
+def test_a_default_branch_that_was_switched_is_looked_at_with_the_next_push(
+    world: World, pushed: str
+) -> None:
+    """GitLab tells of the switch in no other way."""
+    world.forge.create(NAME, FLOATING)
+    world.run()
+    old = world.request
+    project = world.forge.projects[NAME]
+    project.branches["next"] = world.forge.push(NAME, FLOATING | {"README.md": b"next"})
+    project.default = "next"
+    head = project.branches[pushed]
+    asked = world.forge.asked["repository"]
+    world.run(world.job(ref=pushed, head=head, before=head, changed=(), default_branch="next"))
+    assert project.requests[old.number].state is RequestState.CLOSED
+    [new] = [one for one in project.requests.values() if one.state is RequestState.OPEN]
+    assert new.base == "next"
+    assert world.forge.asked["repository"] == asked + 1
+    world.run(world.job(ref="next", head=project.branches["next"], default_branch="next"))
+    assert world.forge.asked["repository"] == asked + 1
+    known = world.store.repositories.get("github", NAME)
+    assert known is not None
+    assert known.repository.default_branch == "next"
+
+
+def test_a_default_branch_that_is_told_of_wrongly_is_asked_for_and_not_believed(world: World) -> None:
+    world.forge.create(NAME, FLOATING)
+    world.run()
+    before = world.request
+    world.run(world.job(default_branch="elsewhere"))
+    assert world.request == before
+    known = world.store.repositories.get("github", NAME)
+    assert known is not None
+    assert known.repository.default_branch == "main"
+
+
 def test_a_second_look_writes_nothing(world: World) -> None:
     world.forge.create(NAME, FLOATING)
     world.run()

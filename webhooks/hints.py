@@ -100,8 +100,18 @@ def identified(jobs: tuple[Job, ...], told: Any, name: str) -> tuple[Job, ...]:
     """Return jobs with the id of the repository that an event tells of, where they are about that one."""
     if not isinstance(told, dict) or type(told.get("id")) is not int or not 0 < told["id"] < _LARGEST_ID:
         return jobs
+    number, default = told.get("id"), told.get("default_branch")
+    id_ = str(number) if type(number) is int and 0 < number < _LARGEST_ID else ""
+    known = default if isinstance(default, str) and is_git_ref(default) else ""
     return tuple(
-        replace(job, identity=str(told["id"])) if job.repository == told.get(name) else job for job in jobs
+        replace(
+            job,
+            identity=id_ or job.identity,
+            default_branch=known if job.trigger is Trigger.PUSH else job.default_branch,
+        )
+        if job.repository == told.get(name)
+        else job
+        for job in jobs
     )
 
 

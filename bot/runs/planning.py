@@ -155,6 +155,11 @@ class Planning:
             return self._of_commit(job, forge, hosting)
         if job.trigger is Trigger.MERGE_QUEUE:
             return self._of_queue(job, forge, hosting)
+        return self._of_branch(job, forge, hosting)
+
+    def _of_branch(self, job: Job, forge: Forge, hosting: Hosting) -> list[Act]:
+        """Return what is proposed for a branch, and for the default one where that is another one since."""
+        switched = self._switched(job, hosting)
         if self._untouched(job, hosting):
             return []
         try:
@@ -165,7 +170,10 @@ class Planning:
         job = replace(job, repository=there.name)
         if there.archived or not there.default_branch or (there.fork and not self._served.forks):
             return self._left_out(job, "archived, empty or a fork")
-        return self._look(job, forge, there)
+        if not switched or job.ref == there.default_branch:
+            return self._look(job, forge, there)
+        now_default = replace(job, ref=there.default_branch, head="", before="", changed=None)
+        return [*self._look(now_default, forge, there), *self._look(job, forge, there)]
 
     # --- before anything is asked ---------------------------------------------------------
 
@@ -204,6 +212,18 @@ class Planning:
         if known is not None and job.identity and known.repository.id not in ("", job.identity):
             there = hosting.repository(job.repository)
             self._memory.repositories.record(job.forge, there, self._clock())
+
+    def _switched(self, job: Job, hosting: Hosting) -> bool:
+        """Ask again which branch is the default one where another is told of; return whether it is another."""
+        known = self._memory.repositories.get(job.forge, job.repository)
+        if not _is_known(known, job) or job.default_branch in ("", known.repository.default_branch):
+            return False
+        try:
+            there = hosting.repository(job.repository)
+        except MissingError:
+            return False  # what follows finds it gone
+        self._memory.repositories.record(job.forge, there, self._clock())
+        return there.default_branch != known.repository.default_branch
 
     def _repository(self, job: Job, forge: Forge, hosting: Hosting) -> Repository:
         """Return what is known of a repository; asked for where it is new or was told to have changed."""

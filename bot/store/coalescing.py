@@ -30,6 +30,7 @@ def merged(waiting: Job, newer: Job) -> Job:
         changed=_changed(waiting, newer),
         number=newer.number or waiting.number,
         identity=newer.identity or waiting.identity,
+        default_branch=newer.default_branch or waiting.default_branch,
     )
     return bounded(both)
 

@@ -20,6 +20,7 @@ def encode_job(job: Job) -> dict[str, Any]:
         "changed": None if job.changed is None else list(job.changed),
         "number": job.number,
         "identity": job.identity,
+        "default_branch": job.default_branch,
     }
 
 
@@ -36,4 +37,6 @@ def decode_job(value: Mapping[str, Any]) -> Job:
         changed=None if changed is None else tuple(changed),
         number=value["number"],
         identity=value["identity"],
+        # What an older version handed to the engine has none.
+        default_branch=value.get("default_branch", ""),
     )

@@ -47,7 +47,8 @@ class SqlRepositories:
             if holder is not None and holder.id and holder.id != identity:
                 # Whoever had the name goes by another one now, and brings its memory along when it is heard of.
                 self._take_away(connection, holder, now)
-                holder, replaced = None, holder.id
+                replaced = holder.id
+                holder = None
             before = self._by_id(connection, forge, identity)
             if before is not None and before != name:
                 carry(self._database, connection, forge, before, name, now)

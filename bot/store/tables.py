@@ -101,6 +101,7 @@ wanted = Table(
     Column("changed", Text),  # the paths as JSON, null where they are not known
     Column("number", Integer, nullable=False, server_default="0"),
     Column("identity", String(64), nullable=False, server_default=text("''")),
+    Column("default_branch", Text, nullable=False, server_default=text("''")),
     Column("cancelled", Boolean, nullable=False, server_default=false()),  # said of the run that goes on
     Index("wanted_by_urgency", "claim", "priority", "since"),
     Index("wanted_by_claim", "claim", unique=True),

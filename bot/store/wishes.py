@@ -18,6 +18,7 @@ from bot.store.plain_jobs import decode_job, encode_job
 from bot.store.tables import wanted
 
 _COMMIT = _IDENTITY = 64
+_BRANCH = 1024
 _GREATEST = 2**31 - 1
 _TRIES = 20
 
@@ -70,12 +71,14 @@ def rename(database: Database, connection: Connection, forge: str, old: str, new
 def doubt(connection: Connection, forge: str, repository: str) -> None:
     """Forget what was told of the branches that wait: it was of another repository of that name."""
     mine = and_(wanted.c.forge == forge, wanted.c.repository == repository)
-    connection.execute(wanted.update().where(mine).values(head="", before="", changed=None))
+    connection.execute(
+        wanted.update().where(mine).values(head="", before="", changed=None, default_branch="")
+    )
 
 
 def forgetting(job: Job) -> Job:
     """Return the job without what was told of its branch."""
-    return replace(job, head="", before="", changed=None)
+    return replace(job, head="", before="", changed=None, default_branch="")
 
 
 def _joined(row: Row[Any], job: Job, there: Row[Any]) -> dict[str, Any]:
@@ -101,6 +104,7 @@ def _kept(job: Job) -> Job:
             before=clean(job.before) if len(job.before) <= _COMMIT else "",
             number=job.number if 0 < job.number <= _GREATEST else 0,
             identity=clean(job.identity)[:_IDENTITY],
+            default_branch=clean(job.default_branch) if len(job.default_branch) <= _BRANCH else "",
         )
     )
 

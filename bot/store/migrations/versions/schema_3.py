@@ -104,6 +104,7 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger, nullable=False),
     )
     op.create_index("judgements_by_request", "judgements", ["forge", "repository", "number"])
+    op.add_column("wanted", sa.Column("default_branch", sa.Text, nullable=False, server_default=""))
     op.create_table(
         "silent_hooks",
         sa.Column("forge", sa.String(32), primary_key=True),
