@@ -97,8 +97,8 @@ def identity(value: Any, what: str) -> int:
 
 
 def identified(jobs: tuple[Job, ...], told: Any, name: str) -> tuple[Job, ...]:
-    """Return jobs with the id of the repository that an event tells of, where they are about that one."""
-    if not isinstance(told, dict) or type(told.get("id")) is not int or not 0 < told["id"] < _LARGEST_ID:
+    """Return jobs with what an event tells of the repository that they are about: its id, its default branch."""
+    if not isinstance(told, dict):
         return jobs
     number, default = told.get("id"), told.get("default_branch")
     id_ = str(number) if type(number) is int and 0 < number < _LARGEST_ID else ""
