@@ -281,3 +281,70 @@ def test_what_is_found_again_is_as_old_as_it_was(store: Store) -> None:
     assert again(5, verdict="failure: y") == NOW + timedelta(days=5)
     assert again(6, verdict="failure: y", commit="d" * 40) == NOW + timedelta(days=6)
     assert again(7, verdict="failure: y", commit="d" * 40, references=()) == NOW + timedelta(days=7)
+
+
+DIGEST = "sha256:" + "a" * 64
+ALLOW = replace(IGNORE, what="allow", digest=DIGEST, checks=("age", "registries"))
+
+
+def held(store: Store) -> list[tuple[str, tuple[str, ...]]]:
+    return [(one.what, one.checks) for one in store.decisions.of("github", NAME, NOW)]
+
+
+def test_an_exception_ends_check_by_check(store: Store) -> None:
+    store.decisions.add("github", NAME, ALLOW, NOW)
+    store.decisions.add("github", NAME, IGNORE, NOW)
+    store.decisions.end("gitlab", NAME, ALLOW.lines)
+    store.decisions.end("github", NAME, (replace(ALLOW.lines[0], reference="node:22 age sha256:0"),))
+    assert held(store) == [("allow", ("age", "registries")), ("ignore", ())]
+    store.decisions.end("github", NAME, ALLOW.lines[:1])
+    assert held(store) == [("allow", ("registries",)), ("ignore", ())]
+    store.decisions.end("github", NAME, (*ALLOW.lines, *IGNORE.lines))
+    assert held(store) == []
+
+
+def test_an_exception_without_checks_excuses_nothing_and_is_not_shown(store: Store) -> None:
+    store.decisions.add("github", NAME, replace(ALLOW, checks=()), NOW)
+    assert held(store) == []
+
+
+def test_a_later_word_takes_no_check_away(store: Store) -> None:
+    for number, checks in enumerate((("age", "registries"), ("age", "typosquat"))):
+        deed = Deed(
+            answer=replace(ANSWER, ref=f"comment/issue/{number + 1}"),
+            decisions=(replace(ALLOW, checks=checks, because=str(number)),),
+        )
+        store.conversations.carry_out(deed, NOW)
+    made = store.decisions.of("github", NAME, NOW)
+    assert [(one.checks, one.because) for one in made] == [
+        (("registries",), "0"),
+        (("age", "typosquat"), "1"),
+    ]
+    deed = Deed(answer=replace(ANSWER, ref="comment/issue/9"), ended=ALLOW.lines)
+    store.conversations.carry_out(deed, NOW)
+    assert held(store) == [("allow", ("typosquat",))]
+
+
+def test_what_somebody_declined_to_keep_does_not_hold(store: Store) -> None:
+    store.decisions.add("github", NAME, ALLOW, NOW)
+    store.decisions.add("github", NAME, IGNORE, NOW)
+    job = Job(forge="github", repository=NAME, ref="main", trigger=Trigger.PUSH)
+    id_ = proposal(store)
+    stored = store.proposals.get(id_)
+    assert stored is not None
+    pins = (ALLOW.lines[1], *IGNORE.lines)
+    kept = store.proposals.store(
+        "github", replace(stored.proposal, pins=pins, group="configuration"), "", NOW
+    )
+    store.proposals.mark(kept, ProposalState.CLOSED, NOW, number=8)
+    assert held(store) == [("allow", ("age",))]
+    store.conversations.carry_out(Deed(answer=ANSWER, undeclined=pins, jobs=(job,)), NOW)
+    assert held(store) == [("allow", ("age", "registries")), ("ignore", ())]
+
+
+def test_that_the_configuration_has_a_decision_is_remembered(store: Store) -> None:
+    store.decisions.add("github", NAME, ALLOW, NOW)
+    store.decisions.stood("github", NAME, ALLOW.lines[:1])
+    assert [one.stood for one in store.decisions.of("github", NAME, NOW)] == [False]
+    store.decisions.stood("github", NAME, ALLOW.lines)
+    assert [one.stood for one in store.decisions.of("github", NAME, NOW)] == [True]
