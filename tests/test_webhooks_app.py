@@ -346,6 +346,10 @@ class TestPages:
         assert "/webhooks/git" in client.get("/").get_data(as_text=True)
         bare = app(store, Site(pages=True)).test_client()
         assert "MOORLINE_GIT_WEBHOOK_SECRET" in bare.get("/").get_data(as_text=True)
+        forges = app(store, Site(pages=True, github_secrets=(SECRET,))).test_client()
+        shown = forges.get("/").get_data(as_text=True)
+        assert "<code>/webhooks/github</code>, or begin a sweep" in shown
+        assert "GIT_" not in shown, "nobody is sent to a hook that is not meant"
 
     def test_proposals_and_runs_are_listed(self, store: Store, client: FlaskClient, proposal: str) -> None:
         post(client, push())

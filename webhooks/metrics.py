@@ -65,7 +65,7 @@ class Metrics:
         self.registry = registry or CollectorRegistry()
         self.deliveries = Counter(
             "moorline_deliveries",
-            "Webhook deliveries by source and what became of them.",
+            "Webhook deliveries since this process began, by source and by what became of them.",
             ("source", "result"),
             registry=self.registry,
         )
@@ -98,12 +98,18 @@ class _FromStore(Collector):
             return
         up.add_metric([], 1)
         yield up
-        yield GaugeMetricFamily("moorline_wanted", "Branches that wait to be looked at.", waiting)
-        runs = CounterMetricFamily("moorline_runs", "Runs by how they ended.", labels=["ending"])
+        yield GaugeMetricFamily(
+            "moorline_wanted", "Refs, branches and requests alike, that wait to be looked at.", waiting
+        )
+        runs = CounterMetricFamily(
+            "moorline_runs", "Runs of all processes that ended, by how.", labels=["ending"]
+        )
         for ending in Ending:
             runs.add_metric([ending.value], tallies.get(ending.value, 0))
         yield runs
-        shown = GaugeMetricFamily("moorline_proposals", "Proposals by state.", labels=["state"])
+        shown = GaugeMetricFamily(
+            "moorline_proposals", "Proposals that are remembered, by state.", labels=["state"]
+        )
         for state in ProposalState:
             shown.add_metric([state.value], states.get(state.value, 0))
         yield shown

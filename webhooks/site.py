@@ -59,6 +59,13 @@ class Site:
     """Names that pages answer to: any other would let a stranger's page read them by rebinding."""
 
     @property
+    def hooks(self) -> tuple[str, ...]:
+        """Return the addresses of the hooks that are on."""
+        gitlab = self.gitlab_secrets or self.gitlab_signing
+        on = {"github": self.github_secrets, "gitlab": gitlab, "git": self.git_secrets}
+        return tuple(f"/webhooks/{name}" for name, secrets in on.items() if secrets)
+
+    @property
     def largest_body(self) -> int:
         """Bytes of the largest body that any hook here takes."""
         forges = self.github_secrets or self.gitlab_secrets or self.gitlab_signing

@@ -75,7 +75,7 @@ def blueprint(*, proposals: Proposals, backlog: Backlog | None, site: Site) -> B
             "index.html",
             proposals=proposals.recent(_SHOWN),
             runs=backlog.runs(_SHOWN // 5) if backlog is not None else (),
-            hook=bool(site.git_secrets),
+            hooks=site.hooks,
         )
 
     @pages.get("/proposals/<id_>")
