@@ -396,14 +396,15 @@ def test_what_is_not_meant_stays_allowed(excused: tuple[World, int], name: str) 
     assert world.store.decisions.of(world.name, NAME, world.now)
 
 
-def test_what_is_gone_from_every_file_can_be_taken_back(excused: tuple[World, int]) -> None:
+@pytest.mark.parametrize("name", ["ngnix:1", "ngnix", "docker.io/library/ngnix"])
+def test_what_is_gone_from_every_file_can_be_taken_back(excused: tuple[World, int], name: str) -> None:
     world, number = excused
     project = world.forge.projects[NAME]
     request = project.requests[number]
     head = world.forge.push(NAME, {"README": b"x\n", "compose.yml": b"services: {}\n"}, request.branch)
     project.requests[number] = replace(request, head=head)
     world.judge(number)
-    world.say("@moorline disallow ngnix:1", "mia", number)
+    world.say(f"@moorline disallow {name}", "mia", number)
     assert not world.store.decisions.of(world.name, NAME, world.now)
 
 

@@ -447,10 +447,16 @@ def _meant(name: str, look: LastLook | None, decided: Sequence[Decision]) -> set
     """Return the references that a name means: of the last look, and of decisions on what is gone by now."""
     plain = name.partition("@sha256:")[0]
     found = {one.spelling for one in (_found(plain, look) if look is not None else ())}
-    image = parse_image(plain)
-    spelled = set(globs.forms(image)) if image is not None else set()
-    texts = {plain, plain.lower(), *spelled}
-    return found | {one.reference for one in decided if texts & {one.reference, one.reference.lower()}}
+    texts = {plain, plain.lower()}
+    return found | {one.reference for one in decided if texts & _forms(one.reference)}
+
+
+def _forms(reference: str) -> set[str]:
+    """Return what people may call a reference of which a decision has kept the spelling alone."""
+    image = parse_image(reference)
+    if image is not None:
+        return {reference, *globs.forms(image)}
+    return {reference, reference.lower(), reference.lower().partition("@")[0]}
 
 
 def _offers(scene: Scene, lines: Collection[Pinned]) -> int:
