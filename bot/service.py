@@ -135,7 +135,11 @@ class Service:
                 ledger = self.store.ledger(wiring.scope(base, trusted=trusted))
                 return network.services(base, ledger=ledger, trusted=trusted, swept=swept)
 
-            self.forges = wiring.forges(settings, lookups, network)
+            def identity(forge: str, name: str) -> str:
+                known = self.store.repositories.get(forge, name)
+                return known.repository.id if known is not None and not known.gone else ""
+
+            self.forges = wiring.forges(settings, lookups, network, identity)
             self.served = served = Served(owners=settings.owners, forks=settings.forks)
             self.services = services
             self._contexts = Contexts(

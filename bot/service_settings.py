@@ -398,7 +398,10 @@ def _is_loopback(host: str) -> bool:
 
 
 def _is_address(address: str) -> bool:
-    """Return whether this is an absolute path or a git URL that holds no password."""
+    """Return whether this is an absolute path or a git URL that holds no password.
+
+    A query may hold a token as well: addresses are shown in logs and on pages, and git has none.
+    """
     if not address.isprintable() or any(character.isspace() for character in address):
         return False
     if address.startswith("/"):
@@ -407,8 +410,10 @@ def _is_address(address: str) -> bool:
         parts = urlsplit(address)
     except ValueError:
         return False
+    if "?" in address or "#" in address:
+        return False
     if parts.scheme == "ssh":
         return bool(parts.hostname) and parts.password is None
     if parts.scheme in ("http", "https"):
         return bool(parts.hostname) and "@" not in parts.netloc
-    return parts.scheme == "file" and bool(parts.path.strip("/"))
+    return parts.scheme == "file" and not parts.netloc and bool(parts.path.strip("/"))

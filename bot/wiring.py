@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urlsplit
@@ -283,8 +284,16 @@ def git_ground(job: Job, lookups: Lookups) -> Ground:
 # --- forges -------------------------------------------------------------------------------
 
 
-def forges(settings: Settings, lookups: Lookups, network: Network) -> dict[str, Forge]:
-    """Return every forge that is configured, by its name; raises `ConfigurationError`."""
+def forges(
+    settings: Settings,
+    lookups: Lookups,
+    network: Network,
+    identity: Callable[[str, str], str] = lambda _forge, _name: "",
+) -> dict[str, Forge]:
+    """Return every forge that is configured, by its name; raises `ConfigurationError`.
+
+    `identity` tells the id of the repository that any process last saw under a forge's name, else nothing.
+    """
     from bot import finders
     from bot.forges import forge_class
     from bot.forges.pacing import Window
@@ -316,6 +325,7 @@ def forges(settings: Settings, lookups: Lookups, network: Network) -> dict[str, 
             hook_url=_hook_url(settings, "gitlab"),
             owners=owners,
             windows=(Window(settings.gitlab_writes_per_minute, 60.0),),
+            identity=partial(identity, "gitlab"),
         )
     return made
 

@@ -129,10 +129,29 @@ def test_two_commits_differ_where_their_trees_do(site: Site) -> None:
     first = site.main
     gone = site.lab.push(site.project, {"svc/Dockerfile": b"FROM scratch\n", "new": b"1"})
     there = site.lab.push(site.project, {"README.md": b"y"}, "main", start=first, force=True)
-    assert site.forge.differing("acme/web", gone, there) == {"svc/Dockerfile", "new", "README.md"}
-    assert site.forge.differing("acme/web", there, first) == {"README.md"}
+    assert site.forge.differing("acme/web", gone, there) == frozenset({"svc/Dockerfile", "new", "README.md"})
+    assert site.forge.differing("acme/web", there, first) == frozenset({"README.md"})
     assert site.forge.differing("acme/web", there, there) == frozenset()
     assert site.forge.differing("acme/web", "e" * 40, there) is None
+
+
+def test_a_path_that_passed_to_another_project_is_asked_for_again(site: Site) -> None:
+    """Once whoever else works on it has seen that: what is remembered here is of some minutes ago."""
+    seen: dict[str, str] = {}
+    forge = site.made(identity=lambda name: seen.get(name, ""))
+    assert forge.head("acme/web", "main")[1] == site.main
+    site.lab.rename(site.project, "acme/old")
+    other = site.lab.project("acme/web", {"x": b"y"})
+    head = site.lab.head(other)
+    assert head is not None
+    seen["acme/web"] = str(other.id)
+    assert forge.head("acme/web", "main")[1] == head
+    assert forge.standing("acme/web", "main", BRANCH).base == head
+    site.asked()
+    forge.standing("acme/web", "main", BRANCH)
+    assert "GET /projects/{id}" not in [
+        f"{one.method} {one.template.removeprefix('/api/v4')}" for one in site.lab.requests
+    ]
 
 
 # --- heads --------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import re
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from databases import BACKENDS
 from scenario_places import EXECUTABLE, LINK, SUBMODULE, Can, Content, GitHubPlace, Proposed
 from scenarios import PLACES, TRUSTED, Repo, Rig, Scene, database, rig, scene
 
+from bot.model import Job, Trigger
+from bot.service import Service
+from bot.service_settings import Settings
+from bot.settings import Lookups
 from bot.store.base import Ending, ProposalState
 from bot.store.plain_jobs import decode_job, encode_job
 from bot.store.tables import metadata
@@ -526,6 +531,28 @@ def test_a_repository_that_moved_keeps_its_proposal(here: Scene, moves: str) -> 
     assert app.proposal.number == made.number
     assert app.proposed() == dockerfile(here.pin(tool)) + b"USER 1\n"
     assert len(app.every()) == 1
+
+
+def test_a_path_that_passed_on_while_another_worker_remembered_it(here: Scene) -> None:
+    """Each process remembers for minutes which repository a name leads to; what one saw, all know."""
+    here.needs(Can.REQUESTS)
+    tool = here.image()
+    app = here.repository({"Dockerfile": dockerfile(tool)})
+    app.push({"README": b"x\n"})
+    variables = here.rig.variables
+    with Service(Settings.from_environ(variables), Lookups.from_environ(variables)) as other:
+        job = Job(forge=here.place.forge, repository=app.identity, ref="main", trigger=Trigger.PUSH)
+        other._work.publish(other._work.plan(job) or "")
+        here.place.rename(app.name, f"{app.name}-before")
+        here.rig.tell()
+        passed = here.repository({"Dockerfile": dockerfile(tool)})
+        passed.install()
+        head = passed.push({"Dockerfile": dockerfile(tool) + b"USER 2\n"}, told=False)
+        known = here.store.repositories.get(here.place.forge, passed.identity)
+        assert known is not None
+        job = replace(job, head=head, identity=known.repository.id)
+        other._work.publish(other._work.plan(job) or "")
+    assert passed.proposed() == dockerfile(here.pin(tool)) + b"USER 2\n"
 
 
 def test_a_move_that_nobody_told_of(here: Scene) -> None:

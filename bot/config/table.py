@@ -40,7 +40,16 @@ def _wrong_registry(text: str) -> str | None:
     return "does not start with a registry's host"
 
 
+_RESERVED = ("refs", "heads", "tags", "remotes", "gh-readonly-queue")
+"""What git takes for a kind of refs, and what GitHub keeps for its merge queues."""
+_BRANCHES = rf"^(?!(?:{'|'.join(_RESERVED)})/)[^/.-].*[/-]$"
+
+
 def _wrong_branch(text: str) -> str | None:
+    first = text.partition("/")[0]
+    if first.casefold() in _RESERVED and "/" in text:
+        # `refs/heads/` names the branch to one forge, and begins another branch's name on the next.
+        return f"begins with `{first}/`, which is no part of a branch's name; leave it out"
     if text.endswith(("/", "-")) and text[0] not in "/-." and is_git_ref(f"{text}pin"):
         return None
     return "is no beginning of a branch's name that ends in `/` or `-`"
@@ -185,7 +194,7 @@ _ENVIRONMENT = Record(
 _PROPOSAL = Record(
     fields={
         "branch-prefix": Field(
-            Words(expected="such as `moorline/`", limit=60, wrong=_wrong_branch),
+            Words(expected="such as `moorline/`", limit=60, wrong=_wrong_branch, pattern=_BRANCHES),
             "How the bot's branches begin.",
         ),
         "title-prefix": Field(Words(limit=60), "What titles begin with."),

@@ -86,10 +86,14 @@ class GitLabForge:
         hook_url: str = "",
         owners: frozenset[str] = frozenset(),
         windows: Sequence[Window] = (),
+        identity: Callable[[str], str] = lambda _name: "",
     ) -> None:
-        """`windows` say how fast content may be created with the token."""
+        """`windows` say how fast content may be created with the token.
+
+        `identity` tells the id of the project that was last seen under a name by any process, else nothing.
+        """
         self._api = Api(url, token, ca_bundle=ca_bundle, clock=clock, pause=pause, windows=windows)
-        self._projects = Projects(self._api, clock, owners)
+        self._projects = Projects(self._api, clock, owners, identity)
         self._people = People(self._api, clock)
         self._files = Files(self._api, prefetch)
         self._branches = Branches(self._api, self._files, self._people.person)

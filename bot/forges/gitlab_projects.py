@@ -61,15 +61,29 @@ class Project:
 class Projects:
     """Looks projects up; names are remembered for some minutes."""
 
-    def __init__(self, api: Api, clock: Callable[[], float], owners: frozenset[str]) -> None:
+    def __init__(
+        self,
+        api: Api,
+        clock: Callable[[], float],
+        owners: frozenset[str],
+        identity: Callable[[str], str] = lambda _name: "",
+    ) -> None:
+        """`identity` tells the id of the project that others last saw under a name, empty for nobody's."""
         self._api = api
+        self._identity = identity
         self._owners = frozenset(owner.casefold() for owner in owners)
         self._known: Kept[str, Project] = Kept(20_000, seconds=_FRESH, clock=clock)
         self._graphql = True
 
     def find(self, name: str) -> Project:
-        """Return a project by its full path, as it was some minutes ago at most; raises as `fresh`."""
-        return self._known.get(name) or self.fresh(name)
+        """Return a project by its full path, as it was some minutes ago at most; raises as `fresh`.
+
+        Another process may know better by now: its path may have passed to another project.
+        """
+        known = self._known.get(name)
+        if known is None or self._identity(name) not in ("", str(known.id)):
+            return self.fresh(name)
+        return known
 
     def fresh(self, name: str) -> Project:
         """Return a project by its full path, as it is now.
