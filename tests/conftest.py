@@ -52,13 +52,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """
     if config.getvalue("dist") != "loadgroup":
         return None
-    from xdist.scheduler import LoadGroupScheduling
+    from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]  # it has none
 
-    class ByService(LoadGroupScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return service(nodeid) or nodeid
-
-    return ByService(config, log)
+    made = LoadGroupScheduling(config, log)
+    made._split_scope = lambda nodeid: service(nodeid) or nodeid
+    return made
 
 
 def service(nodeid: str) -> str:
