@@ -16,10 +16,8 @@ from markdown_it.token import Token
 _PARSER = MarkdownIt("gfm-like", {"linkify": True, "html": True})
 _APART = r"(?<![A-Za-z0-9_])"
 _CLOSING = r"(?:clos(?:e[sd]?|ing)|fix(?:e[sd]|ing)?|resolv(?:e[sd]?|ing)|implement(?:s|ed|ing)?)"
-_REFERENCE = r"(?:[A-Za-z0-9_./-]*[#!&][0-9]+|https?://\S+|gh-[0-9]+|[A-Z][A-Z0-9_]+-[0-9]+)"
-ORDERS = re.compile(
-    rf"(?i:\b{_CLOSING}:?\s+(?:issues?\s+)?)(?i:{_REFERENCE})|{_APART}@[A-Za-z0-9_][A-Za-z0-9_-]*"
-)
+_REFERENCE = r"(?:(?i:[a-z0-9_./-]*[#!&][0-9]+|https?://\S+|gh-[0-9]+)|[A-Z][A-Z0-9_]+-[0-9]+)"
+ORDERS = re.compile(rf"(?i:\b{_CLOSING}:?\s+(?:issues?\s+)?){_REFERENCE}|{_APART}@[A-Za-z0-9_][A-Za-z0-9_-]*")
 """What is looked for in raw text: closing words, and mentions."""
 _WRITTEN = {
     "mention": rf"{_APART}@[A-Za-z0-9_]",

@@ -134,6 +134,7 @@ def test_prose_begins_no_block(text: str) -> None:
 
 
 @given(hostile)
+@example("[vulnerability:www.:")
 def test_a_name_is_no_link_in_titles_and_messages(text: str) -> None:
     for name in (markdown.named(text), render_text("{{ view | plain }}", text)):
         line = f"Pin 1 image: {name}"

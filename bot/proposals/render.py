@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _OTHER = re.compile(r"[^A-Za-z0-9._/:+-]+")
-_ASCII = str.maketrans({"\u2011": ".", "\u2024": "-", "\u2215": None, "\u2236": ".", "…": "..."})
+_ASCII = str.maketrans({"\u2011": ".", "\u2024": "/", "\u2215": None, "\u2236": ".", "…": "..."})
 """What a title has in place of a sign that looks alike."""
 _MOST = 20
 """Names in a row."""
