@@ -36,6 +36,10 @@ class Trigger(StrEnum):
     COMMAND_LINE = "command-line"
 
 
+NOWHERE = "0" * 40
+"""The commit that git names for a branch that was deleted."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     forge: str
@@ -49,7 +53,11 @@ class Job:
     """
     trigger: Trigger
     head: str = ""
-    """The commit that whoever told us speaks of, as a hint; empty where nobody said."""
+    """The commit that whoever told us speaks of, as a hint; empty where nobody said.
+
+    `NOWHERE` says that the branch was deleted.  That is remembered as it arrives; whoever does the job
+    finds no head, since the branch may be there again.
+    """
     before: str = ""
     """The commit that the branch was at before; with it `changed` is all that changed since."""
     changed: tuple[str, ...] | None = None

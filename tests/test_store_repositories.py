@@ -161,16 +161,17 @@ class TestRecord:
         store.repositories.gone("github", "acme/app", NOW)
         assert store.repositories.all("github") == ()
         assert store.repositories.where(NODE.name) == ()
-        assert store.proposals.standing("github", "acme/app") == ()
-        stored = store.proposals.get(published)
-        assert stored is not None
-        assert stored.state is ProposalState.SUPERSEDED
+        # It stands on the forge as it did, and is looked at again when we may see it.
+        [stored] = store.proposals.standing("github", "acme/app")
+        assert (stored.id, stored.state) == (published, ProposalState.PUBLISHED)
+        assert not [one for one in store.backlog.waits(9) if one.job.repository == "acme/app"]
         known = store.repositories.get("github", "acme/app")
         assert known is not None
         assert known.gone
         store.repositories.record("github", APP, NOW + MINUTE)
         assert len(store.repositories.all("github")) == 1
         assert store.proposals.declined("github", "acme/app", "main") == {PIN}
+        assert {one.job.ref for one in store.backlog.waits(9)} == {"main"}
 
     def test_one_that_was_never_seen_may_be_gone(self, store: Store) -> None:
         store.repositories.gone("github", "acme/secret", NOW)
@@ -470,9 +471,9 @@ class TestRetention:
             assert len(store.decisions.of("github", name, NOW)) == 1
         assert store.audit.head()[0] == 1
         assert store.backlog.runs(9) == ()
-        # Two runs, two superseded proposals, three openings that were not the first, a decision, a
+        # Two runs, a superseded proposal, three openings that were not the first, a decision, a
         # scan with two references.
-        assert removed == 2 + 2 + 3 + 1 + 3
+        assert removed == 2 + 1 + 3 + 1 + 3
         assert store.backlog.forget(NOW + DAY) == 0
         assert store.proposals.published_since("github", "acme", NOW) == (2, 2)
 

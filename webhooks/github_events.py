@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from bot.model import Job, Trigger
+from bot.model import NOWHERE, Job, Trigger
 from webhooks import hints
 from webhooks.events import Context, EventError, Irrelevant, Reason, Wanted, delivery_id, read_object
 from webhooks.hints import at
@@ -118,7 +118,7 @@ def _push(event: Event, _context: Context) -> Read:
     if branch.startswith(_QUEUE):
         return Reason.QUEUE
     if not after:
-        return (_job(repository, branch, Trigger.PUSH),)
+        return (_job(repository, branch, Trigger.PUSH, head=NOWHERE),)
     changed = _changed(event, before, after)
     return (_job(repository, branch, Trigger.PUSH, head=after, before=before, changed=changed),)
 

@@ -20,7 +20,7 @@ from typing import Protocol
 
 from bot.errors import ForgeError, MoorlineError, TransientError
 from bot.forges.base import Forge, Hosting, Missed
-from bot.model import HookState, Job, Trigger, Webhook
+from bot.model import NOWHERE, HookState, Job, Trigger, Webhook
 from bot.runs.listing import Asked, Listed, Listing, branches, concerns_all
 from bot.runs.memory import Memory
 from bot.store.base import Delivery, Inbox, Webhooks
@@ -221,6 +221,7 @@ class CatchingUp:
                 # Not as a delivery would say it: nobody waits for this.
                 trigger=Trigger.CATCH_UP,
                 number=number,
+                identity=self._identity(forge, repository),
             )
             for repository, base, number in self._memory.sweeps.requests(forge.name)
             if weekly or (repository, base) in moved
@@ -229,9 +230,13 @@ class CatchingUp:
         if weekly:
             self._memory.schedules.done(name, now)
 
+    def _identity(self, forge: Forge, repository: str) -> str:
+        known = self._memory.repositories.get(forge.name, repository)
+        return known.repository.id if known is not None else ""
+
 
 def _doubted(job: Job) -> Job:
     """Return a job without the commits that it names: what came later may have arrived before it."""
     if job.trigger is Trigger.PUSH:
-        return replace(job, head="", before="", changed=None)
+        return replace(job, head=NOWHERE if job.head == NOWHERE else "", before="", changed=None)
     return job

@@ -136,7 +136,7 @@ class Planning:
         if forge.hosting is None:
             raise moved
         there = forge.hosting.repository(moved.name)
-        self._memory.repositories.record(forge.name, there, self._clock())
+        self._record(forge.name, there)
         return replace(job, repository=there.name)
 
     def _acts(self, job: Job, forge: Forge) -> list[Act]:
@@ -210,8 +210,14 @@ class Planning:
         """Ask again who has a name that was another repository's: neither its numbers nor its heads count."""
         known = self._memory.repositories.get(job.forge, job.repository)
         if known is not None and job.identity and known.repository.id not in ("", job.identity):
-            there = hosting.repository(job.repository)
-            self._memory.repositories.record(job.forge, there, self._clock())
+            self._record(job.forge, hosting.repository(job.repository))
+
+    def _record(self, forge: str, there: Repository) -> Known:
+        """Remember a repository, but for a new head: whoever remembers that has wanted it looked at."""
+        known = self._memory.repositories.get(forge, there.name)
+        same = known is not None and known.repository.id == there.id
+        head = known.repository.head if known is not None and same else ""
+        return self._memory.repositories.record(forge, replace(there, head=head), self._clock())
 
     def _switched(self, job: Job, hosting: Hosting) -> bool:
         """Ask again which branch is the default one where another is told of; return whether it is another."""
@@ -222,7 +228,7 @@ class Planning:
             there = hosting.repository(job.repository)
         except MissingError:
             return False  # what follows finds it gone
-        self._memory.repositories.record(job.forge, there, self._clock())
+        self._record(job.forge, there)
         return there.default_branch != known.repository.default_branch
 
     def _repository(self, job: Job, forge: Forge, hosting: Hosting) -> Repository:
@@ -230,16 +236,16 @@ class Planning:
         known = self._memory.repositories.get(forge.name, job.repository)
         if _is_known(known, job) and job.trigger is not Trigger.INSTALLED:
             return known.repository
-        there = hosting.repository(job.repository)
-        return self._memory.repositories.record(forge.name, there, self._clock()).repository
+        return self._record(forge.name, hosting.repository(job.repository)).repository
 
     # --- a request ------------------------------------------------------------------------
 
     def _of_request(self, job: Job, forge: Forge, hosting: Hosting) -> list[Act]:
         """Return what is said about a person's request; of our own, remember what a person did with it."""
         stored = self._memory.proposals.by_number(forge.name, job.repository, job.number)
-        known = stored is not None
         request = None if stored and stored.closing else hosting.request(job.repository, job.number)
+        if stored is not None and request is not None and not self._is_of(job, hosting, stored, request):
+            stored = None
         if stored is not None and request is not None:
             if _is_orphan(stored, request, forge):
                 return [Act(Verb.CLOSE, stored.id)]
@@ -255,13 +261,26 @@ class Planning:
             # It was opened again, and what it is made from may be long past.
             base = replace(job, ref=request.base, number=0, head="", before="", trigger=Trigger.PUSH)
             return self._look(base, forge, self._repository(base, forge, hosting))
-        if known or request.ours:
+        if stored is not None or request.ours:
             commits = self._memory.proposals.commits(forge.name, job.repository, request.branch)
             if request.head in commits:
                 return []  # what we wrote has its check already; what a person put on top has not
         # Whoever proposes from a fork may not have our logins used for what they name.
         services = self._ruled(job, forge, self._services(job, trusted=not request.fork))
         return self._reviewing.request(job, forge, hosting, request, services)
+
+    def _is_of(self, job: Job, hosting: Hosting, stored: StoredProposal, request: Request) -> bool:
+        """Return whether a request is the one of a proposal: its number is only as good as the name beside it.
+
+        What nobody told of names the repository as we knew it, which may go by another name by now.
+        """
+        if not request.ours or request.branch != stored.proposal.branch:
+            return False
+        if job.trigger not in SWEPT or request.state is RequestState.OPEN:
+            return True
+        known = self._memory.repositories.get(job.forge, job.repository)
+        there = self._record(job.forge, hosting.repository(job.repository)).repository
+        return known is None or known.repository.id in ("", there.id)
 
     def _of_commit(self, job: Job, forge: Forge, hosting: Hosting) -> list[Act]:
         """Return what is said about the requests that propose a commit, as far as we judged them."""
@@ -420,7 +439,10 @@ class Planning:
         fresh = self._memory.proposals.unpublished(name, repository, place.base)
         if not place.told or any(one.proposal.commit == place.commit for one in fresh):
             return
-        _, head = place.forge.head(repository, place.base)
+        try:
+            _, head = place.forge.head(repository, place.base)
+        except MissingError:
+            raise SupersededError(f"{place.base} is gone.") from None
         if head != place.commit:
             raise SupersededError(f"{place.base} is at {head}, not at {place.commit} any more.")
 

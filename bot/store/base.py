@@ -546,7 +546,7 @@ class Repositories(Protocol):
         """Return the repositories that we know and that are not gone, by name."""
 
     def gone(self, forge: str, name: str, now: datetime) -> None:
-        """Remember that we cannot see a repository any more; its proposals are superseded."""
+        """Remember that we cannot see a repository any more; its proposals stand as they are."""
 
     def scanned(self, forge: str, name: str, ref: str, scan: Scan) -> None:
         """Remember a scan of a branch, in place of the one before."""

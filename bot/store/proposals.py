@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +21,8 @@ _MOST_STANDING = 1000
 _DRAFTS = 5
 _ACCEPTED = 200
 """Proposals of which it is remembered what people let be pinned."""
+_TOLD_LATE = timedelta(hours=1)
+"""How long before the deletion of a base is told its requests may have been found closed."""
 
 
 class SqlProposals:
@@ -139,6 +141,9 @@ class SqlProposals:
             )
             if commit:
                 self._remember(connection, row, commit, now)
+            if commit and state is ProposalState.PUBLISHED:
+                # Its request is open: nobody closed it after all.
+                connection.execute(proposals.update().where(proposals.c.id == id).values(closing=False))
             if state in (ProposalState.PUBLISHED, ProposalState.CLOSED):
                 connection.execute(declined.delete().where(declined.c.proposal == id))
             if state is ProposalState.CLOSED:
@@ -288,6 +293,29 @@ class SqlProposals:
         query = select(proposals.c.state, func.count().label("number")).group_by(proposals.c.state)
         with self._database.read() as connection:
             return {row.state: row.number for row in connection.execute(query)}
+
+
+def orphan(connection: Connection, forge: str, repository: str, base: str, now: datetime) -> None:
+    """Remember that a base was deleted: a forge may close requests along with it, which is nobody's refusal.
+
+    Of what was found closed just before it was told nobody knows better.
+    """
+    here = and_(proposals.c.forge == forge, proposals.c.repository == repository, proposals.c.base == base)
+    standing = and_(here, proposals.c.state == ProposalState.PUBLISHED.value, proposals.c.number > 0)
+    connection.execute(proposals.update().where(standing).values(closing=True))
+    closed = connection.execute(
+        proposals.update()
+        .where(
+            here,
+            proposals.c.state == ProposalState.CLOSED.value,
+            proposals.c.changed > now - _TOLD_LATE,
+        )
+        .values(
+            state=ProposalState.SUPERSEDED.value, closing=True, changed=now, detail="its base was deleted"
+        )
+        .returning(proposals.c.id)
+    )
+    connection.execute(declined.delete().where(declined.c.proposal.in_(closed.scalars().all())))
 
 
 def encode_edits(edits: tuple[Edit, ...]) -> str:

@@ -9,12 +9,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, select, update
 
-from bot.model import Fact, Repository
+from bot.model import Fact, Job, Repository, Trigger
 from bot.store.audit import append
 from bot.store.base import Known, ProposalState, Referenced, Scan
 from bot.store.database import Database, clean
 from bot.store.renaming import AWAY, away, carry
 from bot.store.tables import proposals, referenced, repositories, scans
+from bot.store.wishes import want
 
 _MOST_PATHS = 20_000
 _MOST_REFERENCES = 20_000
@@ -54,7 +55,10 @@ class SqlRepositories:
                 carry(self._database, connection, forge, before, name, now)
                 connection.execute(delete(repositories).where(_named(forge, name)))
                 connection.execute(update(repositories).where(_named(forge, before)).values(name=name))
+            back = self._is_gone(connection, forge, name)
             self._put(connection, forge, name, identity, repository, now)
+            if back:
+                self._look_again(connection, forge, name, identity, now)
             row = connection.execute(select(repositories).where(_named(forge, name))).one()
             # Last: nothing else is locked after the audit log.
             if replaced:
@@ -66,6 +70,26 @@ class SqlRepositories:
                 what = "repository.transferred" if given else "repository.renamed"
                 self._log(connection, what, forge, name, {"id": identity, "before": old}, now)
         return _known(row)
+
+    def _is_gone(self, connection: Connection, forge: str, name: str) -> bool:
+        query = select(repositories.c.gone).where(_named(forge, name))
+        return bool(connection.execute(query).scalar_one_or_none())
+
+    def _look_again(
+        self, connection: Connection, forge: str, name: str, identity: str, now: datetime
+    ) -> None:
+        """Want every branch looked at that we looked at or proposed to: nobody told us what happened there."""
+        here = and_(proposals.c.forge == forge, proposals.c.repository == name)
+        standing = select(proposals.c.base).where(here, proposals.c.state == ProposalState.PUBLISHED.value)
+        looked = select(scans.c.ref).where(scans.c.forge == forge, scans.c.repository == name)
+        # Those first on which something of ours stands.
+        refs = [
+            *connection.execute(standing).scalars(),
+            *connection.execute(looked.limit(_MOST_REFS)).scalars(),
+        ]
+        for ref in sorted(dict.fromkeys(refs[:_MOST_REFS])):
+            job = Job(forge=forge, repository=name, ref=ref, trigger=Trigger.PUSH, identity=identity)
+            want(self._database, connection, job, now)
 
     def _log(
         self,
@@ -141,20 +165,6 @@ class SqlRepositories:
             if not connection.execute(known.returning(repositories.c.name)).all():
                 self._put(connection, forge, name, "", lost, now)
                 connection.execute(known)
-            standing = (ProposalState.OPEN.value, ProposalState.PUBLISHED.value)
-            connection.execute(
-                update(proposals)
-                .where(
-                    proposals.c.forge == forge,
-                    proposals.c.repository == name,
-                    proposals.c.state.in_(standing),
-                )
-                .values(
-                    state=ProposalState.SUPERSEDED.value,
-                    changed=now,
-                    detail="the repository is not there for us any more",
-                )
-            )
 
     # --- scans ----------------------------------------------------------------------------
 

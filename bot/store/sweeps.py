@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, and_, case, func, or_, select, update
+from sqlalchemy import Connection, Row, Table, and_, case, exists, func, or_, select, update
 
 from bot.model import Job, Trigger
 from bot.store.base import Ending, Look, Place, PlaceState, ProposalState, Sweep
 from bot.store.database import Database, clean
-from bot.store.tables import places, proposals, scans, sweeps, wanted
+from bot.store.tables import places, proposals, repositories, scans, sweeps, wanted
 from bot.store.wishes import key, want
 
 _DETAIL = 500
@@ -123,10 +123,16 @@ class SqlSweeps:
         return {name: tuple(globs) for name, globs in found.items()}
 
     def requests(self, forge: str) -> tuple[tuple[str, str, int], ...]:
+        lost = exists().where(
+            repositories.c.forge == proposals.c.forge,
+            repositories.c.name == proposals.c.repository,
+            repositories.c.gone,
+        )
         query = select(proposals.c.repository, proposals.c.base, proposals.c.number).where(
             proposals.c.forge == forge,
             proposals.c.state == ProposalState.PUBLISHED.value,
             proposals.c.number > 0,
+            ~lost,
         )
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(proposals.c.repository, proposals.c.number))

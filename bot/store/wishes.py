@@ -10,11 +10,12 @@ from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, select
 
-from bot.model import Job
+from bot.model import NOWHERE, Job, Trigger
 from bot.store.base import StoreUnavailableError, priority
 from bot.store.coalescing import bounded, merged
 from bot.store.database import Database, clean
 from bot.store.plain_jobs import decode_job, encode_job
+from bot.store.proposals import orphan
 from bot.store.tables import wanted
 
 _COMMIT = _IDENTITY = 64
@@ -26,6 +27,9 @@ _TRIES = 20
 def want(database: Database, connection: Connection, job: Job, now: datetime) -> None:
     """Make a row for a job, or add the job to the row that is there."""
     job = _kept(job)
+    if job.trigger is Trigger.PUSH and job.head == NOWHERE:
+        # Now: what is told of the branch later may take the place of this in its row.
+        orphan(connection, job.forge, job.repository, job.ref, now)
     insert = database.insert(wanted).values(
         **_columns(job), since=now, due=now, attempts=0, waits=0, run=new_id()
     )
@@ -115,7 +119,8 @@ def key(row: Row[Any] | Job) -> tuple[str, str, str]:
 
 def _columns(job: Job) -> dict[str, Any]:
     changed = None if job.changed is None else json.dumps(job.changed)
-    return encode_job(job) | {"changed": changed, "priority": int(priority(job.trigger))}
+    head = "" if job.head == NOWHERE else job.head
+    return encode_job(job) | {"head": head, "changed": changed, "priority": int(priority(job.trigger))}
 
 
 def _newest(row: Row[Any], job: Job, now: datetime) -> dict[str, Any]:
