@@ -23,6 +23,7 @@ from bot.model import Job, Trigger
 from bot.service import Service
 from bot.service_settings import Settings
 from bot.settings import Lookups
+from bot.runs import acts
 from bot.store.base import Ending, ProposalState
 from bot.store.plain_jobs import decode_job, encode_job
 from bot.store.tables import metadata
@@ -803,7 +804,9 @@ def test_a_registry_that_is_down_is_asked_again(here: Scene) -> None:
 
 WRITTEN = frozenset({"inputs", "output", "error", "request", "attributes", "progress", "schedule"})
 """Columns of the engine that hold what its serializer made."""
-_NUMBERED = re.compile(r"[a-z]{2,20}:[0-9a-f]{32}|[0-9a-f]{32}")
+_RUN = re.compile(r"[0-9a-f]{32}")
+_ACTS = re.compile(r"[0-9A-Za-z@._: -]{1,2000}")
+"""What a plan comes to: verbs, each with an id and a word at most."""
 
 
 def kept(rows: Iterable[tuple[str, str, object]]) -> Iterator[tuple[str, object]]:
@@ -840,11 +843,13 @@ def test_the_engine_keeps_json_of_names_and_ids_alone(here: Scene) -> None:
             assert isinstance(value, dict)
             assert value.keys() == {"positionalArgs", "namedArgs"}
             run, job = value["positionalArgs"]
-            assert _NUMBERED.fullmatch(run)
+            assert _RUN.fullmatch(run)
             assert encode_job(decode_job(job)) == job
         elif isinstance(value, dict):
             assert value.keys() <= {"ending", "detail", "retry_after", "proposal"}
-            assert "proposal" not in value or _NUMBERED.fullmatch(value["proposal"])
+            if "proposal" in value:
+                assert _ACTS.fullmatch(value["proposal"])
+                assert acts.decode(value["proposal"])  # raises for what is no verb
             assert "proposal" in value or value["ending"] in set(Ending)
         elif value is not None:
             assert value in set(Ending)
