@@ -20,10 +20,10 @@ from scenario_places import EXECUTABLE, LINK, SUBMODULE, Can, Content, GitHubPla
 from scenarios import PLACES, TRUSTED, Repo, Rig, Scene, database, rig, scene
 
 from bot.model import Job, Trigger
+from bot.runs import acts
 from bot.service import Service
 from bot.service_settings import Settings
 from bot.settings import Lookups
-from bot.runs import acts
 from bot.store.base import Ending, ProposalState
 from bot.store.plain_jobs import decode_job, encode_job
 from bot.store.tables import metadata
