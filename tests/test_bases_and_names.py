@@ -98,6 +98,35 @@ def test_a_refusal_just_before_its_base_went_away_is_none(world: World, minutes:
     assert (world.forge.open_requests(NAME) == []) is declined
 
 
+# --- what a branch that is left alone can be done about ------------------------------------
+
+
+@pytest.mark.parametrize("how", ["closed", "merged"])
+def test_what_is_advised_about_a_branch_that_is_left_alone_is_true(here: Scene, how: str) -> None:
+    tool, other = here.image(), here.image("other")
+    app = here.repository({"Dockerfile": dockerfile(tool)})
+    app.push({"README": b"x\n"})
+    mine = app.proposal
+    app.push({"theirs": b"x\n"}, mine.branch)
+    app.push({"Dockerfile": dockerfile(tool) + b"USER 1\n"})
+    advice = "Merge it, or say `recreate` to it, and Moorline goes on; closing it declines what it pins."
+    assert advice in app.details()[-1]
+    [comment] = app.comments(mine)
+    assert "Closing it declines what it pins." in comment
+    if how == "merged":
+        app.push({"Dockerfile": dockerfile(tool)})
+    app.settle(mine, how)
+    app.push({"Dockerfile.b": dockerfile(tool, other)})
+    if how == "closed":  # their commit is still in the way of what is new
+        assert "Delete the branch, and Moorline goes on." in app.details()[-1]
+        app.drop(mine.branch)
+        app.push({"Dockerfile.b": dockerfile(tool, other) + b"USER 2\n"})
+    assert app.proposed("Dockerfile.b").startswith(dockerfile(here.pin(tool), here.pin(other)))
+    unpinned = how == "closed"
+    assert (app.proposed() == dockerfile(tool) + b"USER 1\n") is unpinned
+    assert (here.pin(tool) in app.proposed()) is not unpinned
+
+
 # --- a name that passed on ----------------------------------------------------------------
 
 

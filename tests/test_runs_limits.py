@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from test_runs import BRANCH, FLOATING, NAME, World
 
-from bot.config import parse
+from bot.config import Config, parse
 from bot.errors import ForgeError, MoorlineError, TransientError
 from bot.forges.base import RequestState
 from bot.model import Trigger
+from bot.proposals import branch_name
 from bot.runs.acts import Act, Verb, decode, encode
 from bot.store.base import ProposalState
 from bot.store.sql import Store
@@ -85,6 +86,57 @@ def test_a_group_that_vanishes_makes_room_for_another(world: World) -> None:
     assert opened(world) == ["a"]
     world.push(dockerfile("b:1"), changed=("Dockerfile",))
     assert opened(world) == ["b"]
+
+
+def test_another_grouping_closes_only_what_others_took_the_place_of(world: World) -> None:
+    limited(world, "per-day: 2")
+    world.forge.create(NAME, dockerfile("a:1", "b:1", config=b""))
+    world.run()
+    with suppress(TransientError):
+        world.push(dockerfile("a:1", "b:1"), changed=(".moorline.yml",))
+    # Of the two that take its place one has to wait for tomorrow.
+    assert [one.number for one in world.forge.open_requests(NAME)] == [1, 2]
+    assert world.forge.projects[NAME].comments == []
+    world.now += timedelta(days=1)
+    world.run()
+    assert [one.number for one in world.forge.open_requests(NAME)] == [2, 3]
+    assert opened(world) == ["a", "b"]
+    [(number, comment)] = world.forge.projects[NAME].comments
+    assert number == 1
+    assert "/pull/2, " in comment
+    assert "/pull/3" in comment
+    assert BRANCH not in world.forge.projects[NAME].branches
+
+
+def test_another_grouping_at_the_end_of_a_day_closes_nothing(world: World) -> None:
+    limited(world, "per-day: 1")
+    world.forge.create(NAME, dockerfile("a:1", "b:1", config=b""))
+    world.run()
+    with suppress(TransientError):
+        world.push(dockerfile("a:1", "b:1"), changed=(".moorline.yml",))
+    assert [one.number for one in world.forge.open_requests(NAME)] == [1]
+
+
+def test_another_grouping_on_branches_of_others_closes_nothing(world: World) -> None:
+    world.forge.create(NAME, dockerfile("a:1", "b:1", config=b""))
+    world.run()
+    there = branch_name("main", Config(), "image/docker.io/library/a")
+    theirs = world.forge.push(NAME, {"x": b"y"}, there, "main")
+    with pytest.raises(ForgeError, match="left alone"):
+        world.push(dockerfile("a:1", "b:1"), changed=(".moorline.yml",))
+    assert [one.number for one in world.forge.open_requests(NAME)] == [1, 2]
+    assert world.forge.projects[NAME].branches[there] == theirs
+    del world.forge.projects[NAME].branches[there]
+    world.run()
+    assert [one.number for one in world.forge.open_requests(NAME)] == [2, 3]
+
+
+def test_another_grouping_with_room_for_one_goes_on_with_one(world: World) -> None:
+    limited(world, "open: 1")
+    world.forge.create(NAME, dockerfile("a:1", "b:1", config=b""))
+    world.run()
+    world.push(dockerfile("a:1", "b:1"), changed=(".moorline.yml",))
+    assert opened(world) == ["a"]
 
 
 @pytest.mark.parametrize("trigger", [Trigger.SWEEP, Trigger.SCHEDULED])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bot.model import Proposal
 from bot.proposals.lasting import CONFIGURATION
-from bot.proposals.markdown import Markdown, code
+from bot.proposals.markdown import Markdown, address, code
 from bot.proposals.render import render_text
 
 
@@ -73,6 +73,16 @@ NOTHING_LEFT = (
 def continues(branch: str) -> str:
     """Return the comment on a request that goes on from another branch."""
     return f"The configuration names its branches otherwise by now: this continues on {code(branch)}."
+
+
+def replaced(urls: Sequence[str]) -> str:
+    """Return the comment on a request whose pins other requests propose by now."""
+    there = ", ".join(map(address, urls))
+    where = f": {there}" if there else ""
+    return (
+        "The configuration groups its proposals otherwise by now. What this pins is proposed elsewhere, so "
+        f"Moorline closes it{where}"
+    )
 
 
 def unfollowed(base: str) -> str:

@@ -25,6 +25,19 @@ UNFOLLOWED = "unfollowed"
 """Why a proposal is closed: its base is not looked after any more."""
 
 
+_REPLACED = "by="
+
+
+def replaced(by: Sequence[str]) -> str:
+    """Return why a proposal is closed: those of these ids take its place, once they are published."""
+    return _REPLACED + ",".join(by)
+
+
+def replacing(why: str) -> tuple[str, ...]:
+    """Return the ids that `replaced` was given; none for another reason."""
+    return tuple(why.removeprefix(_REPLACED).split(",")) if why.startswith(_REPLACED) else ()
+
+
 @dataclass(frozen=True, slots=True)
 class Act:
     verb: Verb

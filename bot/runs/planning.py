@@ -540,7 +540,6 @@ class Planning:
         goes_on = {one.group for one in made} & standing.keys() if trouble is None else standing.keys()
         closes = len(strays) + len(standing.keys() - goes_on)
         fits = self._within(place, config, made, standing, closes, now)
-        made = fits.made
         pins = shown(report)
         planned = [
             Act(
@@ -553,21 +552,25 @@ class Planning:
                     now,
                 ),
             )
-            for one in made
+            for one in fits.made
         ]
         if trouble is not None:
             if not planned:
                 raise trouble  # a registry that is down says nothing about what is left to pin
             return fits, [*planned, Act(Verb.AGAIN)]
-        return fits, [
-            *(Act(Verb.CLOSE, one.id, UNFOLLOWED) for one in strays),
-            *(
-                Act(Verb.CLOSE, f"{one.id}@{place.commit}")
-                for group, one in standing.items()
-                if group not in goes_on
-            ),
-            *planned,
-        ]
+        ids = {one.group: act.id for one, act in zip(fits.made, planned, strict=True)}
+        over: list[Act] = []
+        replaced: list[Act] = []
+        for one in (one for group, one in standing.items() if group not in goes_on):
+            heirs = [it.group for it in made if _shares(it, one.proposal)]
+            by = [ids[group] for group in heirs if group in ids]
+            if not heirs:
+                over.append(Act(Verb.CLOSE, f"{one.id}@{place.commit}"))
+            elif by and (fits.seconds is None or len(by) == len(heirs)):
+                replaced.append(Act(Verb.CLOSE, f"{one.id}@{place.commit}", acts.replaced(by)))
+            # What nothing takes the place of today is better than nothing.
+        strayed = [Act(Verb.CLOSE, one.id, UNFOLLOWED) for one in strays]
+        return fits, [*strayed, *over, *planned, *replaced]
 
     def _kept(self, place: _Place, report: Report, config: Config, now: datetime) -> lasting.Kept | None:
         """Return the proposal for the configuration that people's decisions lead to, on the default branch."""
@@ -674,6 +677,13 @@ def _is_known(known: Known | None, job: Job) -> TypeGuard[Known]:
     if known is None or known.gone or not known.repository.default_branch:
         return False
     return not job.identity or not known.repository.id or job.identity == known.repository.id
+
+
+def _shares(made: Proposal, standing: Proposal) -> bool:
+    """Return whether a proposal pins something that another one pins, wherever in its file."""
+    return not {(one.path, one.reference) for one in made.pins}.isdisjoint(
+        (one.path, one.reference) for one in standing.pins
+    )
 
 
 def _declines(stored: StoredProposal, request: Request) -> bool:

@@ -12,9 +12,9 @@ from bot.errors import ForgeError, GuardError, MissingError, MoorlineError, Supe
 from bot.forges.base import Forge, Wish
 from bot.model import Fact, Proposal, Published
 from bot.proposals.lasting import CONFIGURATION
-from bot.proposals.notes import NOTHING_LEFT, NOTHING_TO_KEEP, continues, unfollowed
+from bot.proposals.notes import NOTHING_LEFT, NOTHING_TO_KEEP, continues, replaced, unfollowed
 from bot.runs import limits, reviewing
-from bot.runs.acts import UNFOLLOWED, Act, Verb, decode
+from bot.runs.acts import UNFOLLOWED, Act, Verb, decode, replacing
 from bot.runs.answering import Answering
 from bot.runs.commanding import Manners
 from bot.runs.memory import Memory, somebody
@@ -198,7 +198,8 @@ class Publishing:
                 )
         raise ForgeError(
             f"{published.branch} is left alone: {published.detail}.",
-            advice=_ADVICE[published.action],
+            # Where no request is open nobody declines anything.
+            advice=_ADVICE[published.action] if published.number else _FREE_IT,
         )
 
     def _settle(self, stored: StoredProposal, published: Published) -> bool:
@@ -228,6 +229,12 @@ class Publishing:
         detail = "nothing is left to pin"
         if why == UNFOLLOWED:
             comment, detail = unfollowed(stored.proposal.base), "its base is not looked after any more"
+        heirs = [self._memory.proposals.get(one) for one in replacing(why)]
+        if heirs:
+            there = [one.url for one in heirs if one is not None and one.state is ProposalState.PUBLISHED]
+            if len(there) < len(heirs):
+                return  # what could not be published has said why; what stands is better than nothing
+            comment, detail = replaced([one for one in there if one]), "others took its place"
         try:
             published = self._withdraw(stored, forge, comment, planned)
         except MissingError:
@@ -303,17 +310,19 @@ ASIDE = "aside"
 """The topic of our one comment on a branch that people commit to."""
 STANDS_BACK = (
     "Somebody committed to this branch, so Moorline stands back: it changes nothing here any more. "
-    "Merge it, or have Moorline take over again and drop those commits: say `recreate` to it."
+    "Merge it, or have Moorline take over again and drop those commits: say `recreate` to it. "
+    "Closing it declines what it pins."
 )
 AIMED_ELSEWHERE = (
     "Somebody aimed this at another branch, so Moorline stands back: it changes nothing here any more. "
-    "Aim it where it was, or close it and delete its branch, and Moorline goes on."
+    "Aim it where it was, and Moorline goes on. Closing it declines what it pins."
 )
 _SAID = {"left-alone": STANDS_BACK, "retargeted": AIMED_ELSEWHERE}
+_FREE_IT = "Delete the branch, and Moorline goes on."
 _ADVICE = {
-    "left-alone": "Merge or close it, or delete the branch, and Moorline goes on.",
-    "retargeted": "Aim it where it was, or close it and delete its branch, and Moorline goes on.",
-    "left-over": "Delete the branch, and Moorline goes on.",
+    "left-alone": "Merge it, or say `recreate` to it, and Moorline goes on; closing it declines what it pins.",
+    "retargeted": "Aim it where it was, and Moorline goes on; closing it declines what it pins.",
+    "left-over": _FREE_IT,
 }
 """Ways of standing back, and what a person can do about each."""
 
