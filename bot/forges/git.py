@@ -35,7 +35,7 @@ from dulwich.refs import HEADREF, Ref, SymrefLoop, check_ref_format
 from dulwich.repo import InvalidWorktreeConfiguration, Repo, UnsupportedExtension, UnsupportedVersion
 
 from bot.errors import ForgeError, GuardError, MissingError, SupersededError, TransientError
-from bot.forges import guard
+from bot.forges import gitmoving, guard
 from bot.forges.base import Change, Standing
 from bot.forges.gitfolder import require_plain
 from bot.forges.githistory import is_ancestor, merge_bases
@@ -53,6 +53,8 @@ logging.getLogger("dulwich").addHandler(logging.NullHandler())
 _BRANCHES = "refs/heads/"
 _TRAILER = re.compile(r"(Moorline-[A-Za-z]{1,40}): ([\x20-\x7e]{1,200})")
 _MAX_MESSAGE = 256 * 1024
+_LOCKED = 10.0
+"""Seconds after which a lock of somebody else's is looked at again."""
 _MOST_TIPS = 30
 """Branches whose history is looked through for a commit."""
 _DAMAGE = (
@@ -464,19 +466,7 @@ class _LocalPlace(_Place):
         objects: Sequence[Blob | Tree],
         identity: bytes,
     ) -> None:
-        refs, ref = self._repo.refs, Ref(name.encode("utf-8"))
-        old = ObjectID(expected.encode("ascii")) if expected is not None else None
-        log = {"committer": identity, "timestamp": int(time.time()), "timezone": 0, "message": b"moorline"}
-        if commit is None:
-            done = refs.remove_if_equals(ref, old, **log)  # type: ignore[arg-type]  # keywords of one kind each
-        else:
-            for made in (*objects, commit):
-                self._repo.object_store.add_object(made)
-            if old is None:
-                done = refs.add_if_new(ref, commit.id, **log)  # type: ignore[arg-type]  # the same
-            else:
-                done = refs.set_if_equals(ref, old, commit.id, **log)  # type: ignore[arg-type]  # the same
-        if not done:
+        if not gitmoving.move(self._repo, name, expected, commit, objects, identity):
             raise _superseded(name.removeprefix(_BRANCHES))
 
 
@@ -573,6 +563,10 @@ def _trailers(commit: Commit) -> dict[str, str]:
     return {found[1]: found[2] for line in last.splitlines() if (found := _TRAILER.fullmatch(line))}
 
 
+def _file(path: str | bytes) -> str:
+    return path if isinstance(path, str) else path.decode("utf-8", "surrogateescape")
+
+
 def _superseded(branch: str) -> SupersededError:
     return SupersededError(f"The branch {branch!a} is not where it should be.", advice="Nothing was written.")
 
@@ -590,7 +584,9 @@ def _translated() -> Iterator[None]:
         ) from error
     except FileLocked as error:
         raise TransientError(
-            "Another process is writing to the repository.", advice="Try again; remove a stale .lock file."
+            f"Another process is writing to the repository: {_file(error.lockfilename)!a} is in the way.",
+            advice="If no git process works on it any more, remove that file; until then it is waited for.",
+            retry_after=_LOCKED,
         ) from error
     except (NotADirectoryError, IsADirectoryError) as error:
         raise ForgeError(
