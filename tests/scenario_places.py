@@ -301,14 +301,14 @@ class GitPlace(Place):
             if "Moorline-Digest: " not in self.message(name, head):
                 continue
             subject, _, rest = self.message(name, head).partition("\n")
-            base = branch.partition("/pin/")[2] or branch.partition("/pins/")[2].rpartition("/")[0]
+            base = branch.partition("/pin/")[2] or branch.partition("/pins/")[2].rsplit("/", 2)[0]
             made.append(
                 Proposed(
                     number=0,
                     title=subject,
                     body=rest,
                     branch=branch,
-                    base=base.split("/image/")[0],
+                    base=base,
                     head=head,
                 )
             )
