@@ -65,6 +65,23 @@ def told(world: World, number: int) -> None:
     world.run(world.job(ref=f"refs/pull/{number}/head", number=number, trigger=Trigger.PULL_REQUEST))
 
 
+def test_plans_that_are_made_at_once_share_a_day(world: World) -> None:
+    limited(world, "first-per-day: 1, per-day: 1")
+    names = (NAME, "acme/two")
+    for name in names:
+        world.forge.create(name, dockerfile("a:1"))
+    plan = world.runs.plan(world.job())
+    assert plan is not None
+    with pytest.raises(TransientError, match="as many proposals today"):
+        world.runs.plan(world.job(repository=names[1]))
+    # What could not be opened leaves its place to the next.
+    world.forge.projects[NAME].obstacles = ("a rule",)
+    with pytest.raises(ForgeError, match="cannot be written"):
+        world.runs.publish(plan)
+    world.run(world.job(repository=names[1]))
+    assert [len(world.forge.open_requests(name)) for name in names] == [0, 1]
+
+
 # --- limits.open --------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -152,3 +153,43 @@ class TestOpened:
     def test_what_is_not_published_does_not_count(self, store: Store) -> None:
         store.proposals.mark(stored(store, "d1"), ProposalState.CLOSED, NOW)
         assert self.count(store) == (0, 0)
+
+
+class TestReserved:
+    def reserve(
+        self, store: Store, name: str = "app", groups: tuple[str, ...] = ("all",), base: str = "main"
+    ) -> int:
+        return store.proposals.reserve(
+            "github", f"acme/{name}", base, groups, NOW, since=NOW, per_day=12, first_per_day=10
+        )
+
+    def test_whoever_asks_at_once_is_counted_all_the_same(self, store: Store) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            granted = list(pool.map(lambda number: self.reserve(store, f"app{number}"), range(30)))
+        assert sum(granted) == 10
+        assert store.proposals.published_since("github", "acme", NOW) == (10, 10)
+
+    def test_what_is_opened_counts_once(self, store: Store) -> None:
+        assert self.reserve(store, groups=("all", "other")) == 2
+        assert not store.proposals.ever("github", "acme/app")
+        assert store.proposals.published_since("github", "acme", NOW) == (2, 1)
+        published(store, "d1", 7)
+        assert store.proposals.ever("github", "acme/app")
+        assert store.proposals.published_since("github", "acme", NOW) == (2, 1)
+
+    def test_asking_again_reserves_nothing_more(self, store: Store) -> None:
+        for _ in range(3):
+            assert self.reserve(store) == 1
+        assert self.reserve(store, base="release") == 1
+        assert store.proposals.published_since("github", "acme", NOW) == (2, 1)
+
+    def test_a_day_has_an_end(self, store: Store) -> None:
+        assert self.reserve(store, groups=tuple(map(str, range(20)))) == 12
+        assert self.reserve(store, "other") == 0
+
+    def test_what_could_not_be_opened_is_given_back(self, store: Store) -> None:
+        assert self.reserve(store, groups=("all", "other")) == 2
+        store.proposals.release(stored(store, "d1"))
+        assert store.proposals.published_since("github", "acme", NOW) == (1, 0)
+        store.proposals.mark(stored(store, "d2", group="other"), ProposalState.SUPERSEDED, NOW)
+        assert store.proposals.published_since("github", "acme", NOW) == (0, 0)

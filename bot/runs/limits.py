@@ -70,12 +70,12 @@ class Books:
 
         Those of the groups that are `standing` are updated anyway.  `others` are the proposals that stay
         open beside those made here: on other bases, or since nobody can say yet whether they are still
-        needed.  `paced` says whether the owner's day counts, too.
+        needed.  `paced` says whether the owner's day counts, too: then what fits is reserved.
         """
         goes_on = sum(one.group in standing for one in made)
         fresh = [one for one in made if one.group not in standing]
         room = fresh[: max(limits.open - others - goes_on, 0)]
-        today = room[: self._left_today(limits)] if paced and room else room
+        today = room[: self._reserve(room, limits)] if paced and room else room
         return Fits(
             made=tuple(one for one in made if one.group in standing or one in today),
             waits=len(fresh) - len(today),
@@ -96,6 +96,19 @@ class Books:
             return None
         limits = merge(services.server, services.owner_configs, Config()).limits
         return None if self._left_today(limits) else _postponed(self._until_midnight)
+
+    def _reserve(self, room: Sequence[Proposal], limits: Limits) -> int:
+        """Return how many of these, which are for one base, may be opened today; nobody else takes their place."""
+        return self.proposals.reserve(
+            self.forge,
+            self.repository,
+            room[0].base,
+            [one.group for one in room],
+            self.now,
+            since=self._midnight,
+            per_day=limits.per_day,
+            first_per_day=limits.first_per_day,
+        )
 
     def _left_today(self, limits: Limits) -> int:
         """Return how many more proposals may be opened in the repository today."""

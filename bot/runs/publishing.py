@@ -81,7 +81,11 @@ class Publishing:
             if act.verb is Verb.CLOSE:
                 self._close(stored, forge, planned, act.detail)
             else:
-                self._publish(stored, forge)
+                try:
+                    self._publish(stored, forge)
+                except MoorlineError:
+                    self._memory.proposals.release(stored.id)  # whoever tries again reserves again
+                    raise
 
     def _forge(self, name: str) -> Forge:
         if name in self._forges:

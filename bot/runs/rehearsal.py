@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -164,6 +165,23 @@ class _Proposals(_Reading):
         opened, firsts = self._there.published_since(forge, owner, since)
         with self._lock:
             return opened + self._opened[forge, owner], firsts + self._first[forge, owner]
+
+    def reserve(
+        self,
+        forge: str,
+        repository: str,
+        _base: str,
+        groups: Sequence[str],
+        _now: datetime,
+        *,
+        since: datetime,
+        per_day: int,
+        first_per_day: int,
+    ) -> int:
+        opened, firsts = self.published_since(forge, repository.partition("/")[0], since)
+        if firsts >= first_per_day and not self.ever(forge, repository):
+            return 0
+        return min(len(groups), max(per_day - opened, 0))
 
     def get(self, _id: str) -> StoredProposal | None:
         return None

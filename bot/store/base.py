@@ -333,6 +333,28 @@ class Proposals(Protocol):
         """Return how many requests were opened for an owner since then, and how many of them were the
         first in their repository."""
 
+    def reserve(
+        self,
+        forge: str,
+        repository: str,
+        base: str,
+        groups: Sequence[str],
+        now: datetime,
+        *,
+        since: datetime,
+        per_day: int,
+        first_per_day: int,
+    ) -> int:
+        """Return how many of these groups may be opened now, in their order; they count from here on.
+
+        `since` then at most `per_day` are opened for the repository's owner, and `first_per_day` in
+        repositories that had none, whoever else asks at the same moment.  What was reserved for the base
+        before is given back; what is reserved counts until it is opened, `release`d or not `since` any more.
+        """
+
+    def release(self, id: str) -> None:  # noqa: A002 - as above
+        """Give back what was reserved for a proposal: it could not be opened."""
+
     def recent(self, limit: int) -> tuple[StoredProposal, ...]:
         """Return the proposals that changed last, newest first."""
 

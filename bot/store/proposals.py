@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from bot.errors import StoreError
 from bot.model import Edit, Looks, Pinned, Proposal, Span
 from bot.store.base import ProposalState, StoredProposal
 from bot.store.database import Database, clean
-from bot.store.tables import commits, declined, openings, proposals
+from bot.store.tables import RESERVED, commits, declined, openings, proposals
 
 _MOST_STANDING = 1000
 _DRAFTS = 5
@@ -23,6 +24,10 @@ _ACCEPTED = 200
 """Proposals of which it is remembered what people let be pinned."""
 _TOLD_LATE = timedelta(hours=1)
 """How long before the deletion of a base is told its requests may have been found closed."""
+
+
+_HASH = 24
+_OPENED = ~openings.c.key.startswith(RESERVED)
 
 
 class SqlProposals:
@@ -144,6 +149,9 @@ class SqlProposals:
             if commit and state is ProposalState.PUBLISHED:
                 # Its request is open: nobody closed it after all.
                 connection.execute(proposals.update().where(proposals.c.id == id).values(closing=False))
+            connection.execute(
+                openings.delete().where(_reserved(row.forge, row.repository, row.base, row.group))
+            )
             if state in (ProposalState.PUBLISHED, ProposalState.CLOSED):
                 connection.execute(declined.delete().where(declined.c.proposal == id))
             if state is ProposalState.CLOSED:
@@ -156,7 +164,7 @@ class SqlProposals:
         if not number and connection.execute(select(proposals.c.id).where(place, published)).first():
             return
         mine = and_(openings.c.forge == row.forge, openings.c.repository == row.repository)
-        before = connection.execute(select(openings.c.key).where(mine).limit(1)).first()
+        before = connection.execute(select(openings.c.key).where(mine, _OPENED).limit(1)).first()
         connection.execute(
             self._database.insert(openings)
             .values(
@@ -271,17 +279,59 @@ class SqlProposals:
             return frozenset(pin for pins in connection.execute(query).scalars() for pin in decode_pins(pins))
 
     def ever(self, forge: str, repository: str) -> bool:
-        query = select(openings.c.key).where(openings.c.forge == forge, openings.c.repository == repository)
+        query = select(openings.c.key).where(
+            openings.c.forge == forge, openings.c.repository == repository, _OPENED
+        )
         with self._database.read() as connection:
             return connection.execute(query.limit(1)).first() is not None
 
     def published_since(self, forge: str, owner: str, since: datetime) -> tuple[int, int]:
-        query = select(func.count(), func.coalesce(func.sum(case((openings.c.first, 1), else_=0)), 0)).where(
-            openings.c.forge == forge, openings.c.owner == owner, openings.c.opened >= since
-        )
         with self._database.read() as connection:
-            count, first = connection.execute(query).one()
-            return int(count), int(first)
+            return _opened(connection, forge, owner, since)
+
+    def reserve(
+        self,
+        forge: str,
+        repository: str,
+        base: str,
+        groups: Sequence[str],
+        now: datetime,
+        *,
+        since: datetime,
+        per_day: int,
+        first_per_day: int,
+    ) -> int:
+        owner = repository.partition("/")[0]
+        mine = and_(openings.c.forge == forge, openings.c.repository == repository)
+        with self._database.write() as connection:
+            # Whoever counts waits for whoever counted before to say what that came to.
+            self._database.lock(connection, f"openings {forge} {owner}")
+            connection.execute(openings.delete().where(_reserved(forge, repository, base)))
+            opened, firsts = _opened(connection, forge, owner, since)
+            some = connection.execute(select(openings.c.key).where(mine).limit(1)).first() is not None
+            if firsts >= first_per_day and not some:
+                return 0
+            rows = [
+                {
+                    "forge": forge,
+                    "repository": repository,
+                    "key": _reservation(base, group),
+                    "owner": owner,
+                    "opened": now,
+                    "first": number == 0 and not some,
+                }
+                for number, group in enumerate(groups[: max(per_day - opened, 0)])
+            ]
+            if rows:
+                connection.execute(openings.insert(), rows)
+            return len(rows)
+
+    def release(self, id: str) -> None:  # noqa: A002 - as above
+        with self._database.write() as connection:
+            row = _existing(connection, id)
+            connection.execute(
+                openings.delete().where(_reserved(row.forge, row.repository, row.base, row.group))
+            )
 
     def recent(self, limit: int) -> tuple[StoredProposal, ...]:
         order = (proposals.c.changed.desc(), proposals.c.made.desc(), proposals.c.id)
@@ -393,6 +443,27 @@ def _decline(connection: Connection, row: Row[Any], now: datetime) -> None:
     ]
     if rows:
         connection.execute(declined.insert(), rows)
+
+
+def _opened(connection: Connection, forge: str, owner: str, since: datetime) -> tuple[int, int]:
+    """Return how many were opened or reserved for an owner, and how many of them were first ones."""
+    query = select(func.count(), func.coalesce(func.sum(case((openings.c.first, 1), else_=0)), 0)).where(
+        openings.c.forge == forge, openings.c.owner == owner, openings.c.opened >= since
+    )
+    count, first = connection.execute(query).one()
+    return int(count), int(first)
+
+
+def _reservation(base: str, group: str | None = None) -> str:
+    """Return the key of what is reserved; without a group, how those of a base begin."""
+    parts = [clean(one).encode() for one in (base, group) if one is not None]
+    return RESERVED + "".join(hashlib.sha256(one).hexdigest()[:_HASH] for one in parts)
+
+
+def _reserved(forge: str, repository: str, base: str, group: str | None = None) -> ColumnElement[bool]:
+    key = _reservation(base, group)
+    same = openings.c.key == key if group is not None else openings.c.key.startswith(key)
+    return and_(openings.c.forge == forge, openings.c.repository == repository, same)
 
 
 def _place(forge: str, repository: str, base: str, group: str) -> ColumnElement[bool]:

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Table, and_, delete, exists, or_, select, 
 from bot.store.base import ProposalState
 from bot.store.database import Database
 from bot.store.tables import (
+    RESERVED,
     answers,
     checks,
     decisions,
@@ -55,7 +56,8 @@ def _old(before: datetime) -> Iterator[tuple[Table, ColumnElement[bool]]]:
     superseded = proposals.c.state == ProposalState.SUPERSEDED.value
     yield proposals, and_(superseded, proposals.c.changed < before)
     # That a repository had its first one is remembered.
-    yield openings, and_(~openings.c.first, openings.c.opened < before)
+    passed = or_(~openings.c.first, openings.c.key.startswith(RESERVED))
+    yield openings, and_(passed, openings.c.opened < before)
     yield decisions, decisions.c.until < before
     # Older comments are not listened to anyway.
     yield heard, heard.c.at < before

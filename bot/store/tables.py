@@ -187,13 +187,16 @@ commits = Table(
     Index("commits_by_branch", "forge", "repository", "branch"),
 )
 
+RESERVED = "~"
+
 # Requests that were opened: what a day may bring an owner is counted by them.
 openings = Table(
     "proposal_openings",
     metadata,
     Column("forge", String(32), primary_key=True),
     Column("repository", Text, primary_key=True),
-    Column("key", String(64), primary_key=True),  # the request's number, else the proposal's id
+    # The request's number, else the proposal's id; what begins with RESERVED is not opened yet.
+    Column("key", String(64), primary_key=True),
     Column("owner", Text, nullable=False),
     Column("opened", Instant, nullable=False),
     Column("first", Boolean, nullable=False),
