@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import databases
 import pytest
 from scenario_places import Can
 from scenarios import Repo, Rig, Scene, rig, scene
@@ -14,7 +15,7 @@ from test_runs import FLOATING, NAME, World
 from bot.forges.base import RequestState
 from bot.model import NOWHERE, Job, Trigger
 from bot.runs.errands import ForgeErrands
-from bot.store.base import ProposalState
+from bot.store.base import Ending, ProposalState
 from bot.store.sql import Store
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -128,6 +129,22 @@ def test_what_is_advised_about_a_branch_that_is_left_alone_is_true(here: Scene, 
 
 
 # --- a name that passed on ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", databases.BACKENDS)
+def test_a_repository_with_two_names_runs_once_at_a_time(tmp_path: Path, backend: str) -> None:
+    def wants(name: str, identity: str, ref: str = "main") -> Job:
+        return Job(forge="github", repository=name, ref=ref, trigger=Trigger.PUSH, identity=identity)
+
+    with Store(databases.url(backend, tmp_path)) as store:
+        jobs = (wants("acme/old", "7"), wants("acme/new", "7"), wants("acme/x", ""), wants("acme/y", ""))
+        store.inbox.want(jobs, NOW)
+        first = store.backlog.claim("one", 9, NOW)
+        assert sorted(one.job.repository for one in first) == ["acme/new", "acme/x", "acme/y"]
+        assert store.backlog.claim("two", 9, NOW) == ()
+        [mine] = [one for one in first if one.job.identity]
+        store.backlog.settle(mine.run, Ending.NOTHING, "", NOW)
+        assert [one.job.repository for one in store.backlog.claim("two", 9, NOW)] == ["acme/old"]
 
 
 @pytest.mark.parametrize("ours", [True, False])

@@ -162,7 +162,7 @@ def test_a_rename_is_heard_of(world: Installation) -> None:
     assert [one.number for one in world.store.proposals.standing("github", "acme/new")] == [1]
 
 
-def test_what_is_gone_is_asked_for_once_and_forgotten(world: Installation) -> None:
+def test_what_is_gone_is_asked_for_once(world: Installation) -> None:
     world.populate(2)
     world.sweep()
     del world.forge.projects["acme/app001"]
@@ -171,7 +171,7 @@ def test_what_is_gone_is_asked_for_once_and_forgotten(world: Installation) -> No
     known = world.store.repositories.get("github", "acme/app001")
     assert known is not None
     assert known.gone
-    assert world.store.proposals.standing("github", "acme/app001") == ()
+    assert len(world.store.proposals.standing("github", "acme/app001")) == 1  # it may come back
     assert world.forge.asked["repository"] == 1
     world.sweep()
     assert world.forge.asked["repository"] == 1

@@ -26,6 +26,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    tuple_,
 )
 
 from bot.model import Job, Trigger
@@ -113,9 +114,10 @@ class SqlInbox:
         if not rows:
             return ()
         with self._database.write() as connection:
+            # Two branches of one repository are two rows, and so are two names of it: without this, two
+            # workers could take one each.
+            self._database.lock(connection, "claim")
             for row in sorted(rows, key=key):
-                # Two branches of one repository are two rows: without this, two workers could take one each.
-                self._database.lock(connection, f"claim {row.forge} {row.repository}")
                 # Meanwhile another worker may have been quicker, or a newer head have come.
                 taken = connection.execute(
                     wanted.update()
@@ -252,10 +254,18 @@ class SqlInbox:
 
 _WAITS = or_(wanted.c.claim.is_(None), wanted.c.claim != wanted.c.run)
 _other = wanted.alias("other")
-_REPOSITORY_BUSY = exists().where(
-    _other.c.forge == wanted.c.forge,
-    _other.c.repository == wanted.c.repository,
-    _other.c.claim.is_not(None),
+# By name, and by the forge's own number: while it is renamed, a repository goes by two names.
+_REPOSITORY_BUSY = or_(
+    exists().where(
+        _other.c.forge == wanted.c.forge,
+        _other.c.repository == wanted.c.repository,
+        _other.c.claim.is_not(None),
+    ),
+    tuple_(wanted.c.forge, wanted.c.identity).in_(
+        select(_other.c.forge, _other.c.identity)
+        .where(_other.c.claim.is_not(None), _other.c.identity != "")
+        .correlate(None)
+    ),
 )
 
 
