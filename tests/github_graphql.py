@@ -148,6 +148,9 @@ class _Run:
             for pull in repository.pulls.values():
                 if node_id("PR", pull.id) == wanted:
                     return self._pull(repository, pull)
+            if (review := self._threads(repository).node(wanted)) is not None:
+                self._needs(repository, "pull_requests")
+                return review
         raise _refuse("NOT_FOUND", f"Could not resolve to a node with the global id of '{wanted}'")
 
     def _visible(self, repository: Repository) -> bool:
@@ -512,6 +515,7 @@ class _Run:
             account=self._account,
             commit=lambda sha: self._object(one, sha),
             paged=_connection,
+            viewer=self.call.actor,
         )
 
     # --- writing
@@ -527,6 +531,7 @@ class _Run:
                 "createCommitOnBranch": self._create_commit,
                 "resolveReviewThread": self._resolve,
                 "minimizeComment": self._minimize,
+                "addReaction": self._react,
             }.items()
         }
 
@@ -562,6 +567,11 @@ class _Run:
             raise refused()
         return self._settled(
             lambda threads: threads.minimize(asked["subjectId"], asked["classifier"]), asked["subjectId"]
+        )
+
+    def _react(self, asked: Node) -> Node:
+        return self._settled(
+            lambda threads: threads.react(asked["subjectId"], asked["content"]), asked["subjectId"]
         )
 
     def _settled(self, act: Callable[[Threads], Node | None], wanted: str) -> Node:

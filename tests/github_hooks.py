@@ -20,6 +20,7 @@ from github_world import (
     Issue,
     Pull,
     Repository,
+    Review,
     ReviewComment,
     World,
 )
@@ -268,6 +269,24 @@ class Hooks:
             "pull_request": self.shapes.pull(repository, about["pull"]),
             "comment": self.shapes.review_comment(repository, comment),
         }
+
+    def _pull_request_review(
+        self, action: str, repository: Repository, _i: object, _s: object, about: Json
+    ) -> Json:
+        review: Review = about["review"]
+        said = self.shapes.review(repository, review)
+        shape: Json = {
+            "pull_request": self.shapes.pull(repository, about["pull"]),
+            "review": {
+                **said,
+                "body": review.body or None,  # REST says nothing by an empty text
+                "state": review.state.lower(),
+                "updated_at": review.edited_at or review.submitted_at,
+            },
+        }
+        if action == "edited":
+            shape["changes"] = {"body": {"from": about.get("before", "")}}
+        return shape
 
     def _merge_group(self, action: str, repository: Repository, _i: object, _s: object, about: Json) -> Json:
         head = str(about["head_sha"])

@@ -231,7 +231,18 @@ def create_review(call: Call) -> Answer:
     call.repository.reviews[review.id] = review
     for place in places:
         _add_review_comment(call, pull, place, commit, review.id)
+    if review.state != "PENDING":
+        call.happened("pull_request_review", "submitted", pull=pull, review=review)
     return Answer(call.shapes.review(call.repository, review))
+
+
+def get_review(call: Call) -> Answer:
+    pull, found = call.pull(), call.repository.reviews.get(call.identity("review_id"))
+    # Nobody but its author sees one that is not submitted.
+    hidden = found is None or (found.state == "PENDING" and found.author is not call.actor)
+    if found is None or hidden or found.number != pull.number:
+        raise Refused(404, "Not Found")
+    return Answer(call.shapes.review(call.repository, found))
 
 
 def _add_review_comment(
@@ -724,6 +735,7 @@ ROUTES: dict[str, Route] = {
     f"POST {_PULL}/requested_reviewers": Route(handler=request_reviewers, permissions=_PULLS, level="write"),
     f"GET {_PULL}/reviews": Route(handler=list_reviews, permissions=_PULLS),
     f"POST {_PULL}/reviews": Route(handler=create_review, permissions=_PULLS, level="write"),
+    f"GET {_PULL}/reviews/{{review_id}}": Route(handler=get_review, permissions=_PULLS),
     f"GET {_PULL}/comments": Route(handler=list_review_comments, permissions=_PULLS),
     f"POST {_PULL}/comments": Route(handler=create_review_comment, permissions=_PULLS, level="write"),
     f"POST {_PULL}/comments/{{comment_id}}/replies": Route(handler=reply, permissions=_PULLS, level="write"),

@@ -45,6 +45,7 @@ from github_world import (
     Pull,
     Refused,
     Repository,
+    Review,
     ReviewComment,
     Token,
     World,
@@ -62,7 +63,15 @@ PERMISSIONS = {
     "issues": "read",
     "merge_queues": "read",
 }
-EVENTS = ["push", "pull_request", "issue_comment", "pull_request_review_comment", "merge_group", "repository"]
+EVENTS = [
+    "push",
+    "pull_request",
+    "issue_comment",
+    "pull_request_review",
+    "pull_request_review_comment",
+    "merge_group",
+    "repository",
+]
 # These come whatever an App subscribes to.
 _ALWAYS = frozenset({"ping", "installation", "installation_repositories", "installation_target"})
 _OWN_CHECKS = frozenset({"rerequested", "requested_action"})
@@ -596,7 +605,15 @@ class GitHub:
             return made
 
     def review_comment(
-        self, full_name: str, number: int, path: str, line: int, body: str, *, by: str = ""
+        self,
+        full_name: str,
+        number: int,
+        path: str,
+        line: int,
+        body: str,
+        *,
+        by: str = "",
+        reply_to: int | None = None,
     ) -> ReviewComment:
         """Comment on a line of a pull request's diff as a person."""
         with self.lock:
@@ -611,6 +628,7 @@ class GitHub:
                 line=line,
                 commit=pull.head_sha,
                 created_at=self.world.clock.stamp(),
+                reply_to=reply_to,
             )
             one.review_comments[made.id] = made
             self._happened(
@@ -622,6 +640,57 @@ class GitHub:
                 comment=made,
             )
             return made
+
+    def review(
+        self, full_name: str, number: int, body: str, *, by: str = "", state: str = "COMMENTED"
+    ) -> Review:
+        """Review a pull request with a summary as a person; a pending review is told to nobody."""
+        with self.lock:
+            one = self[full_name]
+            person, pull = self._person(one, by), one.pulls[number]
+            made = Review(
+                id=self.world.next(),
+                number=number,
+                author=person,
+                body=body,
+                state=state,
+                commit=pull.head_sha,
+                submitted_at=self.world.clock.stamp(),
+            )
+            one.reviews[made.id] = made
+            if state != "PENDING":
+                self._reviewed("submitted", one, made, person)
+            return made
+
+    def edit_review(self, full_name: str, review: int, body: str, *, by: str = "") -> None:
+        """Edit the summary of a review as a person, by default as its author."""
+        with self.lock:
+            one = self[full_name]
+            made = one.reviews[review]
+            before, person = made.body, self._person(one, by or made.author.login)
+            made.body, made.editor = body, person
+            made.edited_at = self.world.clock.stamp()
+            self._reviewed("edited", one, made, person, before=before)
+
+    def dismiss_review(self, full_name: str, review: int, *, by: str = "") -> None:
+        """Dismiss a review as a person."""
+        with self.lock:
+            one = self[full_name]
+            made = one.reviews[review]
+            assert made.state in ("APPROVED", "CHANGES_REQUESTED"), "GitHub dismisses no other review"
+            made.state = "DISMISSED"
+            self._reviewed("dismissed", one, made, self._person(one, by))
+
+    def _reviewed(self, action: str, one: Repository, review: Review, person: Account, **about: Any) -> None:
+        self._happened(
+            "pull_request_review",
+            action,
+            repository=one,
+            sender=person,
+            pull=one.pulls[review.number],
+            review=review,
+            **about,
+        )
 
     def merge_group(self, full_name: str, number: int, *, by: str = "") -> str:
         """Put a pull request into the merge queue; return the group's head, whose checks are asked for."""

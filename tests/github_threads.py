@@ -12,6 +12,8 @@ from github_world import Account, Pull, Refused, Repository, Review, ReviewComme
 
 Node = dict[str, Any]
 Paged = Callable[[Sequence[Any], Callable[[Any], Any], Mapping[str, Any]], Any]
+REACTIONS = {"EYES": "eyes", "THUMBS_UP": "+1", "CONFUSED": "confused", "THUMBS_DOWN": "-1"}
+"""REST's names of those that GraphQL gives: of the others a forge of this kind has no need."""
 _STATUS = {"added": "ADDED", "removed": "DELETED", "modified": "MODIFIED"}
 
 
@@ -23,6 +25,8 @@ class Threads:
     account: Callable[[Account], Node]
     commit: Callable[[str], Node | None]
     paged: Paged
+    viewer: Account
+    """Who asks."""
 
     def fields(self, pull: Pull) -> Node:
         """Return the fields of a pull request that are answered here."""
@@ -89,12 +93,39 @@ class Threads:
             "databaseId": None,
             "fullDatabaseId": str(one.id),
             "author": self.account(one.author),
+            "authorAssociation": "NONE",
             "body": one.body,
             "state": one.state,
+            "commit": lambda _info: self.commit(one.commit),
+            "createdAt": one.submitted_at,
+            "publishedAt": None if one.state == "PENDING" else one.submitted_at,
+            "submittedAt": None if one.state == "PENDING" else one.submitted_at,
+            "updatedAt": one.edited_at or one.submitted_at,
+            "lastEditedAt": one.edited_at,
+            "includesCreatedEdit": one.edited_at is not None,
+            "editor": None if one.editor is None else self.account(one.editor),
             "isMinimized": bool(one.minimized),
             "minimizedReason": one.minimized or None,
             "viewerCanMinimize": True,
+            "viewerCanReact": True,
+            "viewerDidAuthor": one.author is self.viewer,
         }
+
+    def node(self, wanted: str) -> Node | None:
+        """Return a review by its node id, or None where it is none of this repository."""
+        for one in self.repository.reviews.values():
+            if node_id("PRR", one.id) == wanted and (one.state != "PENDING" or one.author is self.viewer):
+                return self._review(one)
+        return None
+
+    def react(self, subject: str, content: str) -> Node | None:
+        """React to a review once, or return None where it is none of this repository."""
+        for one in self.repository.reviews.values():
+            if node_id("PRR", one.id) == subject:
+                mark = self.viewer.login, REACTIONS[content]
+                one.reactions += [] if mark in one.reactions else [mark]
+                return {"reaction": None, "subject": self._review(one)}
+        return None
 
     def resolve(self, thread: str) -> Node | None:
         """Resolve a thread, or return None where it is none of this repository."""

@@ -149,6 +149,11 @@ class Review:
     commit: str
     submitted_at: str
     minimized: str = ""
+    edited_at: str | None = None
+    """When its summary was edited last, by whom."""
+    editor: Account | None = None
+    reactions: list[tuple[str, str]] = field(default_factory=list)
+    """Who reacted, and how, by REST's names of reactions."""
 
 
 @dataclass(slots=True, kw_only=True)

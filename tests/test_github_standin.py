@@ -1198,6 +1198,9 @@ def test_nobody_is_told_of_what_is_not_installed(hub: GitHub, installation: Inst
         ("pull_request", "opened", {"action", "number", "pull_request"}),
         ("pull_request", "synchronize", {"action", "number", "pull_request", "before", "after"}),
         ("issue_comment", "created", {"action", "issue", "comment"}),
+        ("pull_request_review", "submitted", {"action", "pull_request", "review"}),
+        ("pull_request_review", "edited", {"action", "pull_request", "review", "changes"}),
+        ("pull_request_review", "dismissed", {"action", "pull_request", "review"}),
         ("pull_request_review_comment", "created", {"action", "pull_request", "comment"}),
         ("merge_group", "checks_requested", {"action", "merge_group"}),
         ("merge_group", "destroyed", {"action", "merge_group", "reason"}),
@@ -1226,6 +1229,10 @@ def test_every_event_has_its_documented_shape(
         "delete": {"ref": "refs/heads/side"},
         "pull_request": {"pull": pull, "before": head, "after": pull.head_sha},
         "issue_comment": {"pull": pull, "comment": hub.comment("acme/app", number, "x", by="ann")},
+        "pull_request_review": {
+            "pull": pull,
+            "review": hub.review("acme/app", number, "x", by="ann", state="APPROVED"),
+        },
         "pull_request_review_comment": {
             "pull": pull,
             "comment": next(iter(hub["acme/app"].review_comments.values())),
@@ -1403,6 +1410,7 @@ def test_everything_that_can_be_read_is_answered_by_the_contract(enterprise: boo
             "pull_number": number,
             "issue_number": number,
             "comment_id": next(iter(one.review_comments)),
+            "review_id": next(iter(one.reviews)),
             "check_run_id": check,
             "installation_id": installation.id,
             "ruleset_id": 7,
