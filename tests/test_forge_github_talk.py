@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from github_forging import BRANCH, OLD, REPOSITORY, Place, both
 from github_standin import github
+from github_world import Review
 
-from bot.errors import ForgeError, MissingError
+from bot.errors import ForgeError, MissingError, TransientError
 from bot.forges.base import Account, Comment, Reaction, Role, Wish
 from bot.forges.github import GitHubForge
+from bot.forges.github_client import Client
 
 
 @pytest.fixture
@@ -72,7 +75,13 @@ def test_a_comment_on_a_line_is_read_and_answered_in_its_thread(place: Place, fo
 
 
 def test_what_is_gone_or_no_comment_is_missing(forge: GitHubForge) -> None:
-    for ref in ("comment/issue/999999", "comment/review/999999", "comment/note/1", "comment/issue/../1"):
+    for ref in (
+        "comment/issue/999999",
+        "comment/review/999999",
+        "comment/summary/999999",
+        "comment/note/1",
+        "comment/issue/../1",
+    ):
         with pytest.raises(MissingError):
             forge.talk.said(REPOSITORY, ref, 1)
 
@@ -146,3 +155,131 @@ def test_nothing_is_said_outside_of_publishing(place: Place, forge: GitHubForge)
     with pytest.raises(ForgeError, match="not being published"):
         forge.talk.answer(REPOSITORY, comment, "Here.")
     assert datetime.now(UTC) > comment.created
+
+
+# --- summaries of reviews -----------------------------------------------------------------
+
+
+def reviewed(place: Place, text: str = "@moorline help", by: str = "ann", state: str = "COMMENTED") -> Review:
+    return place.github.review(REPOSITORY, 1, text, by=by, state=state)
+
+
+def summary(forge: GitHubForge, review: Review, number: int = 1) -> Comment:
+    return forge.talk.said(REPOSITORY, f"comment/summary/{review.id}", number)
+
+
+@both
+def test_a_summary_is_read_by_its_id(place: Place, forge: GitHubForge) -> None:
+    made = summary(forge, reviewed(place, "Well.\r\n@moorline help", state="APPROVED"))
+    assert (made.author.login, made.number, made.text) == ("ann", 1, "Well.\r\n@moorline help")
+    assert (made.bot, made.edited, made.unsure, made.path, made.line) == (False, False, False, "", 0)
+    assert made.created.tzinfo is not None
+    assert "#pullrequestreview-" in made.url
+    assert (place.github.count("GET", "*/reviews/*"), place.github.count("POST", "*graphql")) == (1, 1)
+
+
+def test_programs_and_we_ourselves_are_told_apart(place: Place, forge: GitHubForge) -> None:
+    place.github.account("helper[bot]", "Bot")
+    assert not summary(forge, reviewed(place)).bot
+    assert summary(forge, reviewed(place, by="helper[bot]")).bot
+    assert summary(forge, reviewed(place, by=place.github.bot)).bot
+
+
+@pytest.mark.parametrize(
+    ("editor", "after", "edited"),
+    [("ann", -1, False), ("ann", 0, False), ("ann", 1, True), ("acme", -1, True), ("acme", 0, True)],
+)
+def test_a_summary_that_was_edited_once_others_saw_it_is_told(
+    place: Place, forge: GitHubForge, editor: str, after: int, *, edited: bool
+) -> None:
+    made = reviewed(place)
+    place.github.edit_review(REPOSITORY, made.id, "@moorline pause", by=editor)
+    moment = datetime.fromisoformat(made.submitted_at) + timedelta(seconds=after)
+    made.edited_at = f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    assert summary(forge, made).edited is edited
+    made.editor = None  # an account that is no more
+    assert summary(forge, made).edited
+
+
+@pytest.mark.parametrize("when", ["before", "between"])
+def test_a_summary_that_is_not_submitted_or_dismissed_is_missing(
+    place: Place, forge: GitHubForge, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, pending = reviewed(place, state="APPROVED"), reviewed(place, state="PENDING")
+    ours = reviewed(place, state="PENDING", by=place.github.bot)
+    if when == "before":
+        place.github.dismiss_review(REPOSITORY, made.id)
+    else:
+        query = Client.query
+
+        def dismissed(client: Client, text: str, *said: Any, **more: Any) -> Mapping[str, Any]:
+            made.state = "DISMISSED"
+            return query(client, text, *said, **more)
+
+        monkeypatch.setattr(Client, "query", dismissed)
+    for one in (made, pending, ours):
+        with pytest.raises(MissingError):
+            summary(forge, one)
+
+
+def test_a_summary_of_another_request_is_missing(place: Place, forge: GitHubForge) -> None:
+    place.github.push(REPOSITORY, {"x": b"x"}, branch="topic", by="ann")
+    other = place.github.open_pull(REPOSITORY, "topic", by="ann").number
+    made = reviewed(place)
+    for number in (other, 0, 99):
+        with pytest.raises(MissingError):
+            summary(forge, made, number)
+
+
+@both
+@pytest.mark.parametrize("how", ["refused", "cut"])
+def test_without_graphql_nobody_knows_whether_it_was_edited(
+    place: Place, forge: GitHubForge, how: str
+) -> None:
+    made = reviewed(place)
+    if how == "refused":
+        place.github.switches.graphql = 404
+    else:
+        place.github.cut("POST", "*graphql", times=None)
+    found = summary(forge, made)
+    assert (found.unsure, found.text) == (True, "@moorline help")
+    with forge.publishing(REPOSITORY):
+        with pytest.raises(ForgeError, match="reactions"):
+            forge.talk.react(REPOSITORY, found, Reaction.SEEN)
+        forge.talk.answer(REPOSITORY, found, "Here.")
+    assert [one.body for one in place.github.comments(REPOSITORY, 1)] == ["@ann\n\nHere."]
+
+
+def test_where_queries_are_used_up_a_summary_is_read_later(place: Place, forge: GitHubForge) -> None:
+    made = reviewed(place)
+    place.github.exhaust(600, resource="graphql")
+    with pytest.raises(TransientError) as caught:
+        summary(forge, made)
+    assert caught.value.retry_after is not None
+    assert caught.value.retry_after > 0
+
+
+@both
+def test_a_summary_gets_a_reaction_and_an_answer_below_it(place: Place, forge: GitHubForge) -> None:
+    made = reviewed(place)
+    comment = summary(forge, made)
+    place.github.forget()
+    with forge.publishing(REPOSITORY):
+        for reaction in (*Reaction, *Reaction):
+            forge.talk.react(REPOSITORY, comment, reaction)
+        assert place.github.count("GET") == 0
+        forge.talk.answer(REPOSITORY, comment, "Here.")
+        forge.talk.answer(REPOSITORY, comment, "Here.", maybe_since=comment.created)
+    assert [kind for _, kind in made.reactions] == ["eyes", "+1", "confused", "-1"]
+    assert [one.body for one in place.github.comments(REPOSITORY, 1)] == ["@ann\n\nHere."]
+
+
+def test_who_has_forgotten_a_summary_looks_it_up_to_react(place: Place, forge: GitHubForge) -> None:
+    made = reviewed(place)
+    comment = summary(forge, made)
+    again = place.forge()
+    with again.publishing(REPOSITORY):
+        again.talk.react(REPOSITORY, comment, Reaction.SEEN)
+        with pytest.raises(MissingError):
+            again.talk.react(REPOSITORY, replace(comment, ref="comment/summary/999"), Reaction.SEEN)
+    assert [kind for _, kind in made.reactions] == ["eyes"]

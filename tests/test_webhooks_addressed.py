@@ -77,7 +77,11 @@ def test_a_long_comment_takes_no_long_time() -> None:
 
 @pytest.mark.parametrize(
     ("forge", "sample", "keys"),
-    [("github", "comment", ("comment", "body")), ("gitlab", "note", ("object_attributes", "note"))],
+    [
+        ("github", "comment", ("comment", "body")),
+        ("github", "review", ("review", "body")),
+        ("gitlab", "note", ("object_attributes", "note")),
+    ],
 )
 def test_of_an_ordinary_conversation_nothing_is_stored(
     forge: str, sample: str, keys: tuple[str, str]

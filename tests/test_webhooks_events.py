@@ -356,6 +356,8 @@ def test_hostile_commits_are_refused(forge: str, path: str, value: object) -> No
         ("github", "comment", "comment.id"),
         ("github", "comment", "issue.number"),
         ("github", "review-comment", "comment.id"),
+        ("github", "review", "review.id"),
+        ("github", "review", "pull_request.number"),
         ("gitlab", "merge-request-open", "object_attributes.iid"),
         ("gitlab", "note", "object_attributes.id"),
         ("gitlab", "note", "merge_request.iid"),

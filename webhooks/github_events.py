@@ -153,17 +153,22 @@ def _request_job(repository: str, said: Any, head: str) -> Job:
 def _issue_comment(event: Event, context: Context) -> Read:
     if not isinstance(at(event, "issue", "pull_request"), dict):
         return Reason.IRRELEVANT
-    return _comment(event, context, "issue", at(event, "issue", "number"), "")
+    return _comment(event, context, "issue", at(event, "issue", "number"))
 
 
 def _review_comment(event: Event, context: Context) -> Read:
-    request = event.get("pull_request")
-    head = hints.hinted_commit(at(request, "head", "sha"))
-    return _comment(event, context, "review", at(request, "number"), head)
+    return _comment(event, context, "review", at(event, "pull_request", "number"))
 
 
-def _comment(event: Event, context: Context, kind: str, said: Any, head: str) -> Read:
-    comment = event.get("comment")
+def _review(event: Event, context: Context) -> Read:
+    if not at(event, "review", "body"):
+        return Reason.UNADDRESSED  # as of most reviews: each of their comments is told by itself
+    return _comment(event, context, "summary", at(event, "pull_request", "number"))
+
+
+def _comment(event: Event, context: Context, kind: str, said: Any) -> Read:
+    comment = event.get("review" if kind == "summary" else "comment")
+    head = hints.hinted_commit(at(event, "pull_request", "head", "sha"))
     author = at(comment, "user")
     if _is_own(author, context) or _is_ours(at(comment, "performed_via_github_app"), context):
         return Reason.OWN
@@ -175,7 +180,7 @@ def _comment(event: Event, context: Context, kind: str, said: Any, head: str) ->
     if isinstance(at(comment, "performed_via_github_app"), dict):
         # The person let an App write in their name, which is not to say what: others may tell it that.
         return Reason.UNHEARD
-    id_ = hints.identity(at(comment, "id"), "comment.id")
+    id_ = hints.identity(at(comment, "id"), "the comment's id")
     number = hints.number(said, "the pull request's number")
     ref = f"comment/{kind}/{id_}"
     return (_job(_repository(event), ref, Trigger.COMMENT, head=head, number=number),)
@@ -303,6 +308,7 @@ _READERS: Mapping[str, tuple[frozenset[str], _Reader]] = {
     "push": _some((), _push),
     "pull_request": _some(_REQUEST, _pull_request),
     "issue_comment": _some(["created"], _issue_comment),
+    "pull_request_review": _some(["submitted"], _review),
     "pull_request_review_comment": _some(["created"], _review_comment),
     "merge_group": _some(["checks_requested"], _merge_group),
     "check_run": _some(["rerequested", "requested_action"], _check_run),

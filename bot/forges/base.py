@@ -184,7 +184,7 @@ class Comment:
     """What somebody said, read by its id: what a delivery tells of it is not believed."""
 
     ref: str
-    """`comment/issue/9`, `comment/review/9` or `comment/note/9`."""
+    """`comment/issue/9`, `comment/review/9`, `comment/summary/9` or `comment/note/9`."""
     number: int
     """The request that it was said on; 0 where it was said elsewhere."""
     author: Account
@@ -196,6 +196,8 @@ class Comment:
     path: str = ""
     line: int = 0
     """Where a comment on a line stands, in the new file; else nothing and 0."""
+    unsure: bool = False
+    """Whether the forge does not tell if it was edited: then `edited` says nothing, and nothing is done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,7 @@ from bot.forges.github_look import Look, Seen, rest_repository
 from bot.forges.github_requests import Requests
 from bot.forges.github_reviews import Reviews, changed
 from bot.forges.github_rules import Rules, obstacles
+from bot.forges.github_summaries import Summaries
 from bot.forges.github_talk import GitHubTalk
 from bot.forges.github_threads import Told
 from bot.forges.github_transport import Transport, clean
@@ -107,6 +108,7 @@ class GitHubForge:
         self._written = Written()
         self._runs = Runs()
         self._told = Told()
+        self._summaries = Summaries()
         self._publishing: ContextVar[_Publishing | None] = ContextVar("publishing", default=None)
         self._lock = threading.Lock()
         self._us: tuple[int, str] | None = None
@@ -122,7 +124,11 @@ class GitHubForge:
     def talk(self) -> GitHubTalk:
         """Return what listens and answers."""
         return GitHubTalk(
-            reading=self._at, writing=self._written_at, is_ours=self._is_ours, clock=self._clock
+            reading=self._at,
+            writing=self._written_at,
+            is_ours=self._is_ours,
+            clock=self._clock,
+            summaries=self._summaries,
         )
 
     # --- reading --------------------------------------------------------------------------

@@ -27,6 +27,7 @@ EVENTS: Mapping[str, str] = {
     "push": "pushes are not heard: only sweeps find what changed",
     "pull_request": "requests that people close or open are not heard",
     "issue_comment": "comments are not heard",
+    "pull_request_review": "summaries of reviews are not heard",
     "pull_request_review_comment": "comments on lines are not heard",
     "merge_group": "merge queues are not heard",
     "repository": "renames, transfers and archiving are not heard",

@@ -1,5 +1,6 @@
 """Conversations on GitHub: comments read by their ids, reactions, and answers where somebody asked.
 
+Summaries of reviews have a room of their own, `github_summaries`.
 https://docs.github.com/en/rest/issues/comments, https://docs.github.com/en/rest/pulls/comments,
 https://docs.github.com/en/rest/collaborators/collaborators#get-repository-permissions-for-a-user
 """
@@ -16,9 +17,10 @@ from typing import Any
 from bot.errors import ForgeError, MissingError
 from bot.forges.base import Account, Comment, Reaction, Role
 from bot.forges.github_client import Client, repository_path
+from bot.forges.github_summaries import Summaries, moment
 from bot.forges.github_transport import AmbiguousError
 
-_REF = re.compile(r"comment/(issue|review)/([1-9][0-9]{0,18})")
+_REF = re.compile(r"comment/(issue|review|summary)/([1-9][0-9]{0,18})")
 _NUMBER = re.compile(r"/(?:issues|pulls)/([1-9][0-9]{0,9})\Z")
 _LOGIN = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _LONGEST = 65_000
@@ -46,14 +48,17 @@ class GitHubTalk:
     is_ours: Callable[[Mapping[str, Any]], bool]
     clock: Callable[[], float]
     """Seconds since 1970."""
+    summaries: Summaries
 
     def said(self, repository: str, ref: str, number: int) -> Comment:
         """Return a comment by its ref; raises `MissingError` where it is gone."""
-        del number  # the comment says itself where it stands
+        if _kind(ref) == "summary":
+            with self.reading(repository) as client:
+                return self.summaries.said(client, repository, ref, number)
         with self.reading(repository) as client:
             found = _object(client.get(_place(repository, ref)).json())
         author = _object(found.get("user") or {})
-        created, login = _moment(found.get("created_at")), author.get("login")
+        created, login = moment(found.get("created_at")), author.get("login")
         text = found.get("body")
         if created is None or not isinstance(login, str) or type(author.get("id")) is not int:
             raise MissingError("GitHub does not say who wrote the comment.")
@@ -92,6 +97,10 @@ class GitHubTalk:
 
     def react(self, repository: str, comment: Comment, reaction: Reaction) -> None:
         """Show that a comment was seen, or what became of it; GitHub keeps one reaction of a kind."""
+        if _kind(comment.ref) == "summary":
+            with self.writing(repository) as client:
+                self.summaries.react(client, repository, comment, reaction)
+            return
         path = f"{_place(repository, comment.ref)}/reactions"
         with self.writing(repository) as client:
             client.ask_again("POST", path, {"content": _REACTIONS[reaction]})
@@ -100,7 +109,7 @@ class GitHubTalk:
         self, repository: str, comment: Comment, body: str, *, maybe_since: datetime | None = None
     ) -> None:
         """Answer in the thread of a comment on a line, else by a comment that names the asker."""
-        on_line = comment.ref.startswith("comment/review/")
+        on_line = _kind(comment.ref) == "review"
         named = (
             "" if on_line or not _LOGIN.fullmatch(comment.author.login) else f"@{comment.author.login}\n\n"
         )
@@ -149,7 +158,7 @@ class GitHubTalk:
         """Return the id of our own comment that says just this, since then where a time is told; or nothing."""
         told = {} if since is None else {"since": f"{since - _SKEW:%Y-%m-%dT%H:%M:%SZ}"}
         for one in _pages(client, place, told):
-            body, at = one.get("body"), _moment(one.get("created_at"))
+            body, at = one.get("body"), moment(one.get("created_at"))
             if (
                 isinstance(body, str)
                 and (since is None or (at is not None and at >= since - _SKEW))
@@ -176,25 +185,23 @@ def _first(client: Client, repository: str, comment: Comment) -> str:
     return str(first) if type(first) is int else comment.ref.rpartition("/")[2]
 
 
-def _place(repository: str, ref: str) -> str:
+def _kind(ref: str) -> str:
+    """Return `issue`, `review` or `summary`; raises `MissingError` for a ref of another form."""
     found = _REF.fullmatch(ref)
     if found is None:
         raise MissingError(f"{ref[:50]!a} is no comment of GitHub's.")
-    return repository_path(repository, "issues" if found[1] == "issue" else "pulls", "comments", found[2])
+    return found[1]
+
+
+def _place(repository: str, ref: str) -> str:
+    kind = "issues" if _kind(ref) == "issue" else "pulls"
+    return repository_path(repository, kind, "comments", ref.rpartition("/")[2])
 
 
 def _object(said: object) -> Mapping[str, Any]:
     if not isinstance(said, dict):
         raise ForgeError("GitHub's answer is not what its API gives.")
     return said
-
-
-def _moment(said: object) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(said) if isinstance(said, str) else None
-    except ValueError:
-        return None
-    return found if found is None or found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def _cut(text: str) -> str:

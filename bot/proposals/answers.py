@@ -55,6 +55,8 @@ class Kind(StrEnum):
     UNSEEN = "unseen"
     """What it is about came after the comment, or was not checked before it."""
     NO_OVERRIDE = "no-override"
+    UNSURE = "unsure"
+    """Nobody says whether the comment is as its author wrote it."""
 
 
 class Promise(StrEnum):

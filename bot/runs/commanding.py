@@ -29,7 +29,8 @@ LONGEST_WAIT = timedelta(days=1)
 _CONFUSED = frozenset(
     {Kind.MISTAKEN, Kind.UNKNOWN, Kind.NOT_LOOKED, Kind.NOT_OURS, Kind.SETTLED, Kind.NOT_ALLOWED}
 )
-_REFUSED = frozenset({Kind.REFUSED, Kind.INSISTED, Kind.UNSEEN, Kind.NO_OVERRIDE})
+_REFUSED = frozenset({Kind.REFUSED, Kind.INSISTED, Kind.UNSEEN, Kind.NO_OVERRIDE, Kind.UNSURE})
+_UNSURE = Effect(part=Part(kind=Kind.UNSURE))
 
 _log = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ class Commanding:
             grounds=partial(self._grounds, job, forge),
         )
         for one in said:
-            scene.earlier.append(self._effect(one, scene, role))
+            scene.earlier.append(_UNSURE if comment.unsure else self._effect(one, scene, role))
         id_ = self._memory.conversations.carry_out(_deed(scene, role, said, scene.earlier), now)
         return [Act(Verb.ANSWER, id_)]
 
@@ -157,7 +158,7 @@ def _deed(scene: Scene, role: Role, said: tuple[Said, ...], made: list[Effect]) 
             asker_id=comment.author.id,
             url=comment.url,
             reaction=reaction.value,
-            body=answers.answer([one.part for one in made]),
+            body=answers.answer([one.part for one in (made[:1] if comment.unsure else made)]),
             closes=next((one.closes for one in reversed(made) if one.closes), ""),
         ),
         decisions=decided(made),
