@@ -32,7 +32,8 @@ _TRIES = 3
 _AGAIN = 10.0
 """Seconds after which a lock is looked at again: it is waited for, as long as it takes a person to notice."""
 _MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_LOOK = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""For writing, as NFS wants it of whoever would hold a file alone."""
 
 
 class Lock:
