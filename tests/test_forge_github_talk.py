@@ -15,7 +15,7 @@ from github_world import Review
 from bot.errors import ForgeError, MissingError, TransientError
 from bot.forges.base import Account, Comment, Reaction, Role, Wish
 from bot.forges.github import GitHubForge
-from bot.forges.github_client import Client
+from bot.forges.github_client import Client, QueryError
 
 
 @pytest.fixture
@@ -248,6 +248,18 @@ def test_without_graphql_nobody_knows_whether_it_was_edited(
             forge.talk.react(REPOSITORY, found, Reaction.SEEN)
         forge.talk.answer(REPOSITORY, found, "Here.")
     assert [one.body for one in place.github.comments(REPOSITORY, 1)] == ["@ann\n\nHere."]
+
+
+def test_a_server_that_does_not_know_the_fields_tells_nothing_either(
+    place: Place, forge: GitHubForge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = reviewed(place)
+
+    def refused(_client: Client, _text: str, *_said: Any) -> Mapping[str, Any]:
+        raise QueryError("Field 'lastEditedAt' doesn't exist on type 'PullRequestReview'", ["undefinedField"])
+
+    monkeypatch.setattr(Client, "query", refused)
+    assert summary(forge, made).unsure
 
 
 def test_where_queries_are_used_up_a_summary_is_read_later(place: Place, forge: GitHubForge) -> None:
