@@ -22,9 +22,16 @@ _OWNER = re.compile(r"\$\{\{\s{0,20}github\.repository_owner\s{0,20}\}\}|\$\{?GI
 _REPOSITORY = re.compile(r"\$\{\{\s{0,20}github\.repository\s{0,20}\}\}|\$\{?GITHUB_REPOSITORY\b\}?")
 _DEPTH = 5
 _THIS = re.compile(
-    r"\$\{?(?:CI_REGISTRY_IMAGE|CI_PROJECT_PATH|CI_COMMIT_)"
-    r"|\$\{\{\s{0,20}(?:github\.repository|github\.sha)\b"
+    r"(?:\$CI_REGISTRY_IMAGE|\$\{CI_REGISTRY_IMAGE\}"
+    r"|(?:\$CI_REGISTRY|\$\{CI_REGISTRY\})/(?:\$CI_PROJECT_PATH|\$\{CI_PROJECT_PATH\}))(?=[/:@]|$)"
+    r"|(?:\$CI_REGISTRY|\$\{CI_REGISTRY\})/(?:\$CI_PROJECT(?:_ROOT)?_NAMESPACE|\$\{CI_PROJECT(?:_ROOT)?_NAMESPACE\})/"
+    r"|ghcr\.io/\$\{\{\s{0,20}github\.repository\s{0,20}\}\}[\w.-]{0,200}(?=[/:@]|$)"
+    r"|ghcr\.io/\$\{\{\s{0,20}github\.repository_owner\s{0,20}\}\}/"
 )
+"""What begins in this repository's own place of its forge's registry, whatever follows.
+
+A forge's variable further behind says nothing: anybody can push a tag that is called like a commit or a branch.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +112,8 @@ def _placed(name: str, owner: str, repository: str) -> str:
 
 
 def names_this_project(value: str) -> bool:
-    """Return whether a value is named by the forge's own variables for this very repository."""
-    return _THIS.search(value[:_LIMIT]) is not None
+    """Return whether a value is in this very repository's place of a registry, by the forge's own variables."""
+    return _THIS.match(value[:_LIMIT]) is not None
 
 
 def without_tag(name: str) -> str:

@@ -46,7 +46,9 @@ def findings(
 
 
 def _text(finding: Finding) -> Hashable:
-    return finding.format, finding.kind, finding.reference, finding.value, finding.state, finding.skip
+    # A version comment is a claim of its own: one that begins to lie comes in.
+    said = finding.comment.version if finding.comment is not None else ""
+    return finding.format, finding.kind, finding.reference, finding.value, finding.state, finding.skip, said
 
 
 def _file(finding: Finding) -> Hashable:

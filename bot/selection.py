@@ -268,7 +268,7 @@ class _Selection:
     def _built_here(self, finding: Finding) -> _Why:
         if finding.kind is not Kind.IMAGE:
             return None
-        if names_this_project(finding.value):
+        if names_this_project(finding.value) and not _is_elsewhere(finding.reference):
             return SkipReason.BUILT_HERE, "an image of this repository, by the forge's own variables"
         built = self.built.find(finding)
         if built is None:
@@ -323,6 +323,11 @@ class _Selection:
 def _familiar(image: ImageReference) -> _Familiar:
     """Return what BuildKit compares of an image and a context's name: both completed, `latest` too."""
     return image.registry, image.repository, image.followed_tag, image.digest
+
+
+def _is_elsewhere(reference: Reference | None) -> bool:
+    """Return whether the files give the forge's own variable another value, as GitLab lets them."""
+    return isinstance(reference, ImageReference) and "$" not in f"{reference.registry}{reference.repository}"
 
 
 def _top(repository: str) -> str:

@@ -171,6 +171,149 @@ def test_a_tag_that_flux_moves_is_no_news_where_flux_moved_it_before(
     assert judged(capsys) == [("compose.yaml", 3, "node:24")]
 
 
+STRICT = """\
+guard: {floating: fail}
+registries: {allow: ["docker.io/library/*"]}
+trust: {checks: {registries: require}}
+"""
+BUILDS = "services:\n  never:\n    profiles: [never]\n    build:\n      context: .\n"
+
+
+@pytest.mark.parametrize(
+    "brought",
+    [
+        pytest.param({"Dockerfile": "ARG V=1\nFROM ghcr.io/evil/x:${V}\n"}, id="a part is a variable"),
+        pytest.param({"Dockerfile": "ARG V=22\nFROM node:${V}\n"}, id="the tag is a variable"),
+        pytest.param(
+            {"Dockerfile": "ARG A=ghcr.io/evil/x:1\nFROM ${A}\nFROM ${A}-y\n"}, id="a shared variable"
+        ),
+        pytest.param({"compose.yaml": "services: {a: {image: 'ghcr.io/evil/x:${V}'}}\n"}, id="no default"),
+        pytest.param(
+            {".gitlab-ci.yml": "a:\n  image: ghcr.io/evil/x:$CI_COMMIT_REF_NAME\n  script: [x]\n"},
+            id="a tag that is called like a branch",
+        ),
+        pytest.param(
+            {
+                ".gitlab-ci.yml": (
+                    "variables: {CI_REGISTRY_IMAGE: ghcr.io/evil/x}\n"
+                    "a:\n  image: $CI_REGISTRY_IMAGE:1\n  script: [x]\n"
+                )
+            },
+            id="the forge's variable with another value",
+        ),
+        pytest.param(
+            {
+                ".github/workflows/a.yml": (
+                    "on: push\njobs:\n  a:\n    runs-on: x\n"
+                    "    container: ghcr.io/evil/x:1${{ github.sha && '' }}\n    steps: []\n"
+                )
+            },
+            id="an expression that is empty",
+        ),
+        pytest.param({"Dockerfile": "FROM down.example/evil:1\n"}, id="a registry that does not answer"),
+        pytest.param(
+            {
+                "Dockerfile": "FROM ghcr.io/evil/x:1\n",
+                "compose.yaml": f"{BUILDS}    image: ghcr.io/evil/x:1\n",
+            },
+            id="built here, it says",
+        ),
+        pytest.param(
+            {
+                ".github/workflows/a.yml": (
+                    "on: push\njobs:\n  a:\n    runs-on: x\n    container: ghcr.io/evil/x:1\n"
+                    "    steps: [{run: 'false && docker push ghcr.io/evil/x:1'}]\n"
+                )
+            },
+            id="pushed here, it says",
+        ),
+        pytest.param(
+            {
+                "Dockerfile": "ARG IMAGE=ghcr.io/evil/x:1\nFROM $IMAGE\n",
+                "compose.yaml": f"{BUILDS}      args: {{IMAGE: $NOTHING}}\n",
+            },
+            id="replaced from outside, it says",
+        ),
+        pytest.param(
+            {
+                "Dockerfile": "FROM ghcr.io/evil/x:1\n",
+                "compose.yaml": f"{BUILDS}      additional_contexts: {{'ghcr.io/evil/x:1': ./no}}\n",
+            },
+            id="masked from outside, it says",
+        ),
+    ],
+)
+def test_a_change_brings_no_excuses_along(
+    history: Callable[..., Path], brought: dict[str, str], world: World
+) -> None:
+    world.images.add("ghcr.io/evil/x", "1")
+    folder = history({".moorline.yml": STRICT, "README": "x\n"}, dict(brought))
+    assert guard(folder) == 1
+    commit_files(folder, {"README": b"y\n"}, "once it is merged")
+    assert guard(folder, "HEAD") == 0
+
+
+def test_an_image_policy_of_flux_excuses_the_image_whose_tag_it_writes(
+    history: Callable[..., Path], capsys: Captured
+) -> None:
+    mark = '# {"$imagepolicy": "apps:node"}\n'
+    flux = f"services:\n  app:\n    image: node:20 {mark}"
+    other = f"  other:\n    image: registry.example/app:1 {mark}"
+    folder = history({"compose.yaml": flux}, {"compose.yaml": flux.replace(":20", ":22") + other})
+    guard(folder)
+    assert judged(capsys) == [("compose.yaml", 5, "registry.example/app:1")]
+
+
+def test_what_a_base_builds_may_be_used_by_a_change(history: Callable[..., Path]) -> None:
+    builds = f"{BUILDS}    image: acme/tools:dev\n"
+    folder = history({"compose.yaml": builds}, {"Dockerfile": "FROM acme/tools:dev\n"})
+    assert guard(folder) == 0
+
+
+def test_what_a_change_builds_itself_is_held_by_its_name_at_most(
+    history: Callable[..., Path], capsys: Captured
+) -> None:
+    """Where an image gets its name nothing is used: whoever adds a service is not failed for it."""
+    builds = {"compose.yaml": f"{BUILDS}    image: acme/tools:dev\n"}
+    assert guard(history({"README": "x\n"}, builds)) == 0
+    (one,) = json.loads(capsys.readouterr().out)["references"]
+    assert (one["skip"], "verdict" in one) == ("built-here", False)
+
+
+def test_a_name_that_is_not_allowed_is_held_where_a_change_builds_it(
+    history: Callable[..., Path], capsys: Captured
+) -> None:
+    builds = {"compose.yaml": f"{BUILDS}    image: acme/tools:dev\n"}
+    assert guard(history({".moorline.yml": STRICT}, builds)) == 0
+    (one,) = json.loads(capsys.readouterr().out)["references"]
+    assert one["verdict"]["outcome"] == "hold"
+    assert "not among the allowed" in "; ".join(why["text"] for why in one["verdict"]["reasons"])
+
+
+def test_a_value_that_the_files_do_not_show_is_held_as_the_policy_says(
+    history: Callable[..., Path], capsys: Captured
+) -> None:
+    folder = history({"README": "x\n"}, {"Dockerfile": "ARG BASE\nFROM $BASE\n"})
+    assert guard(folder) == 0
+    (one,) = json.loads(capsys.readouterr().out)["references"]
+    assert one["verdict"]["outcome"] == "warn"
+    git("switch", "-q", "main", cwd=folder)
+    commit_files(folder, {".moorline.yml": b"guard: {held: fail}\n"}, "stricter")
+    git("switch", "-q", "topic", cwd=folder)
+    assert guard(folder) == 1
+
+
+def test_a_version_comment_that_begins_to_lie_comes_in(
+    history: Callable[..., Path], capsys: Captured
+) -> None:
+    step = f"on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n    - uses: acme/it@{'a' * 40} # v4\n"
+    folder = history(
+        {".github/workflows/a.yml": step}, {".github/workflows/a.yml": step.replace("v4", "v99")}
+    )
+    guard(folder)
+    assert len(json.loads(capsys.readouterr().out)["references"]) == 1
+
+
 def test_a_change_cannot_loosen_the_policy(history: Callable[..., Path], capsys: Captured) -> None:
     loose = 'guard:\n  floating: off\nignore:\n  - paths: ["**"]\n    because: trust me\npaths:\n  exclude: ["**"]\n'
     folder = history(

@@ -515,8 +515,14 @@ def test_a_fork_gets_a_check_and_nobodys_logins(world: World) -> None:
     assert asked == [False]
 
 
-def test_a_registry_that_is_down_leaves_it_undecided_and_is_asked_again(world: World) -> None:
-    world.forge.create(NAME, {"README": b""})
+@pytest.mark.parametrize(
+    ("floating", "conclusion"), [("warn", Conclusion.NEUTRAL), ("fail", Conclusion.FAILURE)]
+)
+def test_a_registry_that_is_down_leaves_it_undecided_and_is_asked_again(
+    world: World, floating: str, conclusion: Conclusion
+) -> None:
+    """That a reference floats needs no registry to tell."""
+    world.forge.create(NAME, {".moorline.yml": f"guard: {{floating: {floating}}}\n".encode()})
     reference = parse_image("node:22")
     assert reference is not None
     down = Unresolved(reference=reference, reason=UnresolvedReason.TIMEOUT, detail="it did not answer")
@@ -524,7 +530,7 @@ def test_a_registry_that_is_down_leaves_it_undecided_and_is_asked_again(world: W
     with pytest.raises(TransientError):
         judged(world, FLOATING)
     [check] = world.forge.projects[NAME].checks.values()
-    assert check.conclusion is Conclusion.NEUTRAL
+    assert check.conclusion is conclusion
 
 
 def test_a_merge_queue_is_answered(world: World) -> None:

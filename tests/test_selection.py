@@ -429,13 +429,31 @@ def test_images_that_are_built_here_by_their_owner(built: str, value: str, here:
         "$CI_REGISTRY_IMAGE",
         "${CI_REGISTRY_IMAGE}/web:latest",
         "$CI_REGISTRY/$CI_PROJECT_PATH/web",
-        "registry.example.com/app:$CI_COMMIT_SHORT_SHA",
+        "$CI_REGISTRY/${CI_PROJECT_NAMESPACE}/base:1",
         "ghcr.io/${{ github.repository }}:main",
-        "ghcr.io/acme/app:${{github.sha}}",
+        "ghcr.io/${{github.repository}}-cache/x",
+        "ghcr.io/${{ github.repository_owner }}/base:1",
     ],
 )
 def test_the_forge_names_this_repository(value: str) -> None:
     assert settled(image(value, skip=SkipReason.VARIABLE)).skip is SkipReason.BUILT_HERE
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "evil:1${{ github.sha && '' }}",
+        "evil/x:$CI_COMMIT_REF_NAME",
+        "evil.example/$CI_PROJECT_PATH",
+        "$CI_REGISTRY_IMAGE.evil.example/x",
+        "$CI_REGISTRY/$CI_PROJECT_NAMESPACE-evil/x",
+        "ghcr.io/${{ github.repository && 'evil/x' }}:1",
+        "ghcr.io/${{ github.repository_owner }}-evil/x",
+        "evil.example/${{ github.repository }}",
+    ],
+)
+def test_what_only_mentions_this_repository_is_not_its_own(value: str) -> None:
+    assert settled(image(value, skip=SkipReason.VARIABLE)).skip is SkipReason.VARIABLE
 
 
 def test_equal_variables_are_equal() -> None:

@@ -232,8 +232,8 @@ class _Pipeline:
         if values is None:
             return judge(text)
         judged = [judge(value) for value in values]
-        if any(one.skip is SkipReason.BUILT_HERE for one in judged):
-            return next(one for one in judged if one.skip is SkipReason.BUILT_HERE)
+        if all(one.skip is SkipReason.BUILT_HERE for one in judged):
+            return judged[0]
         if all(one.state is State.PINNED for one in judged):
             return Judgement(judged[0].reference, State.PINNED, SkipReason.PINNED)
         if any(one.state is State.UNKNOWN for one in judged):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from bot.built import names_this_project
 from bot.model import ImageReference, SkipReason, State
 from bot.reference import DOCKER_HUB, parse_image
 
@@ -158,7 +159,7 @@ def judge(text: str) -> Judgement:
     if pinned(text):
         reference = _prefixed(text, made)
         return Judgement(reference, State.PINNED, SkipReason.PINNED)
-    if any(map(is_own, variables)):
+    if names_this_project(text):
         return Judgement(
             None,
             State.UNKNOWN,

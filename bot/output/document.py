@@ -10,7 +10,7 @@ import base64
 import json
 import re
 
-from bot.model import Finding, GitReference, ImageReference, Reference, Report, Unread, Verdict
+from bot.model import Finding, GitReference, ImageReference, Outcome, Reference, Report, Unread, Verdict
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 """What stands for a byte that is not UTF-8, as `os.fsdecode` has it."""
@@ -66,14 +66,14 @@ def parts(of: Reference | None) -> dict[str, object] | None:
 
 
 def verdict(one: Verdict) -> dict[str, object]:
-    """Return what was looked up and judged, or nothing where nothing was."""
+    """Return what was looked up and judged, or nothing where nothing was and nothing is wrong."""
     made: dict[str, object] = {}
     if one.candidate is not None:
         made["target"] = one.candidate.target
         made["cause"] = one.candidate.cause.value
     if one.unresolved is not None:
         made["unresolved"] = {"reason": one.unresolved.reason.value, "detail": _text(one.unresolved.detail)}
-    if made:
+    if made or one.outcome is not Outcome.PASS:
         made["outcome"] = one.outcome.value
         made["reasons"] = [
             {"check": why.check, "ruling": why.ruling.value, "demand": why.demand, "text": _text(why.text)}

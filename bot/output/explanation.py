@@ -51,14 +51,14 @@ def dumps(verdict: Verdict) -> str:
 def lines(verdict: Verdict, width: int = 0) -> Iterator[str]:
     """Yield the verdict as lines for a terminal, of `width` columns where that is not 0."""
     yield visible(verdict.finding.value, 1000)
+    rows = list(_named(verdict))
     if verdict.unresolved is not None:
-        rows = [*_named(verdict), ("not known", visible(verdict.unresolved.detail, 1000))]
-        yield from _columns(rows, width)
+        rows.append(("not known", visible(verdict.unresolved.detail, 1000)))
+    elif verdict.candidate is not None:
+        rows += _known(verdict)
+    yield from _columns(rows, width)
+    if verdict.candidate is None and verdict.outcome is not Outcome.REFUSE:
         return
-    if verdict.candidate is None:
-        yield from _columns(list(_named(verdict)), width)
-        return
-    yield from _columns([*_named(verdict), *_known(verdict)], width)
     yield "checks"
     checks = [
         (f"{_MARKS[reason.ruling]:<4} {reason.check}", visible(reason.text, 1000))

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
-from functools import cache, partial
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache
 
-from bot import finders, introduced, selection
-from bot.model import Finding, State, Unread, UnreadReason
-from bot.pipeline.looking import Survey
+from bot import introduced
+from bot.marks import Marks
+from bot.model import Finding, ImageReference, Location, SkipReason, State, Unread, UnreadReason
+from bot.pipeline.looking import Survey, once, selected_by
 from bot.pipeline.reading import Reading
+from bot.pipeline.services import Ground
 from bot.trust import policy
 
-_FLUX = re.compile(rb'"\$imagepolicy"[ \t]*:[ \t]*"([^"\r\n]{1,600})')
-"""Flux's own mark: which policy writes a tag is no exception of ours, where the base names it already."""
+_EXCUSED = frozenset({SkipReason.BUILT_HERE, SkipReason.OVERRIDDEN})
+"""What other lines of the files are the reason for."""
 
 
 def unmarked(data: bytes) -> bytes:
@@ -23,20 +25,56 @@ def unmarked(data: bytes) -> bytes:
     return data.replace(b"moorline:", b"moorline ")
 
 
-def heeded(base: Survey, since: Reading, rules: Reading) -> Callable[[bytes], bytes]:
-    """Return what makes of a file of the head one whose marks count: those that the base has already."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backed:
+    """A head whose references float as far as its base says that they may."""
+
+    survey: Survey
+    claims: frozenset[Location]
+    """Where the head says of itself that a name is not what its registry has: built here, or not used."""
+
+
+def backed(head: Survey, base: Survey, rules: Callable[[], Survey], ground: Ground, now: datetime) -> Backed:
+    """Return a head where what lets a reference float elsewhere counts as far as its base says it, too.
+
+    `rules` returns the survey of what the change is to be merged into, as it is now: its image policies count.
+    """
+    found = once(head.found)
+    before = selected_by(head, base.excuses, ground, now)
+    marks = Marks(head.snapshot.files)
+    built = {(one.location.path, one.location.line) for one in head.excuses.built}
+    claims: set[Location] = set()
 
     @cache
-    def written() -> frozenset[bytes]:
-        files = base.snapshot.files
-        if rules.commit != since.commit:
-            files = rules.snapshot(finders.claims, partial(selection.left_out, config=base.config)).files
-        return frozenset(name for data in files.values() for name in _FLUX.findall(data))
+    def tracked() -> frozenset[tuple[str, str, str]]:
+        return _tracked(rules())
 
-    def marks(data: bytes) -> bytes:
-        return unmarked(data) if written().issuperset(_FLUX.findall(data)) else b""
+    def settled(said: Finding, one: Finding, then: Finding) -> Finding:
+        if one.skip is SkipReason.MUST_STAY_TAG and isinstance(one.reference, ImageReference):
+            name, image = marks.image_policy(one), one.reference
+            if name is None or (name, image.registry, image.repository) in tracked():
+                return one
+            return replace(one, skip=None, note=f"no image policy {name} wrote this image's tag before")
+        if one.skip not in _EXCUSED or (then.skip is one.skip and said.skip is not one.skip):
+            return one
+        place = one.location.path, one.location.line
+        if said.skip is one.skip or (one.skip is SkipReason.BUILT_HERE and place in built):
+            claims.add(one.location)
+            return one
+        return replace(then, note=f"{one.note}; that does not count before it is merged")
 
-    return marks
+    selected = tuple(map(settled, found, head.selected, before))
+    return Backed(survey=replace(head, selected=selected), claims=frozenset(claims))
+
+
+def _tracked(survey: Survey) -> frozenset[tuple[str, str, str]]:
+    """Return which image policies write the tags of which images."""
+    marks = Marks(survey.snapshot.files)
+    return frozenset(
+        (name, one.reference.registry, one.reference.repository)
+        for one in survey.selected
+        if isinstance(one.reference, ImageReference) and (name := marks.image_policy(one)) is not None
+    )
 
 
 def came_in(head: Survey, base: Survey, reading: Reading, since: Reading) -> Survey:

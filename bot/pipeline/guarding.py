@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.config import Config, Floating, Guard, Unreachable
-from bot.model import Cause, Kind, Outcome, Reason, Report, Ruling, State, Verdict
+from bot.model import Cause, Finding, Kind, Outcome, Reason, Report, Ruling, SkipReason, State, Verdict
 from bot.trust import policy
 
 
@@ -16,30 +16,73 @@ def guard(report: Report, config: Config) -> Report:
 
 
 def _guarded(verdict: Verdict, rules: Guard) -> Verdict:
-    finding = verdict.finding
     if verdict.outcome is Outcome.REFUSE:
         return verdict
     if verdict.unresolved is not None:
-        if rules.unreachable is not Unreachable.FAILURE:
-            return verdict
-        return _refused(verdict, "guard", "the policy fails on what cannot be looked up")
+        return _unanswered(verdict, rules)
     held = verdict.outcome is Outcome.HOLD or _unvouched(verdict)
     if held and rules.held is Floating.FAIL:
         return _refused(verdict, "guard", "the policy fails on what is held")
     if held and rules.held is Floating.WARN:
         verdict = replace(verdict, outcome=Outcome.HOLD)
-    if finding.skip is not None or finding.state is not State.FLOATING:
-        return verdict
-    what = "digest" if finding.kind is Kind.IMAGE else "commit"
-    text = f"it can be moved; pin it to a {what}"
-    if verdict.candidate is not None:
-        text += f": {verdict.candidate.target}"
-    if rules.floating is Floating.FAIL:
+    finding = verdict.finding
+    if _floats(finding):
+        text = _UNPINNED[finding.kind] if finding.skip is None else _UNPINNABLE
+        if verdict.candidate is not None:
+            text += f": {verdict.candidate.target}"
+        return _by(rules.floating, verdict, text)
+    if _is_open(finding):
+        return _by(rules.held, verdict, _UNKNOWN)
+    return verdict
+
+
+def _unanswered(verdict: Verdict, rules: Guard) -> Verdict:
+    if rules.unreachable is Unreachable.FAILURE:
+        return _refused(verdict, "guard", "the policy fails on what cannot be looked up")
+    if rules.floating is Floating.FAIL and _floats(verdict.finding):
+        return _refused(verdict, "floating", _UNPINNED[verdict.finding.kind])  # which needs no answer
+    return verdict
+
+
+def _by(rule: Floating | None, verdict: Verdict, text: str) -> Verdict:
+    if rule is Floating.FAIL:
         return _refused(verdict, "floating", text)
-    if rules.floating is Floating.WARN:
+    if rule is Floating.WARN and verdict.outcome in (Outcome.PASS, Outcome.WARN):
         reason = Reason(check="floating", ruling=Ruling.FAIL, text=text, demand="warn")
         return replace(verdict, outcome=Outcome.WARN, reasons=(*verdict.reasons, reason))
     return verdict
+
+
+_UNPINNED = {
+    Kind.IMAGE: "it can be moved; pin it to a digest",
+    Kind.ACTION: "it can be moved; pin it to a commit",
+    Kind.INCLUDE: "it can be moved; pin it to a commit",
+}
+_UNPINNABLE = "it can be moved, and cannot be pinned as it is written"
+_UNKNOWN = "the files do not show what it comes to, so nobody can tell whether it can be moved"
+_OPEN = frozenset(
+    {
+        SkipReason.VARIABLE,
+        SkipReason.PARTIAL_VARIABLE,
+        SkipReason.SHARED_VARIABLE,
+        SkipReason.INVALID,
+        SkipReason.ESCAPED,
+        SkipReason.NO_PLACE,
+        SkipReason.UNSUPPORTED,
+    }
+)
+"""Why Moorline writes no pin although nothing says that it need not be one."""
+
+
+def _floats(finding: Finding) -> bool:
+    """Return whether somebody else can move what a reference leads to."""
+    known = finding.skip is None or (finding.skip in _OPEN and finding.skip is not SkipReason.VARIABLE)
+    return known and finding.state is State.FLOATING
+
+
+def _is_open(finding: Finding) -> bool:
+    """Return whether the files do not show what a reference leads to."""
+    return finding.skip in _OPEN and finding.state is not State.PINNED and not _floats(finding)
 
 
 def _unvouched(verdict: Verdict) -> bool:

@@ -9,7 +9,7 @@ from datetime import datetime
 from bot import peers
 from bot.config import Updates
 from bot.model import Finding, Job, Report
-from bot.pipeline.comparing import came_in, heeded, unmarked
+from bot.pipeline.comparing import backed, came_in, unmarked
 from bot.pipeline.configuring import configuration
 from bot.pipeline.judging import judge
 from bot.pipeline.looking import Survey, grounded, look
@@ -44,8 +44,16 @@ def inspect(job: Job, services: Services, now: datetime, before: Before | None =
         since, rules = before.since, before.rules
         services = replace(services, policy=lambda _job: rules, marks=unmarked)
         base = look(job, replace(services, reading=lambda _job: since), now)
-        head = look(job, replace(services, marks=heeded(base, since, rules)), now)
-        survey = came_in(head, base, services.reading(job), since)
+        head = look(job, services, now)
+
+        def target() -> Survey:
+            if rules.commit == since.commit:
+                return base
+            return look(job, replace(services, reading=lambda _job: rules), now)
+
+        made = backed(head, base, target, services, now)
+        survey = came_in(made.survey, base, services.reading(job), since)
+        services = replace(services, doubted=lambda one: one.location in made.claims)
     chosen = [grounded(one, services) for one in survey.selected]
     if services.updates:
         services = replace(services, refreshed=_refreshed(job, services, survey))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,12 +11,16 @@ from datetime import datetime
 from typing import TypeAlias
 
 from bot import selection
+from bot.built import without_tag
 from bot.config import Config
 from bot.model import (
     Candidate,
     Cause,
     Evidence,
     Finding,
+    GitReference,
+    ImageReference,
+    Kind,
     Outcome,
     Reason,
     Reference,
@@ -28,6 +33,7 @@ from bot.model import (
 )
 from bot.pipeline.resolving import candidate_of, question, resolutions
 from bot.pipeline.services import Services
+from bot.reference import parse_image
 from bot.trust import CHECKS, policy
 from bot.trust.base import Check
 
@@ -87,17 +93,56 @@ def _gather(made: Sequence[Candidate], rulebook: policy.Rulebook, services: Serv
 def _by_name(
     finding: Finding, config: Config, rulebook: policy.Rulebook, services: Services, now: datetime
 ) -> Verdict:
-    """Return the verdict on what was not looked up: an ignore mutes that it floats, never a refusal."""
-    asked = rulebook.of_names(finding) if finding.skip is SkipReason.IGNORED else {}
-    if finding.reference is not None and asked:
-        subject = Subject(reference=finding.reference, digest="")
+    """Return the verdict on what has no answer: what mutes that it floats never mutes a refusal."""
+    doubted = services.doubted(finding)
+    asked = rulebook.of_names(finding) if doubted or finding.skip in _NAMED else {}
+    reference = _named(finding) if asked else None
+    if reference is not None:
+        subject = Subject(reference=reference, digest="")
         known = {name: CHECKS[name].gather(subject, services.sources) for name in asked}
-        nowhere = Resolution(reference=finding.reference, digest="", source="")
+        nowhere = Resolution(reference=reference, digest="", source="")
         named = Candidate(finding=finding, current=None, target="", resolution=nowhere, cause=Cause.FIRST)
         outcome, reasons = policy.judge(named, {}, known, config, now, services.decisions, asked)
         if outcome is Outcome.REFUSE:
-            return Verdict(finding=finding, outcome=outcome, reasons=reasons)
+            return Verdict(
+                finding=finding, outcome=Outcome.HOLD if doubted else Outcome.REFUSE, reasons=reasons
+            )
     return Verdict(finding=finding, outcome=Outcome.PASS)
+
+
+_NAMED = frozenset(
+    {
+        None,
+        SkipReason.IGNORED,
+        SkipReason.OWN,
+        SkipReason.VARIABLE,
+        SkipReason.PARTIAL_VARIABLE,
+        SkipReason.SHARED_VARIABLE,
+        SkipReason.MUST_STAY_TAG,
+        SkipReason.ESCAPED,
+        SkipReason.NO_PLACE,
+        SkipReason.UNSUPPORTED,
+    }
+)
+"""What is used under its name all the same, so that the checks of names count for it."""
+
+
+def _named(finding: Finding) -> Reference | None:
+    """Return the reference of a finding as far as its name is written out, or None."""
+    reference = finding.reference
+    if reference is None and finding.kind is Kind.IMAGE:
+        reference = parse_image(without_tag(finding.value))
+    match reference:
+        case ImageReference(registry=registry, repository=repository):
+            name = f"{registry}/{repository}"
+        case GitReference(host=host, repository=repository):
+            name = f"{host}/{repository}"
+        case None:
+            return None
+    return None if _VARYING.search(name) else reference
+
+
+_VARYING = re.compile(r"[$%{}\[\]()`]")
 
 
 def _verdict(
@@ -113,7 +158,10 @@ def _verdict(
         return _by_name(finding, config, rulebook, services, now)
     if isinstance(one, Unresolved):
         reason = Reason(check="look-up", ruling=Ruling.UNKNOWN, text=one.detail)
-        return Verdict(finding=finding, outcome=Outcome.HOLD, reasons=(reason,), unresolved=one)
+        # Whoever owns a registry chooses whom it answers: what its name alone refuses stays refused.
+        named = _by_name(finding, config, rulebook, services, now)
+        outcome = Outcome.REFUSE if named.outcome is Outcome.REFUSE else Outcome.HOLD
+        return Verdict(finding=finding, outcome=outcome, reasons=(reason, *named.reasons), unresolved=one)
     reference = one.resolution.reference
     new = evidence.get((reference, one.target), {})
     old = evidence.get((reference, one.current), {}) if one.current else {}

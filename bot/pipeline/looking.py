@@ -33,6 +33,15 @@ from bot.yamltree import sparing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Excuses:
+    """What files say elsewhere that lets a reference float: built here, replaced or masked from outside."""
+
+    built: tuple[Built, ...] = ()
+    arguments: tuple[BuildArgument, ...] = ()
+    contexts: tuple[BuildContext, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
     """What is in a repository, before anything is looked up."""
 
@@ -46,6 +55,7 @@ class Survey:
     """Paths and globs that were asked for beside what finders claim."""
     stood: int = 0
     """How many of the references that float did not come in."""
+    excuses: Excuses = Excuses()
 
     def report(self, verdicts: tuple[Verdict, ...], now: datetime) -> Report:
         """Return the report of this survey with its verdicts."""
@@ -82,29 +92,38 @@ def look(job: Job, ground: Ground, now: datetime) -> Survey:
         built += findings.built
         arguments += findings.arguments
         contexts += findings.contexts
-    selected = selection.select(
-        once(found),
+    excuses = Excuses(built=tuple(built), arguments=tuple(arguments), contexts=tuple(contexts))
+    survey = Survey(
+        job=job,
         config=config,
-        built=built,
-        arguments=arguments,
-        contexts=contexts,
-        files=_marked(snapshot.files, ground.marks),
+        snapshot=snapshot,
+        found=found,
+        selected=(),
+        unread=tuple(unread),
+        asked=asked,
+        excuses=excuses,
+    )
+    selected = selected_by(survey, excuses, ground, now)
+    if ground.marks is not None:
+        selected = _unheeded(selected, Marks(snapshot.files))
+    return replace(survey, selected=selected)
+
+
+def selected_by(survey: Survey, excuses: Excuses, ground: Ground, now: datetime) -> tuple[Finding, ...]:
+    """Return what selection says of the findings of a survey, in order, where these excuses count."""
+    job = survey.job
+    return selection.select(
+        once(survey.found),
+        config=survey.config,
+        built=excuses.built,
+        arguments=excuses.arguments,
+        contexts=excuses.contexts,
+        files=_marked(survey.snapshot.files, ground.marks),
         host=ground.host,
         owner=ground.owner,
         now=now,
         decisions=ground.decisions,
         repository=job.repository if ground.owner and job.repository.startswith(f"{ground.owner}/") else "",
-    )
-    if ground.marks is not None:
-        selected = _unheeded(selected, Marks(snapshot.files))
-    return Survey(
-        job=job,
-        config=config,
-        snapshot=snapshot,
-        found=found,
-        selected=selected,
-        unread=tuple(unread),
-        asked=asked,
     )
 
 

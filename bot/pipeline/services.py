@@ -73,3 +73,5 @@ class Services(Ground):
     """Which of those are not: somebody else keeps them up to date."""
     pins: bool = False
     """Whether what is pinned already is judged, too: a guard lets nobody bring in a bad pin."""
+    doubted: Callable[[Finding], bool] = lambda _finding: False
+    """What says of itself that it is built here, which nobody has merged: its name is judged all the same."""
