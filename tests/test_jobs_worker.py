@@ -18,10 +18,12 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import databases
 import pytest
 import sqlalchemy
+from dbos._sys_db import SystemDatabase
 from waiting import until
 
 from bot.errors import ConfigurationError, SupersededError, TransientError
@@ -359,6 +361,28 @@ def test_the_audit_log_s_head_is_logged_when_it_grows(
             until(partial(said, head))
     lines = [line for line in "".join(logged).splitlines() if "audit log" in line]
     assert len(lines) == 3
+
+
+def test_nobody_writes_once_it_has_stopped(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine writes its own word on a run after ours, and does not wait for that as it stops."""
+    writing, stopped = threading.Event(), threading.Event()
+    late: list[bool] = []
+    write = SystemDatabase.update_workflow_outcome
+
+    def slowly(*said: Any, **named: Any) -> Any:
+        writing.set()
+        late.append(stopped.wait(0.5))
+        return write(*said, **named)
+
+    monkeypatch.setattr(SystemDatabase, "update_workflow_outcome", slowly)
+    with Store(sqlite) as store:
+        push(store, "app")
+        with working(Worker(store, Acted(), QUICK)) as answers:
+            assert writing.wait(20)
+        stopped.set()
+        assert answers == [True]
+    assert late == [False]
+    assert not [one for one in threading.enumerate() if one.name.startswith("dbos-executor")]
 
 
 def test_no_two_workers_have_one_name(sqlite: str) -> None:

@@ -58,7 +58,7 @@ def serve(
             wasyncore.loop(timeout=_TICK, map=channels, use_poll=True, count=1)
         _drain(server, channels, drain)
     finally:
-        server.task_dispatcher.shutdown(timeout=1)
+        server.task_dispatcher.shutdown(timeout=5)  # whoever still answers has the store open
         server.trigger.close()
         wasyncore.close_all(channels, ignore_all=True)
         listening.close()

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import secrets
+import shutil
 import signal
 import sys
 import tempfile
@@ -182,7 +183,7 @@ def _running(host: str | None, port: int | None) -> Iterator[_Run]:
     done = threading.Event()
     with (
         stopping() as stop,  # outermost: also while everything is taken down again
-        tempfile.TemporaryDirectory(prefix="moorline-demo-") as temporary,
+        _folder() as temporary,
         Hosts(sample_images(), sample_repositories()) as hosts,
     ):
         folder = Path(temporary) / "parcel.git"
@@ -205,6 +206,16 @@ def _running(host: str | None, port: int | None) -> Iterator[_Run]:
             _served(service, stop, host, port) as url,
         ):
             yield _Run(service, hosts, folder, commit, count, secret, url, done, stop)
+
+
+@contextmanager
+def _folder() -> Iterator[str]:
+    """Yield a folder that is gone afterwards, and with it whatever stands in it."""
+    # Everybody who writes there has ended by then; one who did not must not end the demo in a trace.
+    with tempfile.TemporaryDirectory(prefix="moorline-demo-", ignore_cleanup_errors=True) as folder:
+        yield folder
+    if Path(folder).exists():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -34,6 +35,10 @@ _KILLED = "MAX_RECOVERY_ATTEMPTS_EXCEEDED"
 _FINISHED = ["SUCCESS", "ERROR", "CANCELLED", _KILLED]
 _BATCH = 500
 _PASSES = 20
+_THREADS = "dbos-executor-"
+"""How the names of the threads begin in which the engine runs runs."""
+_REST = 10.0
+"""Seconds in which the engine has written what it writes after a run."""
 
 
 class DbosQueue:
@@ -99,8 +104,7 @@ class DbosQueue:
         seconds = math.ceil(timeout) if self.active else 0  # else it would sleep for one anyway
         with _translated():
             DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=seconds)
-        with self._lock:
-            return self._active == 0
+        return self.active == 0 and _at_rest()
 
     @property
     def active(self) -> int:
@@ -171,6 +175,19 @@ class DbosQueue:
                 DBOS.delete_workflows([status.workflow_id for status in old])
             count += len(old)
         return count
+
+
+def _at_rest() -> bool:
+    """Wait until the engine's threads are gone, and return whether they are.
+
+    It does not wait for them itself: after our last word on a run they write its own, and would open the
+    database anew once everybody else has closed it.
+    """
+    deadline = time.monotonic() + _REST
+    threads = [one for one in threading.enumerate() if one.name.startswith(_THREADS)]
+    for one in threads:
+        one.join(max(0.0, deadline - time.monotonic()))
+    return not any(one.is_alive() for one in threads)
 
 
 @contextmanager
