@@ -18,6 +18,7 @@ from bot.forges.directory import Directory
 from bot.model import Job, Outcome, Report, SkipReason, State, Trigger, UnreadReason, Verdict
 from bot.output import diff as diffs
 from bot.output import table
+from bot.pipeline.reading import Below
 from bot.progress import columns, progress
 from bot.runs import remember
 from bot.settings import Lookups
@@ -66,7 +67,7 @@ def pin(
         wiring.looking(directory, ledger=memory, progress=shown) as services,
     ):
         if branch is not None:
-            return _pin_branch(directory.root, services, printing, branch, memory, now)
+            return _pin_branch(directory, services, printing, branch, memory, now)
         report = pipeline.inspect(_job(path), services, now)
         if memory is not None:
             remember(report, memory, now)
@@ -86,20 +87,21 @@ def pin(
 
 
 def _pin_branch(
-    root: Path,
+    directory: Directory,
     services: pipeline.Services,
     printing: Printing,
     branch: str,
     memory: WritableLedger | None,
     now: datetime,
 ) -> int:
-    forge = wiring.git_forge(root)
-    repository = str(root)
+    forge = wiring.git_forge(directory.root)
+    repository = str(directory.root)
     base, commit = forge.head(repository, "")
     if branch.removeprefix("refs/heads/") == base:
         raise UsageError(f"{base} is what is checked out.", advice="Name another branch.")
     job = Job(forge="git", repository=repository, ref=base, trigger=Trigger.COMMAND_LINE)
-    at_head = replace(services, reading=lambda _job: pipeline.AtCommit(forge, repository, commit))
+    tree = Below(pipeline.AtCommit(forge, repository, commit), directory.start)
+    at_head = replace(services, reading=lambda _job: tree)
     report = pipeline.inspect(job, at_head, now)
     if memory is not None:
         remember(report, memory, now)

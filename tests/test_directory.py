@@ -258,6 +258,37 @@ def test_a_folder_that_gives_its_files_their_meaning_is_kept(tmp_path: Path, pat
     assert list(tree.snapshot(lambda name, _: name.endswith(".yml")).files) == [".github/workflows/ci.yml"]
 
 
+@pytest.mark.parametrize("path", ["svc", "svc/sub", "svc/.github/workflows"])
+def test_a_folder_below_keeps_the_paths_of_its_repository(tmp_path: Path, path: str) -> None:
+    put(tmp_path, f"{path}/Dockerfile")
+    put(tmp_path, "other/Dockerfile")
+    (tmp_path / ".git").mkdir()
+    tree = Directory(tmp_path / path)
+    assert (tree.root, tree.start) == (tmp_path, path)
+    assert tree.snapshot(claims).files == {f"{path}/Dockerfile": OLD}
+    assert tree.read(["other/Dockerfile"]) == {"other/Dockerfile": OLD}
+
+
+def test_what_a_link_leads_to_outside_of_the_folder_is_told(tmp_path: Path) -> None:
+    put(tmp_path, "svc/sub/Dockerfile")
+    put(tmp_path, "svc-other/Dockerfile")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "svc/here").symlink_to("sub")
+    (tmp_path / "svc/there").symlink_to("../svc-other")
+    (tmp_path / "svc/a").mkdir()
+    (tmp_path / "svc/a/Dockerfile").symlink_to("../sub/Dockerfile")
+    (tmp_path / "svc/b").mkdir()
+    (tmp_path / "svc/b/Dockerfile").symlink_to("../../svc-other/Dockerfile")
+    found = Directory(tmp_path / "svc").snapshot(claims)
+    told = [(one.path, one.reason, one.detail) for one in found.unread]
+    aside = "leads out of the folder that is looked at"
+    assert told == [
+        ("svc/b/Dockerfile", UnreadReason.SYMLINK, aside),
+        ("svc/there", UnreadReason.SYMLINK, aside),
+    ]
+    assert [one.path for one in Directory(tmp_path).snapshot(claims).unread] == []
+
+
 def test_a_repository_below_such_a_folder_is_its_own_root(tmp_path: Path) -> None:
     put(tmp_path, ".gitlab/builds/project/Dockerfile")
     (tmp_path / ".gitlab/builds/project/.git").mkdir()

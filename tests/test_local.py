@@ -172,6 +172,16 @@ def test_scan_of_a_folder_below(sample: Path, capsys: Captured) -> None:
     assert {one["path"] for one in json.loads(capsys.readouterr().out)["references"]} == {"Dockerfile"}
 
 
+def test_scan_of_a_folder_below_in_a_repository_is_by_its_policy_and_paths(
+    sample: Path, capsys: Captured
+) -> None:
+    (sample / ".git").mkdir()
+    assert scan(sample / "api", printing("json")) == 0
+    assert {one["path"] for one in json.loads(capsys.readouterr().out)["references"]} == {"api/Dockerfile"}
+    (sample / ".moorline.yml").write_text('ignore: [{paths: ["api/**"], because: frozen}]\n')
+    assert scan(sample / "api", printing("json"), fail=True) == 0
+
+
 def test_scan_of_nothing(tmp_path: Path, capsys: Captured) -> None:
     assert scan(tmp_path, fail=True) == 0
     out, err = capsys.readouterr()
@@ -596,6 +606,12 @@ def test_branch_of_a_bare_repository_and_of_a_folder_below(
     assert pin(repository / "sub", branch="moorline/pins") == 0
     assert git("show", "moorline/pins:sub/Dockerfile", cwd=repository) == f"FROM node:22@{digest}"
     assert git("show", "moorline/pins:Dockerfile", cwd=repository) == "FROM node:22"
+    commit_files(repository, {".moorline.yml": b"mode: observe\n"}, "the policy of all of it")
+    assert pin(repository / "sub", branch="moorline/more") == 0
+    assert git("branch", "--list", "moorline/more", cwd=repository) == ""
+    commit_files(repository, {".moorline.yml": b"mode: propose\n"}, "and back")
+    assert pin(repository / "Dockerfile", branch="moorline/one") == 0
+    assert git("show", "moorline/one:sub/Dockerfile", cwd=repository) == "FROM node:22"
     bare = tmp_path / "bare.git"
     git("clone", "-q", "--bare", str(repository), str(bare), cwd=tmp_path)
     assert pin(bare, branch="moorline/all") == 0

@@ -532,6 +532,58 @@ def test_one_file_of_a_repository(history: Callable[..., Path], capsys: Captured
     assert guard(folder / "c" / "Dockerfile") == 1, "its text stands in a file that still exists"
 
 
+QUAY = "registries: {allow: [quay.io]}\ntrust: {checks: {registries: require}}\n"
+MINE = {"Dockerfile": "# the same name\nFROM scratch\n"}
+
+
+@pytest.mark.parametrize("part", ["sub", "sub/deep", "sub/deep/Dockerfile"])
+@pytest.mark.parametrize("base", ["main", None])
+def test_a_part_of_a_repository_is_judged_by_the_policy_of_all_of_it(
+    history: Callable[..., Path], capsys: Captured, world: World, part: str, base: str | None
+) -> None:
+    """Another file of that name stands at the root, and says nothing of it."""
+    pinned = f"FROM node:22@{world.images.tags['docker.io/library/node', '22']}\n"
+    folder = history({".moorline.yml": QUAY}, {**MINE, "sub/deep/Dockerfile": pinned})
+    commit_files(folder, {"sub/.moorline.yml": b"guard: {floating: off}\n"}, "no place of a policy")
+    assert guard(folder / part, base) == 1
+    [one] = json.loads(capsys.readouterr().out)["references"]
+    assert (one["path"], one["verdict"]["outcome"]) == ("sub/deep/Dockerfile", "refuse")
+    assert guard(folder / part, base, "sarif") == 1
+    [result] = json.loads(capsys.readouterr().out)["runs"][0]["results"]
+    uri = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+    assert uri == "sub/deep/Dockerfile"
+    assert guard(folder / part, base, "codequality") == 1
+    [entry] = json.loads(capsys.readouterr().out)
+    assert entry["location"]["path"] == "sub/deep/Dockerfile"
+    assert guard(folder / part, base, "github") == 1
+    assert "file=sub/deep/Dockerfile,line=1," in capsys.readouterr().out
+    assert guard(folder / part, base, "table") == 1
+    assert capsys.readouterr().out.startswith("sub/deep/Dockerfile:1 ")
+
+
+def test_globs_of_a_policy_begin_at_the_root_whatever_part_is_judged(history: Callable[..., Path]) -> None:
+    excluded = "paths: {exclude: [sub/old/**]}\n"
+    new = {"sub/old/Dockerfile": "FROM node:22\n", "old/Dockerfile": "FROM node:22\n"}
+    folder = history({".moorline.yml": excluded}, new)
+    assert guard(folder / "sub") == 0
+    assert guard(folder / "old") == 1
+
+
+def test_a_part_that_plants_a_repository_of_its_own_is_not_asked_for_the_policy(
+    history: Callable[..., Path], capsys: Captured
+) -> None:
+    """The files of a bare repository can be committed like any other."""
+    folder = history({".moorline.yml": QUAY}, {"sub/Dockerfile": "FROM node:22\n"})
+    planted = folder.parent / "planted"
+    make_repository(planted, {"README": b"x\n"}, bare=False)
+    git("branch", "-f", "other", cwd=planted)
+    shutil.copytree(planted / ".git", folder / "sub", dirs_exist_ok=True)
+    git("add", "-A", cwd=folder)
+    git("commit", "-q", "-m", "a repository in the repository", cwd=folder)
+    assert guard(folder / "sub") == 1
+    assert judged(capsys) == [("sub/Dockerfile", 1, "node:22")]
+
+
 def test_writes_nothing(history: Callable[..., Path], tmp_path: Path) -> None:
     folder = history({"Dockerfile": "FROM node:20\n"}, {"Dockerfile": "FROM node:22\n"})
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))

@@ -34,6 +34,7 @@ _MAX_KNOWN = 64 * 1024 * 1024
 _PIECE = 1024 * 1024
 
 _NOBODYS = "no finder reads a file of this name and content; a Dockerfile is known by a name such as `web.Dockerfile`"
+ASIDE = "leads out of the folder that is looked at"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _TEMPORARY = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -47,8 +48,9 @@ def nothing_left_out(_path: str) -> str | None:
 class Directory:
     """The files below one folder, by paths relative to `root`; or one file with its surroundings.
 
-    Where a folder such as `.github`, something below one, or a single file is named, `root` is the
-    folder around it, so that paths say what finders and configuration need them to say.
+    `root` is the repository around what is named, so that its policy counts and paths say what they say
+    there.  Without a repository it is the folder itself; where a folder such as `.github`, something
+    below one, or a single file is named, the folder around that.
     Raises `UsageError` where there is no such file or folder.
     """
 
@@ -66,7 +68,8 @@ class Directory:
         if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
             raise UsageError(f"{_shown(os.fspath(path))} is neither a folder nor a regular file.")
         self.root = _root(place, single=stat.S_ISREG(mode))
-        self._start = "" if place == self.root else place.relative_to(self.root).as_posix()
+        self.start = "" if place == self.root else place.relative_to(self.root).as_posix()
+        """The folder or file that is looked at, relative to `root`; empty where that is the root."""
         self._single = stat.S_ISREG(mode)
 
     def origin(self) -> tuple[str, str] | None:
@@ -96,7 +99,7 @@ class Directory:
             elif loaded is not None:
                 unread.append(loaded)
         if self._single and not files and not unread:
-            unread.append(_unread(self._start, UnreadReason.LEFT_OUT, _NOBODYS))
+            unread.append(_unread(self.start, UnreadReason.LEFT_OUT, _NOBODYS))
         return Snapshot(
             commit=None,
             files=dict(sorted(files.items())),
@@ -127,8 +130,8 @@ class Directory:
     ) -> Iterator[tuple[str, Unread | None]]:
         """Yield the paths of claimed files, each with the reason not to open it, if any."""
         if self._single:
-            if claims(self._start, b""):
-                yield self._start, None
+            if claims(self.start, b""):
+                yield self.start, None
             return
         for prefix, entries in self._folders(left_out, unread):
             for entry in entries:
@@ -149,7 +152,7 @@ class Directory:
         """Yield each folder that is looked into: its path with a `/` behind, and what it holds."""
         base = os.fspath(self.root).rstrip("/") + "/"
         modules = self._modules()
-        start = self._start and f"{self._start}/"
+        start = self.start and f"{self.start}/"
         stack = [start]
         while stack:
             prefix = stack.pop()
@@ -183,15 +186,17 @@ class Directory:
             return self._unread(path, UnreadReason.SYMLINK, "leads nowhere") if claims(path, b"") else None
         root = os.fspath(self.root).rstrip("/") + "/"
         inside = target.startswith(root) or target == os.fspath(self.root)
+        relative = target[len(root) :] if inside else ""
+        seen = inside and (not self.start or f"{relative}/".startswith(f"{self.start}/"))
         if stat.S_ISDIR(mode):
-            return None if inside else self._unread(path, UnreadReason.SYMLINK, OUT)
+            return None if seen else self._unread(path, UnreadReason.SYMLINK, ASIDE if inside else OUT)
         if not claims(path, b""):
             return None
         if not inside:
             return self._unread(path, UnreadReason.SYMLINK, OUT)
-        relative = target[len(root) :]
         if claims(relative, b""):
-            return None  # it is found where it really is
+            # It is found where it really is, if that is looked at.
+            return None if seen else self._unread(path, UnreadReason.SYMLINK, ASIDE)
         return self._unread(path, UnreadReason.SYMLINK, OTHERWISE)
 
     def _unread(self, path: str, reason: UnreadReason, detail: str) -> Unread:
@@ -342,9 +347,7 @@ def _root(place: Path, *, single: bool) -> Path:
             break
         if one.name in _HOMES and home is None:
             home = one.parent
-    if single:
-        return repository or home or place.parent
-    return home or place
+    return repository or home or (place.parent if single else place)
 
 
 def _is_within(path: str) -> bool:
