@@ -451,14 +451,49 @@ def test_whoever_closes_the_lasting_proposal_declines_the_decision(
         world.say("@moorline close", "wes", number)
     assert not world.store.decisions.of(world.name, NAME, world.now)
     assert ours(world) == []  # the pin that the exception let pass goes with it
-    # Opened again, it holds again.
+    # Whoever may only write can open it again, or ask for it, and brings nothing back.
     if how == "person":
         world.forge.settle(NAME, number, RequestState.OPEN)
         world.judge(number)
-    else:
-        world.say("@moorline recreate", "wes", number)
+        [*_, (_, said)] = world.forge.projects[NAME].comments
+        assert "whoever has the role maintain can say `allow` again" in said
+    for word in ("recreate", "pin", "pin all"):
+        [answer] = world.say(f"@moorline {word}", "wes", number).answers
+        assert "needs the role `maintain`" in answer
+        assert not world.store.decisions.of(world.name, NAME, world.now)
+        assert ours(world) == []
+    world.say("@moorline recreate", "mia", number)
     assert world.store.decisions.of(world.name, NAME, world.now)
     assert ours(world) == ["configuration", "pin"]
+
+
+@pytest.mark.parametrize("word", ["recreate", "pin", "open"])
+def test_disallow_ends_what_was_declined_for_good(lasting: tuple[World, int], word: str) -> None:
+    world, number = lasting
+    world.say("@moorline close", "mia", number)
+    [answer] = world.say("@moorline disallow node:22", "mia", 2).answers
+    assert "may not pass `registries` any more" in answer
+    for who in ("wes", "mia") if word != "open" else ("somebody",):
+        if word == "open":
+            world.forge.settle(NAME, number, RequestState.OPEN)
+            world.judge(number)
+        else:
+            heard = world.say(f"@moorline {word}", who, number)
+            assert "taken back" in heard.answers[0] or word == "pin"
+        assert not world.store.decisions.of(world.name, NAME, world.now)
+        assert ours(world) == []
+
+
+def test_whoever_may_write_brings_back_no_more_than_what_floats(lasting: tuple[World, int]) -> None:
+    """Of a proposal that would keep both, the ignore comes back, and the exception does not."""
+    world, number = lasting
+    world.say("@moorline ignore redis:7 because it floats", "wes", 2)
+    world.say("@moorline close", "wes", number)
+    assert not world.store.decisions.of(world.name, NAME, world.now)
+    [answer] = world.say("@moorline recreate", "wes", number).answers
+    assert "stays declined: bringing that back needs the role `maintain`" in answer
+    assert [one.what for one in world.store.decisions.of(world.name, NAME, world.now)] == ["ignore"]
+    assert b"allow" not in world.proposed(".moorline.yml", "configuration")
 
 
 def test_a_word_that_is_said_again_holds_and_is_proposed_again(lasting: tuple[World, int]) -> None:

@@ -60,6 +60,11 @@ def own_check(proposal: Proposal) -> tuple[str, str]:
 
 
 KEEPS = "This change adds what people decided in comments to Moorline's own configuration and touches nothing else."
+STAYS_DECLINED = (
+    "Somebody closed this, which declined what it allows. Opening it again does not bring that back: "
+    "whoever has the role maintain can say `allow` again."
+)
+"""The comment on a request for the configuration that was opened again, and allows what stays declined."""
 NOTHING_TO_KEEP = (
     "What was decided stands in the configuration by now, or holds no longer, so Moorline closes this."
 )

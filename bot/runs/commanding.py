@@ -88,6 +88,7 @@ class Commanding:
             hosting=hosting,
             job=job,
             comment=comment,
+            role=role,
             now=now,
             overrides=self._manners.overrides,
             grounds=partial(self._grounds, job, forge),

@@ -12,7 +12,7 @@ from bot import cron, globs
 from bot.commands import FORMS, Command, Verb
 from bot.errors import MissingError
 from bot.forges.base import Comment, Forge, Hosting, Request, Role
-from bot.model import Decision, Job, Pinned, Trigger
+from bot.model import Decision, Job, Pinned, Trigger, line_of
 from bot.proposals.answers import MOST_ROWS, Kind, Open, Part, Promise, Row, Usage
 from bot.proposals.lasting import CONFIGURATION
 from bot.reference import is_commit, parse_image
@@ -27,6 +27,8 @@ _WHO = {
     Role.MAINTAIN: "maintain, Maintainer",
     Role.ADMIN: "admin, Owner",
 }
+_MAY_ALLOW = FORMS[Verb.ALLOW].least.name.lower()
+_OVER = "What it would keep was taken back, or is over; whoever may can say it again."
 _MOST_IGNORED = 20
 _MOST_AGAIN = 5
 """Commands that are written out in one answer; each may be as long as its reason."""
@@ -62,6 +64,8 @@ class Scene:
     hosting: Hosting
     job: Job
     comment: Comment
+    role: Role
+    """Of whoever said it."""
     now: datetime
     overrides: bool
     grounds: Callable[[], Ground | None]
@@ -103,6 +107,17 @@ class Scene:
     def decided(self) -> tuple[Decision, ...]:
         """What people settled here, as far as it still holds; the lines above in the same comment, too."""
         return decided(self.earlier, self._stored)
+
+    @property
+    def said(self) -> tuple[Decision, ...]:
+        """What people settled here, be it declined since; the lines above in the same comment, too."""
+        before = self.memory.decisions.said(self.forge.name, self.job.repository, self.now)
+        return decided(self.earlier, before)
+
+    @property
+    def may_allow(self) -> bool:
+        """Whether whoever said it may let something pass the checks."""
+        return self.role >= FORMS[Verb.ALLOW].least
 
     @cached_property
     def _stored(self) -> tuple[Decision, ...]:
@@ -419,7 +434,8 @@ def _excused(one: Looked, checks: Iterable[str]) -> Row:
 
 
 def _disallow(scene: Scene, command: Command) -> Effect:
-    decided = [one for one in scene.decided if one.what == "allow"]
+    # What was declined does not hold, and comes back once the proposal does.
+    decided = [one for one in scene.said if one.what == "allow"]
     named = _named(command)
     taken = [
         one
@@ -502,15 +518,21 @@ def _pin(scene: Scene, command: Command) -> Effect:
     if scene.proposal is None:
         scene.memory.reviews.again(scene.forge.name, scene.job.repository, scene.comment.number)
     mine = scene.proposal.proposal.pins if scene.proposal is not None and not command.names else ()
+    barred = _barred(scene, scene.proposal) if mine and scene.proposal and not scene.may_allow else ()
     return Effect(
         part=Part(
             kind=Kind.PINNING,
             names=_spellings(found) if command.names else (),
             base=scene.base,
             request=scene.proposal is None,
+            needs=_MAY_ALLOW if barred else "",
         ),
         unignored=tuple(dict.fromkeys(one.spelling for one in found)),
-        undeclined=tuple(dict.fromkeys((*mine, *(one.pinned for one in found)))),
+        undeclined=tuple(
+            one
+            for one in dict.fromkeys((*mine, *(one.pinned for one in found)))
+            if scene.may_allow or not _allows(one)
+        ),
         jobs=scene.jobs,
     )
 
@@ -548,15 +570,48 @@ def _recreate(scene: Scene, command: Command) -> Effect:
         return _not_ours(command)
     if proposal.state is ProposalState.MERGED:
         return _settled(command, proposal)
+    barred = _barred(scene, proposal)
+    if proposal.state is not ProposalState.PUBLISHED and proposal.proposal.group == CONFIGURATION:
+        back = _lines(scene.said)
+        if not set(back) & set(proposal.proposal.pins):
+            return Effect(part=Part(kind=Kind.SETTLED, verb=command.verb.value, problem=_OVER))
+        if not scene.may_allow and barred and not set(back) & set(proposal.proposal.pins) - set(barred):
+            return Effect(
+                part=Part(
+                    kind=Kind.REFUSED,
+                    verb=command.verb.value,
+                    needs=_MAY_ALLOW,
+                    has=scene.role.name.lower(),
+                    lasting=True,
+                )
+            )
     head = scene.branch_head(proposal)
     foreign = head if head is not None and not scene.is_ours(proposal, head) else None
     return Effect(
-        part=Part(kind=Kind.RECREATING, base=scene.base, commit=foreign or ""),
+        part=Part(
+            kind=Kind.RECREATING,
+            base=scene.base,
+            commit=foreign or "",
+            needs=_MAY_ALLOW if barred and not scene.may_allow else "",
+        ),
+        undeclined=barred if scene.may_allow else (),
         reopened=(proposal.id,) if proposal.state is ProposalState.CLOSED else (),
         stale=(proposal.id,),
         adopted=((proposal.id, foreign),) if foreign is not None else (),
         jobs=scene.jobs,
     )
+
+
+def _barred(scene: Scene, proposal: StoredProposal) -> tuple[Pinned, ...]:
+    """Return what a proposal was to allow, and somebody declined: only who may allow brings it back."""
+    refused = scene.memory.proposals.declined(scene.forge.name, scene.job.repository, proposal.proposal.base)
+    said = refused.intersection(_lines(scene.said))
+    return tuple(one for one in proposal.proposal.pins if _allows(one) and one in said)
+
+
+def _allows(line: Pinned) -> bool:
+    allowing = line_of("allow", "")
+    return (line.path, line.where) == (allowing.path, allowing.where)
 
 
 def _close(scene: Scene, command: Command) -> Effect:

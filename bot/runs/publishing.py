@@ -12,7 +12,7 @@ from bot.errors import ForgeError, GuardError, MissingError, MoorlineError, Supe
 from bot.forges.base import Forge, Wish
 from bot.model import Fact, Proposal, Published
 from bot.proposals.lasting import CONFIGURATION
-from bot.proposals.notes import NOTHING_LEFT, NOTHING_TO_KEEP, continues, replaced, unfollowed
+from bot.proposals.notes import NOTHING_LEFT, NOTHING_TO_KEEP, STAYS_DECLINED, continues, replaced, unfollowed
 from bot.runs import limits, reviewing
 from bot.runs.acts import UNFOLLOWED, Act, Verb, decode, replacing
 from bot.runs.answering import Answering
@@ -231,6 +231,11 @@ class Publishing:
             return
         comment = NOTHING_TO_KEEP if stored.proposal.group == CONFIGURATION else NOTHING_LEFT
         detail = "nothing is left to pin"
+        made, memory = stored.proposal, self._memory.proposals
+        if made.group == CONFIGURATION and memory.declined(
+            stored.forge, made.repository, made.base
+        ).intersection(made.pins):
+            comment, detail = STAYS_DECLINED, "what it allows was declined"
         if why == UNFOLLOWED:
             comment, detail = unfollowed(stored.proposal.base), "its base is not looked after any more"
         heirs = [self._memory.proposals.get(one) for one in replacing(why)]

@@ -91,7 +91,7 @@ class Inbox(Protocol):
         """Return how many branches wait to be looked at, those being looked at left out."""
 
     def ping(self) -> None:
-        """Return when the database answers; raises `StoreError` where it does not."""
+        """Return once something was written; raises `StoreError` where the database does not take it."""
 
     def tallies(self) -> Mapping[str, int]:
         """Return how many runs ever ended in each `Ending`, by its value."""
@@ -302,7 +302,7 @@ class Proposals(Protocol):
         """Set the state; a published one supersedes the one published before for the same place.
 
         What a closed one pins is remembered as declined until it is published again, and forgotten
-        with it.  Raises `StoreError` where there is no such id.
+        with it; what was allowed stays declined until somebody says so.  Raises `StoreError` where there is no such id.
         """
 
     def by_number(self, forge: str, repository: str, number: int) -> StoredProposal | None:
@@ -600,6 +600,9 @@ class Decisions(Protocol):
 
         What somebody declined to keep in the configuration does not hold.
         """
+
+    def said(self, forge: str, repository: str, now: datetime) -> tuple[Decision, ...]:
+        """Return the decisions of `of`, whole, along with those that somebody declined."""
 
     def stood(self, forge: str, repository: str, lines: Collection[Pinned]) -> None:
         """Remember that the configuration carries on the decisions all of whose lines are among these."""
@@ -940,7 +943,7 @@ class Deed:
     """Lines that would carry decisions on which are taken back."""
     undeclined: tuple[Pinned, ...] = ()
     reopened: tuple[str, ...] = ()
-    """Proposals that a person closed, which is forgotten."""
+    """Proposals that a person closed, which is forgotten but for what they allow."""
     stale: tuple[str, ...] = ()
     """Proposals that are made again from the newest commit."""
     adopted: tuple[tuple[str, str], ...] = ()

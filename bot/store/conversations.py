@@ -15,6 +15,7 @@ from bot.store.audit import append
 from bot.store.base import Answer, Deed, LastLook, Looked, Override, Pause, StoredAnswer
 from bot.store.database import Database, clean
 from bot.store.decisions import end, settle
+from bot.store.proposals import forget
 from bot.store.tables import (
     answers,
     commits,
@@ -129,7 +130,7 @@ class SqlConversations:
                 )
             )
         if deed.reopened:
-            connection.execute(declined.delete().where(declined.c.proposal.in_(deed.reopened)))
+            forget(connection, deed.reopened)
         stale = {*deed.stale, *(id_ for id_, _ in deed.adopted)}
         if stale:
             # No proposal hashes to nothing: the next one takes its place whatever it holds.

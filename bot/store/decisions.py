@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select
 
 from bot.model import Decision, Pinned
 from bot.store.database import Database, clean
@@ -100,6 +100,16 @@ def _in(forge: str, repository: str) -> ColumnElement[bool]:
     return and_(decisions.c.forge == forge, decisions.c.repository == clean(repository))
 
 
+def _holding(forge: str, repository: str, now: datetime) -> Select[Any]:
+    # Of too many the newest count: the last word of a person is among them.
+    return (
+        select(decisions)
+        .where(_in(forge, repository), or_(decisions.c.until.is_(None), decisions.c.until > now))
+        .order_by(decisions.c.number.desc())
+        .limit(_MOST)
+    )
+
+
 class SqlDecisions:
     """`Decisions` on a database."""
 
@@ -124,14 +134,13 @@ class SqlDecisions:
         with self._database.write() as connection:
             end(connection, forge, repository, lines)
 
+    def said(self, forge: str, repository: str, now: datetime) -> tuple[Decision, ...]:
+        with self._database.read() as connection:
+            rows = connection.execute(_holding(forge, repository, now)).all()
+        return tuple(map(_decision, reversed(rows)))
+
     def of(self, forge: str, repository: str, now: datetime) -> tuple[Decision, ...]:
-        # Of too many the newest count: the last word of a person is among them.
-        query = (
-            select(decisions)
-            .where(_in(forge, repository), or_(decisions.c.until.is_(None), decisions.c.until > now))
-            .order_by(decisions.c.number.desc())
-            .limit(_MOST)
-        )
+        query = _holding(forge, repository, now)
         # Whoever closed the proposal that would have kept a decision declined the decision.
         refused = select(declined.c.path, declined.c.where, declined.c.reference).where(
             declined.c.forge == forge,

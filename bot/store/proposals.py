@@ -13,11 +13,13 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, exists, func, select
 
 from bot.errors import StoreError
-from bot.model import Edit, Looks, Pinned, Proposal, Span
+from bot.model import Edit, Looks, Pinned, Proposal, Span, line_of
 from bot.store.base import ProposalState, StoredProposal
 from bot.store.database import Database, clean
 from bot.store.tables import RESERVED, commits, declined, openings, proposals
 
+ALLOWING = line_of("allow", "")
+"""Where a configuration has what is allowed."""
 _MOST_STANDING = 1000
 _DRAFTS = 5
 _ACCEPTED = 200
@@ -152,7 +154,9 @@ class SqlProposals:
             connection.execute(
                 openings.delete().where(_reserved(row.forge, row.repository, row.base, row.group))
             )
-            if state in (ProposalState.PUBLISHED, ProposalState.CLOSED):
+            if state is ProposalState.PUBLISHED:
+                forget(connection, [id])
+            if state is ProposalState.CLOSED:
                 connection.execute(declined.delete().where(declined.c.proposal == id))
             if state is ProposalState.CLOSED:
                 _decline(connection, row, now)
@@ -365,7 +369,16 @@ def orphan(connection: Connection, forge: str, repository: str, base: str, now: 
         )
         .returning(proposals.c.id)
     )
-    connection.execute(declined.delete().where(declined.c.proposal.in_(closed.scalars().all())))
+    forget(connection, closed.scalars().all())
+
+
+def forget(connection: Connection, ids: Sequence[str]) -> None:
+    """Forget what was declined along with some proposals, but for what they were to allow.
+
+    Whoever may write can open a request again, or delete a branch: neither lets anything pass.
+    """
+    allows = and_(declined.c.path == ALLOWING.path, declined.c.where == ALLOWING.where)
+    connection.execute(declined.delete().where(declined.c.proposal.in_(ids), ~allows))
 
 
 def encode_edits(edits: tuple[Edit, ...]) -> str:
