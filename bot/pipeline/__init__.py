@@ -10,7 +10,7 @@ the joins, in this order: `looking`, `resolving`, `judging`, `inspecting`; `conf
 
 from __future__ import annotations
 
-from bot.pipeline.configuring import configuration
+from bot.pipeline.configuring import BrokenError, configuration, mistakes
 from bot.pipeline.confirming import Confirmed, confirm
 from bot.pipeline.declining import pinned, without
 from bot.pipeline.explaining import explain
@@ -30,6 +30,7 @@ __all__ = [
     "BESIDE",
     "AtCommit",
     "Before",
+    "BrokenError",
     "Confirmed",
     "Ground",
     "Ours",
@@ -44,6 +45,7 @@ __all__ = [
     "inspect",
     "look",
     "may_write",
+    "mistakes",
     "passing",
     "pinned",
     "propose",

@@ -10,7 +10,7 @@ from bot import peers
 from bot.config import Updates
 from bot.model import Finding, Job, Report
 from bot.pipeline.comparing import backed, came_in, unmarked
-from bot.pipeline.configuring import configuration
+from bot.pipeline.configuring import foresee
 from bot.pipeline.judging import judge
 from bot.pipeline.looking import Survey, grounded, look
 from bot.pipeline.reading import Reading
@@ -35,13 +35,14 @@ def inspect(job: Job, services: Services, now: datetime, before: Before | None =
 
     With `before`, what came in since then, by the policy that stands now; an inline mark does not count
     then, since whoever brings a reference in can bring its mark, too.  Reads only.
-    Raises `ConfigurationError` for a broken configuration and `ForgeError` where files cannot be read.
+    Raises `ConfigurationError` for a broken configuration, a `BrokenError` with `before`, and `ForgeError`
+    where files cannot be read.
     """
     if before is None:
         survey = look(job, services, now)
     else:
-        configuration(services.reading(job), services)  # a broken one would rule nothing once it is merged
         since, rules = before.since, before.rules
+        foresee(services.reading(job), since, rules, services)
         services = replace(services, policy=lambda _job: rules, marks=unmarked)
         base = look(job, replace(services, reading=lambda _job: since), now)
         head = look(job, services, now)

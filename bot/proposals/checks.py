@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from bot.errors import ConfigurationError
 from bot.model import Outcome, Report, Ruling, Unread, Verdict
 from bot.proposals.asking import for_reviewers
 from bot.proposals.markdown import LONGEST, Markdown, cut, quiet
@@ -94,6 +95,69 @@ def undecided(why: str) -> tuple[str, str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Broken:
+    mistakes: tuple[str, ...]
+    more: int
+    commit: str
+    whose: str
+    mended: bool = False
+
+
+_BROKEN = """\
+{% if view.whose == "change" %}
+The configuration is broken as this change has it, at {{ view.commit | short }}. Mend it here, or take the file as it is where this change is to be merged:
+{% elif view.whose == "base" %}
+The configuration is broken where this change is to be merged, at {{ view.commit | short }}. That is no fault of this change, and nothing can be judged until it is mended there:
+{% else %}
+The configuration is broken at this commit, so nothing is looked at here until it is mended:
+{% endif %}
+
+{% for one in view.mistakes %}
+- {{ one | reason }}
+{% endfor %}
+{% if view.more %}
+
+And {{ view.more }} more.
+{% endif %}
+
+{% if view.mended %}
+This change mends it, and is not judged before that: merge what mends it by itself.
+{% elif view.whose == "base" %}
+Once it is mended, say {{ "recheck" | code }} here.
+{% else %}
+{{ "moorline config check" | code }} finds the same before it is pushed.
+{% endif %}
+"""
+
+
+def broken(
+    mistakes: Sequence[ConfigurationError], commit: str, whose: str, *, mended: bool = False
+) -> tuple[str, str]:
+    """Return title and summary of a check where the configuration at a commit is broken: all that is wrong.
+
+    `whose` is the `change`'s, its `base`'s, or the `branch`'s own; `mended` says that the change ends it.
+    """
+    view = _Broken(
+        mistakes=tuple(map(str, mistakes[:_ROWS])),
+        more=max(len(mistakes) - _ROWS, 0),
+        commit=commit,
+        whose=whose,
+        mended=mended,
+    )
+    first = for_reviewers(mistakes[0].problem)
+    more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
+    where = {"change": "in this change", "base": "where this is to be merged"}.get(whose, "here")
+    title = f"Configuration broken {where}: "
+    title += f"{visible(first, _WIDTH - len(title) - len(more))}{more}"
+    return title, cut(render_text(_BROKEN, view), LONGEST)
+
+
+def mended() -> tuple[str, str]:
+    """Return title and summary of a check that takes the place of one that said the configuration is broken."""
+    return "The configuration is in order", "What was said of it before does not hold any more.\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Overridden:
     by: str
     because: str
@@ -121,7 +185,7 @@ class Share:
     """What one of several requests, or a merge queue, is told of a commit that they share."""
 
     number: int
-    """Of the request; 0 for a merge queue."""
+    """Of the request; 0 for a merge queue, or where a base is named for that branch itself."""
     base: str
     title: str
     summary: str
@@ -143,7 +207,7 @@ class _SharedView:
 
 _SHARES = 20
 _SHARED = """\
-More than one request proposes this commit, and it has one check. It says what the worst of them is told:
+More than one thing is said of this commit, and it has one check. It says the worst of it:
 
 {% for one in view.parts %}
 ### {{ one.name | prose }}{% if one.base %}, onto {{ one.base | code }}{% endif %}: {{ one.title | prose }}
@@ -158,10 +222,13 @@ And {{ view.more }} more.
 
 def shared(shares: Sequence[Share]) -> tuple[str, str]:
     """Return title and summary of a check that stands for several requests; their texts are ours."""
-    names = ["the merge queue" if not one.number else f"request {one.number}" for one in shares]
+    names = [_sharer(one) for one in shares]
     parts = tuple(
         _Shared(
-            name=name[:1].upper() + name[1:], base=one.base, title=one.title, summary=Markdown(one.summary)
+            name=name[:1].upper() + name[1:],
+            base=one.base if one.number else "",
+            title=one.title,
+            summary=Markdown(one.summary),
         )
         for name, one in zip(names[:_SHARES], shares, strict=False)
     )
@@ -170,6 +237,12 @@ def shared(shares: Sequence[Share]) -> tuple[str, str]:
         f"{name}: {one.title[:1].lower()}{one.title[1:]}" for name, one in zip(names, shares, strict=True)
     )
     return visible(title[:1].upper() + title[1:], _WIDTH), cut(render_text(_SHARED, view), LONGEST)
+
+
+def _sharer(share: Share) -> str:
+    if share.number:
+        return f"request {share.number}"
+    return f"the branch {share.base}" if share.base else "the merge queue"
 
 
 def irrelevant(files: int) -> tuple[str, str]:

@@ -47,6 +47,8 @@ class Asking:
     """Where the head branched off, if that is known."""
     link: str = ""
     """Where our own proposal for the same base is."""
+    rules_alone: bool = False
+    """Whether it changes nothing but the configuration."""
     explains: bool = False
     """Whether somebody wants to know all that is behind the verdicts."""
 
@@ -88,16 +90,9 @@ def guard(
     try:
         report = pipeline.inspect(job, services, now, pipeline.Before(since=since, rules=rules))
         config = pipeline.configuration(rules, services)
-    except ConfigurationError as error:
-        title, summary = checks.undecided(str(error))
+    except pipeline.BrokenError as error:
         return Guarded(
-            check=CheckRun(
-                conclusion=Conclusion.FAILURE,
-                title=title,
-                summary=summary,
-                annotations=_of_configuration(error),
-            ),
-            again=False,
+            check=_broken(error, base, head, asking is not None and asking.rules_alone), again=False
         )
     judged = pipeline.guard(report, config)
     review = None
@@ -121,6 +116,20 @@ def undecided(why: str, server: Config) -> CheckRun:
     fails = policy.guard(server).unreachable is Unreachable.FAILURE
     conclusion = Conclusion.FAILURE if fails else Conclusion.NEUTRAL
     return CheckRun(conclusion=conclusion, title=title, summary=summary)
+
+
+def broken(mistakes: Sequence[ConfigurationError], commit: str, server: Config) -> CheckRun:
+    """Return the check of a commit at the head of a branch whose configuration is broken."""
+    title, summary = checks.broken(mistakes, commit, "branch")
+    return replace(
+        undecided("", server), title=title, summary=summary, annotations=_of_configuration(mistakes)
+    )
+
+
+def mended() -> CheckRun:
+    """Return the check that takes the place of `broken` where the same commit is not broken any more."""
+    title, summary = checks.mended()
+    return CheckRun(conclusion=Conclusion.SUCCESS, title=title, summary=summary)
 
 
 def overridden(check: CheckRun, by: str, because: str) -> CheckRun:
@@ -280,12 +289,28 @@ def _annotations(report: Report) -> tuple[Annotation, ...]:
     return tuple(made[:_ANNOTATIONS])
 
 
-def _of_configuration(error: ConfigurationError) -> tuple[Annotation, ...]:
-    if not error.path or not error.line:
-        return ()
-    message = visible(for_reviewers(str(error)), 2000)
-    return (
+def _broken(error: pipeline.BrokenError, base: str, head: str, rules_alone: bool) -> CheckRun:
+    """Return the check where no policy can be read: only a change that mends it, and nothing else, may pass."""
+    whose, commit = ("change", head) if error.brought else ("base", base)
+    title, summary = checks.broken(error.mistakes, commit, whose, mended=error.mended)
+    return CheckRun(
+        conclusion=Conclusion.NEUTRAL if error.mended and rules_alone else Conclusion.FAILURE,
+        title=title,
+        summary=summary,
+        # Lines of another commit are none of this one's.
+        annotations=_of_configuration(error.mistakes) if error.brought else (),
+    )
+
+
+def _of_configuration(mistakes: Sequence[ConfigurationError]) -> tuple[Annotation, ...]:
+    return tuple(
         Annotation(
-            path=error.path, line=error.line, level=Level.FAILURE, title="configuration", message=message
-        ),
+            path=one.path,
+            line=one.line,
+            level=Level.FAILURE,
+            title="configuration",
+            message=visible(for_reviewers(str(one)), 2000),
+        )
+        for one in mistakes[:_ANNOTATIONS]
+        if one.path and one.line
     )

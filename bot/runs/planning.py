@@ -307,9 +307,40 @@ class Planning:
         forge = self._forges.get(job.forge)
         if forge is None or not job.repository:
             return None
-        server = self._services(job).server
-        id_ = reviewing.undecided(self._memory, forge, job, why, server, self._clock())
+        if not job.number and job.trigger in (Trigger.PUSH, Trigger.INSTALLED, *SWEPT):
+            id_ = self._broken(job, forge)
+        else:
+            server = self._services(job).server
+            id_ = reviewing.undecided(self._memory, forge, job, why, server, self._clock())
         return acts.encode([Act(Verb.CHECK, id_)]) if id_ is not None else None
+
+    def _broken(self, job: Job, forge: Forge) -> str | None:
+        """Return the check on the head of a branch that is looked after, where its configuration is broken."""
+        known = self._memory.repositories.get(forge.name, job.repository)
+        if forge.hosting is None or not _is_known(known, job):
+            return None
+        try:
+            place = self._place(job, forge, known.repository)
+        except (ConfigurationError, MissingError):
+            return None  # the owner's is broken, or the branch is gone
+        name, repository, reading = forge.name, job.repository, place.services.reading(job)
+        if place.base != place.default:
+            default = self._memory.repositories.scan(name, repository, place.default)
+            if default is None or not Config(refs=default.refs).follows(place.base, place.default):
+                return None
+        if place.commit in self._memory.proposals.commits(name, repository, place.base):
+            return None  # ours, and no base of anything
+        mistakes = pipeline.mistakes(reading, place.services)
+        if not mistakes:
+            return None  # it failed for another reason
+        server = place.services.server
+        now = self._clock()
+        return reviewing.broken(self._memory, forge, job, place.base, place.commit, mistakes, server, now)
+
+    def _mended(self, place: _Place, now: datetime) -> list[Act]:
+        """Return the taking back of what was said of a configuration that is in order at the same commit."""
+        id_ = reviewing.mended(self._memory, place.forge, place.job, place.base, place.commit, now)
+        return [Act(Verb.CHECK, id_)] if id_ is not None else []
 
     def _ruled(self, job: Job, forge: Forge, services: Services) -> Services:
         """Return services with what the owner and people said."""
@@ -358,14 +389,15 @@ class Planning:
         self._spare(place, now)
         reading = place.services.reading(job)
         config = pipeline.configuration(reading, place.services)
+        mended = self._mended(place, now)
         if config.mode is Mode.PAUSED:
-            return self._left_out(job, "paused by its configuration")
+            return [*mended, *self._left_out(job, "paused by its configuration")]
         if place.base.startswith(branch_name("", config)):
             return []  # a branch of ours is no base: what we propose is not proposed to
         if there is not None and not self._follows(place, config):
             self._left_out(job, "not a branch that its configuration names")
             standing = self._memory.proposals.standing(forge.name, job.repository, place.base)
-            return [Act(Verb.CLOSE, one.id, UNFOLLOWED) for one in standing]
+            return [*mended, *(Act(Verb.CLOSE, one.id, UNFOLLOWED) for one in standing)]
         report = pipeline.inspect(job, place.services, now)
         if self._ended(place, report, config, now):
             return self._look(job, forge, there)  # what they let pass is judged anew
@@ -374,7 +406,7 @@ class Planning:
         if there is not None:
             look = last_look(report, config, self._clock())
             self._memory.conversations.looked(forge.name, job.repository, place.base, look)
-        return self._concluded(place, report, config, turn, now)
+        return [*mended, *self._concluded(place, report, config, turn, now)]
 
     def _concluded(
         self, place: _Place, report: Report, config: Config, turn: Turn, now: datetime

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from bot.config import Config
-from bot.errors import ForgeError, MissingError
+from bot.config import CONFIG_PATHS, Config
+from bot.errors import ConfigurationError, ForgeError, MissingError
 from bot.forges.base import ChangedFile, Forge, Hosting, Request, RequestState
 from bot.model import CheckRun, Job, Review, Spoken, Trigger
 from bot.pipeline import Services
@@ -19,6 +19,7 @@ from bot.runs import guarding
 from bot.runs.acts import Act, Verb
 from bot.runs.looks import last_look
 from bot.runs.memory import Memory, matters
+from bot.runs.turns import SWEPT
 from bot.settling import settle
 from bot.store.base import Judgement, LastLook, Override, ReviewState, StoredReview
 
@@ -76,6 +77,7 @@ class Reviewing:
             known=changed,
             since=request.since,
             link=self._proposed(forge, job, request),
+            rules_alone=_whole(request, changed) and _rules_alone(changed),
             explains=pressed == guarding.EXPLAIN,
         )
         made = self._guarded(job, forge, base, request.head, services, asking)
@@ -178,9 +180,8 @@ class Reviewing:
 
     def _concerns(self, forge: Forge, job: Job, request: Request, changed: Sequence[ChangedFile]) -> bool:
         """Return whether a change may bring something in, by the paths of its files alone."""
-        told = len(changed) if request.changed is not None else request.files
-        if not 0 < len(changed) < _UNSURE or told != len(changed):
-            return True  # a forge leaves out what it holds for too much: not all of it is known
+        if not _whole(request, changed):
+            return True
         known = self._memory.repositories.scan(forge.name, job.repository, request.base)
         if known is None:
             return True  # which files other ones ask for there is not known
@@ -243,6 +244,16 @@ class Reviewing:
             return []
         id_ = self._memory.reviews.store(forge.name, job.repository, number, review, self._clock())
         return [Act(Verb.REVIEW, id_)]
+
+
+def _whole(request: Request, changed: Sequence[ChangedFile]) -> bool:
+    """Return whether all files are known that a request changes: a forge leaves out what it holds for too much."""
+    told = len(changed) if request.changed is not None else request.files
+    return 0 < len(changed) < _UNSURE and told == len(changed)
+
+
+def _rules_alone(changed: Sequence[ChangedFile]) -> bool:
+    return all(path in CONFIG_PATHS for one in changed for path in (one.path, one.old_path) if path)
 
 
 def _proposes(hosting: Hosting, repository: str, number: int, commit: str) -> bool:
@@ -314,10 +325,42 @@ def undecided(memory: Memory, forge: Forge, job: Job, why: str, server: Config, 
         look = LastLook(commit=head, at=now, references=(), verdict=_verdict(check))
         memory.conversations.looked(forge.name, job.repository, f"refs/pull/{request.number}/head", look)
     made = Judgement(number=job.number, base=base, check=guarding.undecided(why, server))
-    memory.checks.judge(forge.name, job.repository, head, made, now)
-    told = memory.checks.judgements(forge.name, job.repository, head)
-    check = _together(memory, forge, job, head, told)
-    return memory.checks.store(forge.name, job.repository, head, check, now)
+    return _told(memory, forge, job, head, made, now)
+
+
+def broken(
+    memory: Memory,
+    forge: Forge,
+    job: Job,
+    base: str,
+    commit: str,
+    mistakes: Sequence[ConfigurationError],
+    server: Config,
+    now: datetime,
+) -> str | None:
+    """Return the id of a check that says what is wrong with a branch's configuration; None where it was said."""
+    check = guarding.broken(mistakes, commit, server)
+    made = Judgement(number=0, base=base, check=check)
+    if job.trigger in SWEPT and made in memory.checks.judgements(forge.name, job.repository, commit):
+        return None
+    return _told(memory, forge, job, commit, made, now)
+
+
+def mended(memory: Memory, forge: Forge, job: Job, base: str, commit: str, now: datetime) -> str | None:
+    """Return the id of a check that takes back what `broken` said of a commit; None where nothing was said."""
+    there = memory.checks.judgements(forge.name, job.repository, commit)
+    made = Judgement(number=0, base=base, check=guarding.mended())
+    if made in there or not any((one.number, one.base) == (0, base) for one in there):
+        return None
+    return _told(memory, forge, job, commit, made, now)
+
+
+def _told(memory: Memory, forge: Forge, job: Job, commit: str, made: Judgement, now: datetime) -> str:
+    """Return the id of the check of a commit that one more thing is said of."""
+    memory.checks.judge(forge.name, job.repository, commit, made, now)
+    told = memory.checks.judgements(forge.name, job.repository, commit)
+    check = _together(memory, forge, job, commit, told)
+    return memory.checks.store(forge.name, job.repository, commit, check, now)
 
 
 def _verdict(check: CheckRun) -> str:
