@@ -1,7 +1,8 @@
 """Which lines of a comment are plain text at their beginnings: no code, quote, comment or list.  Pure.
 
-CommonMark as far as it matters here.  Where it is doubtful what a line is, it is left out, and where it is
-doubtful what ends a block, so is all that follows.
+CommonMark as far as it matters here, and what GitHub and GitLab add to it.  Where it is doubtful what a line
+is, it is left out, and where it is doubtful what ends a block, so is all that follows: behind any HTML but a
+comment nothing is heard any more.
 """
 
 from __future__ import annotations
@@ -12,24 +13,26 @@ from collections.abc import Iterator
 _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*\Z)|~{3,})")
 _CLOSES = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*\Z")
 _INDENTED = re.compile(r" {0,3}\t| {4}")
-_ASIDE = re.compile(r" {0,3}(?:>|(?:[-*+]|[0-9]{1,9}[.)])(?:[ \t]|\Z))")
+_ASIDE = re.compile(r" {0,3}(?:>|(?:[-*+:~]|[0-9]{1,9}[.)])(?:[ \t]|\Z))")
 """A quote or an item of a list: where it ends depends on what is in it."""
 _RULE = re.compile(r" {0,3}(?:#{1,6}(?:[ \t]|\Z)|(?:(?:=+|-+)[ \t]*|_[_ \t]*|\*[* \t]*)\Z)")
 """A heading, what makes one of the lines above, or a rule: a paragraph does not go on behind it."""
-_UNSURE = re.compile(r" {0,3}(?:>>>[ \t]*\Z|\$\$)")
-"""A quote of many lines as GitLab has it, and mathematics."""
+_TABLE = re.compile(r"[ \t]*[|:-][-|: \t\v\f]*\Z")
+"""What stands between the head of a table and its rows; all lines until a blank one may be rows."""
+_UNSURE = re.compile(r" {0,3}(?:>>>|\$\$)")
+"""A quote or alert of many lines as GitLab has it, and mathematics."""
 _PREFACE = re.compile(r"(?:---|\+\+\+|;;;)")
-_TAG = re.compile(r" {0,3}<[A-Za-z/!?]")
+_LINK = r"<(?:https?://[^\s<>`\\]*|[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9.-]{1,255})>"
+_TAG = re.compile(rf"[ \t]*(?!{_LINK}|<!--(?!-?>))<[A-Za-z/!?]")
+"""HTML, whatever it is: where an element ends, and whether it quotes or lists, is for a browser to know."""
 _COMMENT = re.compile(r" {0,3}<!--(?!-?>)")
-_RAW = re.compile(r" {0,3}<(pre|script|style|textarea)[^<>\"'`]*>[^<]*(</\1>[ \t]*)?\Z", re.IGNORECASE)
-_NAMES = r"(?:pre|script|style|textarea|blockquote|code|samp|kbd|template|details)(?=[\s>/]|\Z)"
-_PLAIN_TAG = re.compile(
-    rf"<(?!/?{_NAMES})[A-Za-z/](?:[^<>\n`\"'\\]|\"[^<>\n`\"\\]*+\"|'[^<>\n`'\\]*+')*+>", re.IGNORECASE
-)
-_PAIR = re.compile(rf"<({_NAMES})>[^<>\n`\\]*+</\1>", re.IGNORECASE)
-_DOUBTFUL = re.compile(r"```|~~~|<[A-Za-z/!?]|>>>[ \t]*\Z")
+_DOUBTFUL = re.compile(rf"```|~~~|>>>|(?!{_LINK})<[A-Za-z/!?]")
 _INLINE = re.compile(r"\\.|`+|<[A-Za-z/!?]|\]\((?![^()\n]*\))|!\[(?![^][\n]*\])", re.DOTALL)
 _INLINE_COMMENT = re.compile(r"<!--(?!-?>)")
+_INLINE_LINK = re.compile(_LINK)
+_FROM = re.compile(r"[$~](?=\S)")
+_TO = re.compile(r"(?<=\S)[$~]")
+"""Where mathematics, or what is struck out, may begin and end."""
 _BLANK = " \t"
 """What a blank line is made of: other blanks are text."""
 
@@ -60,12 +63,14 @@ class _Reader:
         self.lost = False
         """Whether it is doubtful what the rest is."""
         self._paragraph: list[str] = []
+        self._held: list[str] = []
+        """Lines that count unless HTML follows in what may be their block."""
         self._fence = ""
         """What began the code block that goes on."""
         self._hidden = ""
-        """What ends the comment or element that goes on, in lower case."""
+        """What ends the comment that goes on."""
         self._aside = False
-        """Whether this may be a quote, a list or an element."""
+        """Whether this may be a quote, a list, a table or a footnote."""
         self._after_blank = True
 
     def take(self, line: str) -> Iterator[str]:
@@ -88,19 +93,39 @@ class _Reader:
             self._aside = False
         if self._aside:
             self.lost = _doubtful(line)
-        elif _INDENTED.match(line) and not self._paragraph:  # code, surely behind a blank line
-            self._aside = not self._after_blank and _has_sign(line)
+        elif _INDENTED.match(line) and not self._paragraph:
+            self._aside = True  # code, or what goes on in a footnote, and with it the lines behind it
+            self.lost = not self._after_blank and _doubtful(line)
+        elif _is_row(line) or _TAG.match(line):
+            self._paragraph.append(line)  # the head of a table, or a block with HTML in it
+            self._drop()
         elif _interrupts(line):
-            yield from self.end(sure=False)
+            self._held += self.end(sure=False)
             self._begin(line)
+            if self._fence:
+                yield from self._release()
         else:
             self._paragraph.append(line)
+
+    def _drop(self) -> None:
+        """Take a paragraph, and what follows without a blank line, as no plain text."""
+        lost = _doubtful("\n".join(self._paragraph))
+        self._paragraph = []
+        self._held = []
+        self._aside = True
+        self.lost |= lost
+
+    def _release(self) -> Iterator[str]:
+        yield from self._held
+        self._held = []
 
     def end(self, *, sure: bool = True) -> Iterator[str]:
         """Yield the lines of the paragraph that begin outside of code spans and comments.
 
         Unless it is `sure` that it ends here, a code span may go on.
         """
+        if sure:
+            yield from self._release()
         text = "\n".join(self._paragraph)
         covered, lost, is_open = _covered(text, sure=sure)
         self.lost |= lost
@@ -111,10 +136,11 @@ class _Reader:
         at = 0
         spans = iter(covered)
         start, stop = next(spans, _NOWHERE)
+        signs = _between(text)
         for line in self._paragraph:
             while stop <= at:
                 start, stop = next(spans, _NOWHERE)
-            if start > at and not _INDENTED.match(line):
+            if start > at and not _INDENTED.match(line) and not any(a < at <= b for a, b in signs):
                 yield line
             at += len(line) + 1
         self._paragraph = []
@@ -130,18 +156,13 @@ class _Reader:
         elif comment := _COMMENT.match(line):
             self._hidden = "-->"
             self._hide(line[comment.end() :])
-        elif raw := _RAW.match(line):
-            self._hidden = "" if raw[2] else f"</{raw[1].casefold()}>"
         else:
             self._aside = _RULE.match(line) is None or _ASIDE.match(line) is not None
             self.lost = _doubtful(line)
 
     def _hide(self, line: str) -> None:
-        before, end, behind = line.casefold().partition(self._hidden)
-        if self._hidden == "-->":
-            self.lost = "<" in behind  # one more, that a browser hides and Markdown does not
-        else:
-            self.lost = _doubtful(before) or behind.strip(_BLANK) != ""
+        _, end, behind = line.partition(self._hidden)
+        self.lost = "<" in behind  # one more, that a browser hides and Markdown does not
         if end:
             self._hidden = ""
 
@@ -152,10 +173,15 @@ _NOWHERE = (1 << 62, 1 << 62)
 def _interrupts(line: str) -> bool:
     """Tell whether a line may end the paragraph before it."""
     return (
-        any(one.match(line) is not None for one in (_FENCE, _ASIDE, _RULE, _UNSURE, _TAG))
+        any(one.match(line) is not None for one in (_FENCE, _ASIDE, _RULE, _UNSURE, _COMMENT))
         # code behind a table, text otherwise
         or (_INDENTED.match(line) is not None and _has_sign(line))
     )
+
+
+def _is_row(line: str) -> bool:
+    """Tell whether a line makes the one before it the head of a table."""
+    return _TABLE.match(line) is not None and "-" in line and ("|" in line or ":" in line)
 
 
 def _has_sign(line: str) -> bool:
@@ -165,16 +191,12 @@ def _has_sign(line: str) -> bool:
 
 def _doubtful(line: str) -> bool:
     """Tell whether a line may begin what does not end where its block seems to."""
-    return _DOUBTFUL.search(_PAIR.sub(" ", _PLAIN_TAG.sub(" ", line))) is not None
+    return _DOUBTFUL.search(line) is not None
 
 
 def _covered(text: str, *, sure: bool) -> tuple[list[tuple[int, int]], bool, bool]:
     """Return where code spans and comments are, in order; whether the rest is lost; whether a span is open."""
-    runs: dict[int, list[int]] = {}
-    for run in re.finditer(r"`+", text):
-        runs.setdefault(run.end() - run.start(), []).append(run.start())
-    for places in runs.values():
-        places.reverse()  # the next one is taken from the end
+    runs = _runs(text)
     made: list[tuple[int, int]] = []
     at = 0
     while (found := _INLINE.search(text, at)) is not None:
@@ -192,15 +214,40 @@ def _covered(text: str, *, sure: bool) -> tuple[list[tuple[int, int]], bool, boo
                 return [*made, (start, _NOWHERE[0])], False, True
         elif sign[0] == "<" and (at := _behind(text, start)) > 0:
             made.append((start, at))
-        else:  # an element, a link's title, an image's text
-            return [*made, (start, _NOWHERE[0])], sign[0] == "<", not sure
+        elif text.startswith("](", start) or sign[0] == "!":  # a link's title, an image's text
+            return [*made, (start, _NOWHERE[0])], False, not sure
+        elif _INLINE_COMMENT.match(text, start):
+            return [*made, (start, _NOWHERE[0])], True, False
+        else:  # an element: nothing that stands with it counts
+            return [(0, _NOWHERE[0])], True, False
     return made, False, False
 
 
+def _runs(text: str) -> dict[int, list[int]]:
+    """Return by their length where runs of backticks begin, the first ones at the end."""
+    runs: dict[int, list[int]] = {}
+    for run in re.finditer(r"`+", text):
+        runs.setdefault(run.end() - run.start(), []).append(run.start())
+    for places in runs.values():
+        places.reverse()
+    return runs
+
+
 def _behind(text: str, start: int) -> int:
-    """Return where the comment or tag that starts there has ended, 0 where that is doubtful."""
+    """Return where the comment or link that starts there has ended, 0 where it is neither."""
     if _INLINE_COMMENT.match(text, start):
         end = text.find("-->", start + 4)
         return end + 3 if end >= 0 else 0
-    tag = _PLAIN_TAG.match(text, start) or _PAIR.match(text, start)
-    return tag.end() if tag else 0
+    link = _INLINE_LINK.match(text, start)
+    return link.end() if link else 0
+
+
+def _between(text: str) -> list[tuple[int, int]]:
+    """Return from where to where a text may be mathematics, and be struck out."""
+    found = []
+    for sign in "$~":
+        start = next((one.start() for one in _FROM.finditer(text) if one[0] == sign), -1)
+        ends = [one.start() for one in _TO.finditer(text) if one[0] == sign]
+        if start >= 0 and ends:
+            found.append((start, ends[-1]))
+    return found

@@ -86,14 +86,18 @@ def test_changes_need_write_exceptions_need_maintain_and_the_glass_an_admin() ->
         "<!--\nhidden\n-->\n@moorline pause",
         "a \\` b ` c\n@moorline pause",
         "@moorline pause <!-- because",
-        "<pre>\n@moorline resume\n</pre>\n@moorline pause",
         "- item\n- item\n\n@moorline pause",
         "# Heading\n@moorline pause",
-        "see <code>x</code>, <https://example.org>\n@moorline pause",
         "![x](/u) and [y](/v)\n@moorline pause",
-        "<br>\n\n@moorline pause",
         "words\n\n```sh\n@moorline resume\n```\n\n@moorline pause\n\nmore words\n\n~~~\nx\n~~~",
         "@moorline pause\n\n- ```\n  x",
+        "@moorline pause\n\n<details>\n\nx",
+        "see <https://example.org> and <ada@example.org>\n@moorline pause",
+        "it is `<br>`, a < b and 1 <2\n@moorline pause",
+        "```html\n<ul>\n```\n@moorline pause",
+        "| a |\n|---|\n| x |\n\n@moorline pause",
+        "it costs $5 or ~6\n@moorline pause",
+        "a\n-- \n@moorline pause",
     ],
 )
 def test_what_is_a_command(text: str) -> None:
@@ -167,6 +171,37 @@ def test_what_is_a_command(text: str) -> None:
         "===\n    `\n@moorline pause\n`",
         "    `\n`\n@moorline pause\n`",
         "`a\n@moorline pause\n2. b`",
+        "<br>\n\n@moorline pause",
+        "<pre>\nx\n</pre>\n@moorline pause",
+        "see <code>x</code>\n@moorline pause",
+        "<ul>\n<li>\n\n@moorline pause\n\n</li>\n</ul>",
+        "<ol>\n\n@moorline pause",
+        "<div hidden>\n\n@moorline pause\n\n</div>",
+        "<q>\n\n@moorline pause\n\n</q>",
+        "he said <q>x\n@moorline pause\n</q>",
+        "a <tt>b\n@moorline pause\n</tt>",
+        "a <del>b\n@moorline pause\n</del>",
+        "a <tt>b\n\n@moorline pause\n\n</tt>",
+        "- a <tt>b\n\n@moorline pause",
+        "> <q>b\n\n@moorline pause",
+        "<?php\n\n@moorline pause",
+        "words\n@moorline pause\n<tt>b</tt>",
+        "words\n@moorline pause\n    <tt>b</tt>",
+        "@moorline pause <q>b</q>",
+        ">>> [!note]\nx\n\n@moorline pause\n>>>",
+        ">>> [!warning] Do not say this\n\n@moorline pause\n\n>>>",
+        ">>>>\n\n@moorline pause",
+        "- >>> [!tip]\n\n@moorline pause",
+        "| a | b |\n|---|---|\n| x | y |\n@moorline pause",
+        "a | b\n-|-\nx | y\n@moorline pause",
+        "a\n:-:\n@moorline pause",
+        "@moorline pause\n|---|",
+        "words\n@moorline pause | x\n- | -",
+        "| a |\n|---|\n| <tt> |\n\n@moorline pause",
+        "Term\n: words\n@moorline pause",
+        "hi[^1]\n\n[^1]:\n\n    x\n@moorline pause",
+        "$x\n@moorline pause\ny$",
+        "~~x\n@moorline pause\ny~~",
         "",
         "@",
         "/",
@@ -230,7 +265,6 @@ def test_the_parts_of_a_command() -> None:
         ("ignore node:22 until 2026-12-31 soon because x", "Behind the date", Verb.IGNORE),
         ("ignore node:22 until", "year, month and day", Verb.IGNORE),
         ("ignore * because x", "as it stands in the file", Verb.IGNORE),
-        ("ignore <img> because x", "as it stands in the file", Verb.IGNORE),
         (f"ignore node:22 because {'x' * (LONGEST_REASON + 1)}", "at most 500", Verb.IGNORE),
         ("allow node:22 because x", "needs a last day", Verb.ALLOW),
         ("unpin node:22 until 2026-12-31 because x", "takes no date", Verb.UNPIN),
@@ -305,24 +339,47 @@ BLOCKS = st.sampled_from(
         "> q", "> ```", "", "", "\u00a0", "\f", "x", "    x", "    `", "`", "a ` b", "# `", "===", "---", "***",
         "<pre>", "</pre>", "<pre></pre><pre>", "<details><pre>", "</prefoo>", "<div>", "<div><blockquote>", "</div>",
         "see <code>", "</code>", "<!--", "-->", "x <!--", "<!-- a -->", "<?php", "?>", "[x]: /u '", "'", "[x]:", "[",
-        "| a |", "|---|",
+        "| a |", "|---|", "a | b", "-|-", ":-:", "<ul>", "<li>", "</ul>", "a <tt>b", "</tt>", "said <q>x", "<del>x", "</del>",
+        "<table><tr><td>", ">>> [!note]", ">>>", ">>>> [!tip] x", "see <https://example.org>", "~~x", "y~~", "www.example.org",
+        ": x", "[^1]:", "x[^1]",
     ]
 )  # fmt: skip
 
 
-@settings(max_examples=400)
+MARKDOWN = MarkdownIt("commonmark", {"linkify": True}).enable(["table", "strikethrough", "linkify"])
+
+
+@settings(max_examples=600)
 @given(st.lists(BLOCKS, max_size=7), st.lists(BLOCKS, max_size=4))
 def test_what_markdown_shows_as_another_block_is_no_command(before: list[str], after: list[str]) -> None:
     text = "\n".join([*before, "@moorline pause", *after])
     if not said(text):
         return
     at = len(before)
-    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    tokens = MARKDOWN.parse(text)
     kinds = {one.type for one in tokens if one.map is not None and one.map[0] <= at < one.map[1]}
-    assert not kinds & {"code_block", "fence", "html_block", "blockquote_open", "list_item_open"}
-    [inline] = [one for one in tokens if one.type == "inline" and "@moorline pause" in one.content]
-    plain = [one.content for one in inline.children or () if one.type == "text"]
+    assert not kinds & {
+        "code_block",
+        "fence",
+        "html_block",
+        "blockquote_open",
+        "list_item_open",
+        "table_open",
+    }
+    [place] = [n for n, one in enumerate(tokens) if one.type == "inline" and "@moorline pause" in one.content]
+    struck, plain = False, []
+    for one in tokens[place].children or ():
+        struck = one.type == "s_open" or (struck and one.type != "s_close")
+        if one.type == "text" and not struck:
+            plain.append(one.content)
     assert any(one.startswith("@moorline pause") for one in plain)
+    # no HTML is open: there is none, before it or in its block, but comments
+    flat = [each for one in tokens[: place + 1] for each in (one, *(one.children or ()))]
+    assert all(one.content.lstrip().startswith("<!--") for one in flat if one.type.startswith("html_"))
+    # what GitLab has besides: a line of three signs begins a quote of many lines
+    hides = {"fence", "code_block", "html_block"}
+    hidden = {n for one in tokens if one.type in hides and one.map for n in range(*one.map)}
+    assert not any(line.startswith(">>>") for n, line in enumerate(before) if n not in hidden)
 
 
 @given(st.lists(st.sampled_from(["words", "more, words.", "", "\n```\nx\n```\n"]), max_size=8))
@@ -336,6 +393,12 @@ def test_a_command_among_paragraphs_and_code_is_heard(pieces: list[str]) -> None
     [
         "`",
         "<a",
+        "<https://",
+        "<a@",
+        "$a",
+        "a~",
+        "|-",
+        "| a\n|-|\n",
         "<pre>",
         "<code></code>",
         "<a '",
@@ -374,7 +437,9 @@ def test_time_is_linear_in_the_text(piece: str) -> None:
     assert seconds(LONGEST_TEXT) < max(40 * seconds(LONGEST_TEXT // 8), 0.3)
 
 
-@pytest.mark.parametrize("before", ["_", "*", "-", "=", "```\n```", "<pre>\n</pre>", "<pre", ">>>"])
+@pytest.mark.parametrize(
+    "before", ["_", "*", "-", "=", "```\n```", "<pre>\n</pre>", "<pre", ">>>", "|-", ":"]
+)
 def test_blanks_before_a_word_take_no_longer_than_other_text(before: str) -> None:
     begun = time.perf_counter()
     assert said(before + " " * (LONGEST_TEXT - 20) + "x") == ()
