@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,9 @@ def env(world: World, tmp_path: Path) -> dict[str, str]:
     if shutil.which("bash") is None:
         pytest.skip("there is no bash")
     home = tmp_path / "home"
-    (tmp_path / "runner" / "moorline" / "bin").mkdir(parents=True)
+    (tmp_path / "runner").mkdir()
     home.mkdir()
-    (tmp_path / "runner" / "moorline" / "bin" / "moorline").symlink_to(MOORLINE)
+    (tmp_path / "runner" / "moorline").symlink_to(Path(MOORLINE).parents[1])
     (tmp_path / "output").touch()
     return {
         **environment(home, **world.settings()),
@@ -170,10 +171,10 @@ def test_the_action_installs_what_the_lock_says(tmp_path: Path, env: dict[str, s
     stub = tmp_path / "python"
     stub.write_text(
         '#!/bin/bash\necho "$0 $*" >> "$RUNNER_TEMP/told"\n'
-        'if [ "$2" = venv ]; then mkdir -p "$3/bin" "$3/dist" && cp "$0" "$3/bin/python"; touch "$3/dist/moorline-1.whl"; fi\n'
+        'if [ "$3" = venv ]; then mkdir -p "$4/bin" "$4/dist" && cp "$0" "$4/bin/python"; touch "$4/dist/moorline-1.whl"; fi\n'
     )
     stub.chmod(0o755)
-    shutil.rmtree(Path(env["RUNNER_TEMP"]) / "moorline")
+    (Path(env["RUNNER_TEMP"]) / "moorline").unlink()
     variables = {"MOORLINE_ACTION_PYTHON": str(stub), "MOORLINE_ACTION_SOURCE": str(ROOT)}
     done = bash(INSTALL["run"], tmp_path, {**env, **variables})
     assert done.returncode == 0, done.stderr
@@ -184,6 +185,171 @@ def test_the_action_installs_what_the_lock_says(tmp_path: Path, env: dict[str, s
     for lock in ("requirements.lock", "requirements-build.lock"):
         assert any(f"--require-hashes -r {ROOT / lock}" in line for line in told)
         assert "--hash=sha256:" in (ROOT / lock).read_text()
+
+
+# --- what a change could do to them -------------------------------------------------------
+
+_RAN = "import posix\ntry:\n    posix.mkdir(posix.environ[b'PLANTED'])\nexcept FileExistsError:\n    pass\n"
+"""Needs nothing that is imported, so that it tells of itself even as the first module of all."""
+_OURS = (
+    "bot",
+    "click",
+    "pip",
+    "setuptools",
+    "urllib3",
+    "dulwich",
+    "ruamel",
+    "rich",
+    "tokenizer",
+    "_distutils_hack",
+)
+_SITE = ("sitecustomize", "usercustomize")
+
+
+def plant(folder: Path) -> None:
+    """Fill a folder with whatever Python or git could be brought to import, run or obey."""
+    names = {*sys.stdlib_module_names, *_OURS, *_SITE} - {"antigravity", "this"}
+    for name in names:
+        (folder / f"{name}.py").write_text(_RAN)
+    for name in ("pip", "ensurepip", "venv", "bot", "encodings"):
+        (folder / name).mkdir()
+        for file in ("__init__.py", "__main__.py"):
+            (folder / name / file).write_text(_RAN)
+    (folder / "evil.pth").write_text(f"import os; exec({_RAN!r})\n")
+    (folder / "pyvenv.cfg").write_text(f"home = {folder}\ninclude-system-site-packages = true\n")
+    (folder / "pip.conf").write_text("[global]\nindex-url = http://127.0.0.1:1/\n")
+    (folder / "setup.py").write_text(_RAN)
+    for name in ("python", "python3", "moorline"):
+        (folder / "bin" / name).parent.mkdir(exist_ok=True)
+        (folder / "bin" / name).write_text('#!/bin/sh\nmkdir -p "$PLANTED"\n')
+        (folder / "bin" / name).chmod(0o755)
+    (folder / ".gitattributes").write_text("* filter=evil diff=evil\n")
+    (folder / "CDPATH").mkdir()
+
+
+def obeyed(folder: Path) -> dict[str, str]:
+    """Return variables of Python's that lead into a folder, as a workflow may have them for its own tests."""
+    return {
+        "PLANTED": str(folder.parent / "planted"),
+        "PYTHONPATH": f".:{folder}",
+        "PYTHONSTARTUP": str(folder / "site.py"),
+        "PYTHONUSERBASE": str(folder),
+        "PYTHONPYCACHEPREFIX": str(folder),
+        "PYTHONWARNINGS": "error::venv.Warned",
+        "CDPATH": f"{folder}/CDPATH",
+    }
+
+
+def planted(folder: Path) -> bool:
+    return (folder.parent / "planted").exists()
+
+
+def test_what_is_planted_would_run(tmp_path: Path, env: dict[str, str]) -> None:
+    """The tests below could not fail otherwise."""
+    head = tmp_path / "head"
+    head.mkdir()
+    (head / "venv.py").write_text(_RAN)
+    variables = {**env, "PLANTED": str(tmp_path / "planted")}
+    subprocess.run([sys.executable, "-m", "venv", "x"], cwd=head, env=variables, check=False, timeout=60)
+    assert planted(head)
+
+
+BACKEND = """
+import zipfile
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    with zipfile.ZipFile(f"{folder}/moorline-1-py3-none-any.whl", "w") as made:
+        made.writestr("made.py", "def main():\\n    print('made of the source')\\n")
+        info = "moorline-1.dist-info"
+        made.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\\nName: moorline\\nVersion: 1\\n")
+        made.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        made.writestr(f"{info}/entry_points.txt", "[console_scripts]\\nmoorline = made:main\\n")
+        made.writestr(f"{info}/RECORD", "")
+    return "moorline-1-py3-none-any.whl"
+"""
+
+
+def test_the_action_installs_nothing_of_the_change(tmp_path: Path, env: dict[str, str]) -> None:
+    """The steps run where the change is checked out, and make real environments."""
+    source, head = tmp_path / "source", tmp_path / "head"
+    source.mkdir()
+    head.mkdir()
+    for lock in ("requirements.lock", "requirements-build.lock"):
+        (source / lock).touch()
+    (source / "backend.py").write_text(BACKEND)
+    system = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    (source / "pyproject.toml").write_text(f'{system}[project]\nname = "moorline"\nversion = "1"\n')
+    plant(head)
+    home = Path(env["RUNNER_TEMP"]) / "moorline"
+    home.unlink()
+    variables = {"MOORLINE_ACTION_PYTHON": sys.executable, "MOORLINE_ACTION_SOURCE": f"{source}/action/.."}
+    (source / "action").mkdir()
+    done = bash(INSTALL["run"], head, {**env, **obeyed(head), **variables, "PIP_NO_INDEX": "1"})
+    assert (done.returncode, planted(head)) == (0, False), done.stderr
+    said = subprocess.run(
+        [home / "bin" / "moorline"],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert said.stdout == "made of the source\n"
+
+
+def test_the_action_imports_nothing_of_the_change(clone: Path, env: dict[str, str]) -> None:
+    plant(clone)
+    code, said, _ = guarded(clone, {**env, **obeyed(clone)})
+    assert (code, planted(clone)) == (1, False), said
+    assert "::error file=Dockerfile,line=1" in said
+
+
+def test_the_action_obeys_no_repository_that_the_change_plants(clone: Path, env: dict[str, str]) -> None:
+    """A bare repository can be committed like any folder, and its configuration names programs."""
+    sub = clone / "sub"
+    bare = clone.parent / "bare"
+    git("clone", "-q", "--bare", "--depth", "1", f"file://{clone}", str(bare), cwd=clone.parent)
+    shutil.copytree(bare, sub)
+    (sub / "Dockerfile").write_text("FROM node:22\n")
+    run = f"mkdir -p {clone.parent}/planted"
+    with (sub / "config").open("a") as file:
+        file.write(f"[core]\n\tfsmonitor = {run}\n\tsshCommand = {run}; false\n")
+        file.write(f'[remote "origin"]\n\turl = ssh://git@127.0.0.1/x\n\tuploadpack = {run}\n')
+    asked = ["git", "-C", "sub", "ls-remote", "origin"]
+    subprocess.run(asked, cwd=clone, env=env, capture_output=True, check=False, timeout=60)
+    if not planted(clone):
+        pytest.skip("this git obeys none of itself")
+    (clone.parent / "planted").rmdir()
+    code, said, _ = guarded(clone, env, path="sub")
+    assert (code, planted(clone)) == (1, False), said
+    assert "::error file=sub/Dockerfile,line=1" in said
+
+
+def test_the_action_runs_no_hooks_of_the_change(clone: Path, env: dict[str, str]) -> None:
+    """Where somebody's tools led git to hooks in the tree."""
+    git("config", "core.hooksPath", ".hooks", cwd=clone)
+    (clone / ".hooks").mkdir()
+    hook = clone / ".hooks" / "reference-transaction"
+    hook.write_text(f"#!/bin/sh\nmkdir -p {clone.parent}/planted\n")
+    hook.chmod(0o755)
+    commit_files(clone.parent / "origin", {"README": b"y\n"}, "something to fetch")
+    code, said, _ = guarded(clone, env)
+    assert (code, planted(clone)) == (1, False), said
+
+
+def test_a_file_s_name_is_no_command_to_the_runner(clone: Path, env: dict[str, str]) -> None:
+    (clone / "::warning ::x").mkdir()
+    (clone / "::warning ::x" / "Dockerfile").write_text("FROM node:22\n")
+    code, said, _ = guarded(clone, env, format="table")
+    lines = said.splitlines()
+    [begin] = [number for number, line in enumerate(lines) if line.startswith("::stop-commands::")]
+    token = lines[begin].removeprefix("::stop-commands::")
+    assert re.fullmatch("[0-9a-f]{32}", token)
+    inside = lines[begin + 1 : lines.index(f"::{token}::")]
+    assert code == 1
+    assert any(line.startswith("::warning") for line in inside)
+    assert sum(line.startswith("::") for line in lines) == len([one for one in inside if one[:2] == "::"]) + 2
 
 
 # --- the component ------------------------------------------------------------------------
@@ -229,6 +395,24 @@ def test_the_component_s_job_makes_the_report_that_it_names(clone: Path, env: di
     assert {"description", "check_name", "fingerprint"} <= report[0].keys()
     assert job["artifacts"]["when"] == "always"
     assert job["allow_failure"] == {"exit_codes": [3]}
+
+
+def test_the_component_imports_nothing_of_the_change(clone: Path, env: dict[str, str]) -> None:
+    git("fetch", "-q", "--unshallow", cwd=clone)
+    plant(clone)
+    job = rendered(image=IMAGE)
+    variables = {**job["variables"], "CI_MERGE_REQUEST_DIFF_BASE_SHA": base(clone)}
+    done = subprocess.run(
+        ["sh", "-e", "-c", *job["script"]],
+        cwd=clone,
+        env={**env, **obeyed(clone), **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, planted(clone)) == (1, False), done.stderr
+    assert (clone / job["artifacts"]["reports"]["codequality"]).exists()
 
 
 # --- the hooks ----------------------------------------------------------------------------
