@@ -339,7 +339,7 @@ class Settings(BaseSettings):
         key = self.github_private_key.get_secret_value()
         if not key.startswith("/"):
             texts.append(key)
-        texts.append(urlsplit(self.database_url.get_secret_value()).password or "")
+        texts.append(_password(self.database_url.get_secret_value()))
         return tuple(filter(None, texts))
 
     @property
@@ -349,6 +349,14 @@ class Settings(BaseSettings):
             return self.pages
         public = urlsplit(self.public_url).hostname
         return _is_loopback(self.host) and (not public or _is_loopback(public))
+
+
+def _password(url: str) -> str:
+    """Return the password in a URL; of one that cannot be read all of it, since it may stand anywhere."""
+    try:
+        return urlsplit(url).password or ""
+    except ValueError:
+        return url
 
 
 def _schedule(text: str) -> cron.Cron | None:

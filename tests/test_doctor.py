@@ -272,6 +272,18 @@ class TestSettings:
             ({"MOORLINE_GIT_ROOTS": "/" + "a" * 300}, "git", "trouble", "no folder"),
             ({"MOORLINE_GIT_ROOTS": ""}, "git", "trouble", "no repository"),
             ({"MOORLINE_GIT_WEBHOOK_SECRET": ""}, "git", "note", "hook is off"),
+            (
+                {"MOORLINE_GITHUB_APP_ID": "7", "MOORLINE_GITHUB_PRIVATE_KEY": "/nowhere"},
+                "github",
+                "trouble",
+                "no secret here: `serve` and `web` will not start",
+            ),
+            (
+                {"MOORLINE_GITLAB_TOKEN": f"glpat-{SECRET}"},
+                "gitlab",
+                "trouble",
+                "no secret here: `serve` and `web` will not start",
+            ),
             ({"MOORLINE_GITHUB_URI": "x"}, "names", "note", "MOORLINE_GITHUB_URL"),
             (
                 {"MOORLINE_GIT_WEBHOOK_SECRET": "", "MOORLINE_GIT_ROOTS": ""},
@@ -334,8 +346,26 @@ class TestDatabase:
     def test_one_in_a_folder_that_is_not_there(self, ward: Ward) -> None:
         ward.settings["MOORLINE_DATABASE_URL"] = "sqlite:////nowhere/at/all.db"
         seen = ward.look(forge="git")
-        assert seen.code == command.TROUBLE
-        assert seen.of("database", "file", "trouble")
+        assert seen.code == command.CONFIGURATION
+        assert seen.of("settings", "database", "trouble") == [
+            "There is no folder /nowhere/at for the database."
+        ]
+
+    @pytest.mark.parametrize("url", ["mysql://x", "sqlite:///:memory:", "postgresql"])
+    def test_an_address_that_is_none(self, ward: Ward, url: str) -> None:
+        ward.settings["MOORLINE_DATABASE_URL"] = url
+        seen = ward.look(forge="git")
+        assert seen.code == command.CONFIGURATION
+        [advice] = [one["advice"] for one in seen.findings if one["subject"] == "database"]
+        assert "postgresql://host/name" in advice
+        assert "[redacted]" not in advice
+        assert SECRET not in seen.text
+
+    def test_an_address_that_cannot_be_split_shows_no_password(self, ward: Ward) -> None:
+        ward.settings["MOORLINE_DATABASE_URL"] = f"postgresql://u:{SECRET}@["
+        seen = ward.look(forge="git")
+        assert seen.of("database", "connection", "trouble")
+        assert SECRET not in seen.text
 
     def test_a_path_that_no_file_system_has(self, ward: Ward) -> None:
         ward.settings["MOORLINE_DATABASE_URL"] = f"sqlite:////{'a' * 300}/moorline.db"
@@ -350,8 +380,12 @@ class TestDatabase:
             one.unlink()
         (ward.folder / "moorline.db").write_bytes(b"no database, whatever its name says" * 200)
         seen = ward.look(forge="git")
-        assert seen.of("database", "connection", "trouble")
+        [text] = seen.of("database", "connection", "trouble")
+        assert text == f"{ward.folder / 'moorline.db'} is not a SQLite database."
         assert seen.code == command.TROUBLE
+        with pytest.raises(StoreError, match="is not a SQLite database") as caught:
+            Store(ward.database)
+        assert "Restore a backup" in caught.value.advice
 
     @pytest.mark.parametrize(("ahead", "mark"), [(1, "trouble"), (-1, "note")])
     def test_another_schema_is_said_and_left_alone(
@@ -449,8 +483,11 @@ class TestDatabase:
             ('FATAL:  password authentication failed for user "x"', "the password"),
             ("fe_sendauth: no password supplied", "the password"),
             ('FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "x"', "this user"),
-            ("FATAL:  the database system is starting up", None),
-            ("Connection refused", None),
+            ("FATAL:  the database system is starting up", "is starting"),
+            ("Connection refused", "refuses the connection"),
+            ("failed to resolve host 'nosuch': [Errno -2] Name or service not known", "no such host"),
+            ("connection timeout expired", "for too long"),
+            ("something else", None),
         ],
     )
     def test_what_a_server_says(self, words: str, says: str | None) -> None:
@@ -464,8 +501,30 @@ class TestDatabase:
         seen = ward.look(forge="git")
         assert seen.code == command.TROUBLE
         [text] = seen.of("database", "connection", "trouble")
-        assert "does not answer" in text
-        assert SECRET not in seen.text
+        assert text == (
+            "The database does not answer: its server refuses the connection: nothing listens there."
+        )
+        with pytest.raises(StoreError, match="refuses the connection") as caught:
+            Store(ward.settings["MOORLINE_DATABASE_URL"])
+        assert SECRET not in seen.text + str(caught.value)
+
+    def test_what_sqlite_says(self, ward: Ward) -> None:
+        path = ward.folder / "small.db"
+        with closing(sqlite3.connect(path, isolation_level=None)) as database:
+            database.execute("CREATE TABLE t (x)")
+            database.execute("PRAGMA max_page_count = 2")
+            with pytest.raises(sqlite3.OperationalError) as full:
+                database.execute("INSERT INTO t VALUES (zeroblob(100000))")
+            database.execute("PRAGMA query_only = 1")
+            with pytest.raises(sqlite3.OperationalError) as readonly:
+                database.execute("DELETE FROM t")
+        assert refusal(full.value, str(path)) == (
+            f"The database {path} cannot grow: its disk is full.",
+            "Make room there: what is refused meanwhile is caught up with.",
+        )
+        problem, _ = refusal(readonly.value, str(path)) or ("", "")
+        assert problem == f"The database {path} may only be read."
+        assert refusal(sqlite3.OperationalError("no such table: t")) is None
 
 
 class TestReceiver:

@@ -1162,19 +1162,20 @@ def test_what_is_missing_is_said_with_what_it_costs(place: Place, forge: GitHubF
     assert all(one.advice for one in made.values() if one.health is Health.TROUBLE)
 
 
-def test_a_webhook_that_nobody_answers_is_failing(place: Place, forge: GitHubForge) -> None:
-    def push(status: int) -> None:
-        head = place.github.head(REPOSITORY)
-        about: dict[str, Any] = {"repository": REPOSITORY, "ref": "refs/heads/main", "before": "0" * 40}
-        place.github.payload("push", **about, after=head, status_code=status)
+def pushed(place: Place, status: int) -> None:
+    """Have a push delivered, and answered so."""
+    about: dict[str, Any] = {"repository": REPOSITORY, "ref": "refs/heads/main", "before": "0" * 40}
+    place.github.payload("push", **about, after=place.github.head(REPOSITORY), status_code=status)
 
+
+def test_a_webhook_that_nobody_answers_is_failing(place: Place, forge: GitHubForge) -> None:
     [hook] = forge.webhooks()
     assert hook.state is HookState.CALLING
-    push(200)
-    push(502)
-    push(502)
+    pushed(place, 200)
+    pushed(place, 502)
+    pushed(place, 502)
     assert forge.webhooks() == (hook,)
-    push(502)
+    pushed(place, 502)
     place.github.forget()
     [failing] = forge.webhooks()
     assert len(place.github.requests) == 1
@@ -1182,8 +1183,45 @@ def test_a_webhook_that_nobody_answers_is_failing(place: Place, forge: GitHubFor
     assert "newest 3" in failing.text
     assert "Recent deliveries" in failing.advice
     assert not forge.test(failing)
-    push(202)
+    pushed(place, 202)
     assert forge.webhooks() == (hook,)
+
+
+@pytest.mark.parametrize(("status", "fails"), [(502, False), (401, True)])
+def test_what_nobody_took_while_we_were_down_says_nothing(place: Place, status: int, *, fails: bool) -> None:
+    clock = place.github.world.clock
+    clock.advance(-600)
+    pushed(place, 200)
+    for _ in range(3):
+        pushed(place, status)
+    clock.advance(600)
+    forge = place.forge()
+    [hook] = forge.webhooks()
+    assert hook.state is (HookState.FAILING if fails else HookState.CALLING)
+    for _ in range(3):
+        pushed(place, status)
+    assert forge.webhooks()[0].state is HookState.FAILING
+
+
+def test_what_never_arrived_says_so_after_a_start_as_well(place: Place) -> None:
+    clock = place.github.world.clock
+    clock.advance(-600)
+    for _ in range(3):
+        pushed(place, 502)
+    clock.advance(600)
+    assert place.forge().webhooks()[0].state is HookState.FAILING
+
+
+def test_a_secret_that_differs_is_said(place: Place, forge: GitHubForge) -> None:
+    for _ in range(3):
+        pushed(place, 401)
+    [hook] = forge.webhooks()
+    made = found(forge)["deliveries"]
+    assert (hook.state, made.health) == (HookState.FAILING, Health.TROUBLE)
+    for text in (hook.text, made.text):
+        assert text.startswith("GitHub reached it and was refused: the secret in the App's settings is not ")
+    pushed(place, 202)
+    assert found(forge)["deliveries"].health is Health.NOTE  # it is right by now
 
 
 def test_who_we_are(place: Place, forge: GitHubForge) -> None:

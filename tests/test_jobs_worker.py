@@ -363,6 +363,32 @@ def test_the_audit_log_s_head_is_logged_when_it_grows(
     assert len(lines) == 3
 
 
+def test_an_outage_is_logged_once_and_so_is_its_end(
+    sqlite: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failures = iter([StoreUnavailableError("It is full.")] * 5 + [StoreUnavailableError("It is away.")] * 5)
+    with Store(sqlite) as store:
+        worker = Worker(store, Acted(), QUICK)
+        dispatch = worker.dispatch
+
+        def stumbling() -> None:
+            error = next(failures, None)
+            if error is not None:
+                raise error
+            dispatch()
+
+        monkeypatch.setattr(worker, "dispatch", stumbling)
+        with working(worker):
+            until(worker.idle_seconds)
+    logged = capsys.readouterr().out.splitlines()
+    said = [line for line in logged if "look at the backlog" in line or "looked at again" in line]
+    assert [("full" in line, "away" in line, "again" in line) for line in said] == [
+        (True, False, False),
+        (False, True, False),
+        (False, False, True),
+    ]
+
+
 def test_nobody_writes_once_it_has_stopped(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine writes its own word on a run after ours, and does not wait for that as it stops."""
     writing, stopped = threading.Event(), threading.Event()

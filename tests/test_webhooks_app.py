@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import socket
+import sqlite3
 import threading
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -274,6 +275,18 @@ class TestHealth:
         idle: list[float | None] = [None, 1.0, 61.0]
         client = app(store, worker=lambda: idle.pop(0)).test_client()
         assert [client.get("/readyz").status_code for _ in range(3)] == [503, 200, 503]
+
+    def test_a_database_that_can_only_be_read_is_not_ready(self, tmp_path: Path) -> None:
+        path = tmp_path / "x.db"
+        with Store(f"sqlite:///{path}") as store, closing(sqlite3.connect(path)) as database:
+            client = app(store).test_client()
+            refuses = (
+                "CREATE TRIGGER full BEFORE UPDATE ON moorline_schema BEGIN SELECT RAISE(FAIL, 'full'); END"
+            )
+            database.execute(refuses)
+            assert client.get("/readyz").status_code == 503
+            database.execute("DROP TRIGGER full")
+            assert client.get("/readyz").status_code == 200
 
     def test_without_a_database_it_is_alive_and_not_ready(self, tmp_path: Path) -> None:
         path = tmp_path / "x.db"

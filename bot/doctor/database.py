@@ -24,6 +24,8 @@ _SKEW = 5.0
 _LATE = timedelta(minutes=10)
 _MOST = 1000
 _pen = Pen(Part.DATABASE)
+_settings = Pen(Part.SETTINGS)
+"""For what is wrong with the address alone."""
 
 
 def examine(url: str) -> Findings:
@@ -37,9 +39,13 @@ def examine(url: str) -> Findings:
 def _examined(url: str) -> Findings:
     try:
         file = sqlite_file(url)
-        if file is not None and not file.exists():
-            yield _absent(file)
-            return
+    except StoreError as error:
+        yield _settings.failed("database", error)
+        return
+    if file is not None and not file.exists():
+        yield _absent(file)
+        return
+    try:
         seen = signs(url, Pace().lease)
     except StoreError as error:
         yield _pen.failed("connection", error)
@@ -66,10 +72,10 @@ def _examined(url: str) -> Findings:
 def _absent(file: Path) -> Finding:
     folder = file.parent
     if not folder.is_dir():
-        return _pen.trouble(
-            "file",
+        return _settings.trouble(
+            "database",
             f"There is no folder {folder} for the database.",
-            "Make it, and let this user write there.",
+            "Make it, and let this user write there; or correct MOORLINE_DATABASE_URL.",
         )
     return _pen.note("file", f"There is no database {file} yet.", "The first start of the service makes it.")
 

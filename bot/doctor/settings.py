@@ -64,6 +64,7 @@ def _git(settings: Settings) -> Findings:
             "Set MOORLINE_GIT_ROOTS or MOORLINE_GIT_REPOSITORIES.",
         )
     if places and not settings.git_webhook_secret:
+        # No trouble as with the other forges: it may be there for sweeps alone, and everything starts.
         yield _pen.note(
             "git", "Nobody can tell of pushes: the git hook is off.", "Set MOORLINE_GIT_WEBHOOK_SECRET."
         )
@@ -86,9 +87,9 @@ def _github(settings: Settings) -> Findings:
             "Set MOORLINE_GITHUB_APP_ID and MOORLINE_GITHUB_PRIVATE_KEY.",
         )
     if settings.github_app_id and not settings.github_webhook_secret:
-        yield _pen.note(
+        yield _pen.trouble(
             "github",
-            "GitHub's deliveries are refused: pushes are noticed by sweeps alone.",
+            "The App's webhook has no secret here: `serve` and `web` will not start.",
             "Set MOORLINE_GITHUB_WEBHOOK_SECRET to the secret of the App's webhook.",
         )
     if settings.github_app_id and key:
@@ -108,9 +109,9 @@ def _gitlab(settings: Settings) -> Findings:
             "Set MOORLINE_GITLAB_TOKEN.",
         )
     if token and not (plain or signing):
-        yield _pen.note(
+        yield _pen.trouble(
             "gitlab",
-            "GitLab's deliveries are refused: pushes are noticed by sweeps alone.",
+            "GitLab's webhooks have no secret here: `serve` and `web` will not start.",
             "Set MOORLINE_GITLAB_SIGNING_TOKEN, or for GitLab before 19.0 MOORLINE_GITLAB_WEBHOOK_SECRET.",
         )
     if signing and "" in plain:

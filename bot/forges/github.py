@@ -99,6 +99,7 @@ class GitHubForge:
         self.host = place.host
         self._hook_url = hook_url
         self._clock = clock
+        self._began = clock()
         self._manners = Manners(clock=clock, pause=pause, windows=windows)
         self._app = App(Transport(place, ca_bundle=ca_bundle), app_id, private_key, self._manners, owners)
         self._trees = Trees()
@@ -344,7 +345,7 @@ class GitHubForge:
 
     def webhooks(self) -> tuple[Webhook, ...]:
         """Return the App's webhook, and whether its newest deliveries arrived."""
-        return webhook(self._app.client, self._hook_url)
+        return webhook(self._app.client, self._hook_url, self._began - self._manners.skew)
 
     def test(self, webhook: Webhook) -> bool:
         """Return no: GitHub disables no webhook of an App, and has nothing to try it with."""

@@ -20,6 +20,15 @@ _MOST_PAGES = 100
 _MOST_FETCHED = 1_000
 _ENOUGH = 3
 """Attempts without success, the newest, by which a hook counts as failing."""
+_SLACK = 5.0
+"""Seconds: the log and the clock of an answer know whole ones only."""
+UNSIGNED = 401
+"""What we answer to a delivery whose signature is not right."""
+REFUSED = (
+    "GitHub reached it and was refused: the secret in the App's settings is not MOORLINE_GITHUB_WEBHOOK_SECRET.",
+    "Give both the same secret; where they are, see that the proxy passes the body as it is.",
+)
+"""What is wrong then, and what to do."""
 _UNVERIFIABLE = frozenset({"x-hub-signature", "x-hub-signature-256"})
 """Headers that tell of bytes which the log does not keep."""
 
@@ -39,6 +48,11 @@ class Attempt:
     @property
     def arrived(self) -> bool:
         return self.status == "OK" or 200 <= self.code < 300
+
+    @property
+    def answered(self) -> bool:
+        """Whether it was refused by whoever took it, and not by a proxy before nobody."""
+        return 400 <= self.code < 500
 
 
 def missed(client: Client, since: datetime) -> Iterator[Missed]:
@@ -68,31 +82,32 @@ def missed(client: Client, since: datetime) -> Iterator[Missed]:
             yield made
 
 
-def webhook(client: Client, url: str) -> tuple[Webhook, ...]:
+def webhook(client: Client, url: str, began: float) -> tuple[Webhook, ...]:
     """Return the App's webhook, failing where none of its newest attempts arrived; none where it has none.
 
-    GitHub never disables it.  `url` is where it should call us, as far as that is known.
+    GitHub never disables it.  `url` is where it should call us, as far as that is known.  What nobody took
+    before `began`, seconds since 1970 by GitHub's clock, counts where nothing ever arrived: we were not there.
     """
-    newest: list[Attempt] = []
     try:
-        for said in client.pages(_PATH, most=1):
-            one = _attempt(said)
-            if one is None:
-                continue
-            if one.arrived:
-                newest.clear()
-                break
-            newest.append(one)
-            if len(newest) == _ENOUGH:
-                break
+        tried = list(filter(None, map(_attempt, client.pages(_PATH, most=1))))
     except MissingError:
         return ()
-    if len(newest) < _ENOUGH:
+    arrives = any(one.arrived for one in tried)
+    counted = [one for one in tried if one.arrived or one.answered or one.at >= began - _SLACK or not arrives]
+    newest = counted[:_ENOUGH]
+    if len(newest) < _ENOUGH or any(one.arrived for one in newest):
         return (Webhook(id=_PATH, owner="", state=HookState.CALLING),)
     why = clean(newest[0].status) or str(newest[0].code)
     text = f"None of the newest {_ENOUGH} deliveries arrived, the last for `{why}`."
     advice = f"See *Advanced*, *Recent deliveries* in the App's settings, and that GitHub can reach {clean(url) or 'us'}."
+    if newest[0].code == UNSIGNED:
+        text, advice = REFUSED
     return (Webhook(id=_PATH, owner="", state=HookState.FAILING, text=text, advice=advice),)
+
+
+def newest(client: Client) -> Attempt | None:
+    """Return the newest attempt of all; raises `ForgeError`."""
+    return next(filter(None, map(_attempt, client.pages(_PATH, most=1))), None)
 
 
 def attempts(client: Client, since: float, status: str = "") -> list[Attempt]:

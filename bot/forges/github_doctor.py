@@ -10,7 +10,7 @@ from bot.errors import ConfigurationError, ForgeError, MissingError, MoorlineErr
 from bot.forges.base import Health, Symptom
 from bot.forges.github_app import App, Installation
 from bot.forges.github_client import Manners
-from bot.forges.github_deliveries import attempts
+from bot.forges.github_deliveries import REFUSED, UNSIGNED, attempts, newest
 from bot.forges.github_transport import clean
 
 NEEDED: Mapping[str, tuple[str, str]] = {
@@ -185,11 +185,15 @@ def _deliveries(app: App, manners: Manners) -> Iterator[Symptom]:
     if not failed:
         yield _ok("deliveries", "No delivery failed within a day.")
         return
-    newest = max(found, key=lambda one: one.at)
+    last = newest(app.client)
+    if last is not None and last.code == UNSIGNED:
+        yield _trouble("deliveries", *REFUSED)
+        return
+    latest = max(found, key=lambda one: one.at)
     yield Symptom(
         health=Health.NOTE,
         subject="deliveries",
-        text=f"{_counted(len(failed), 'delivery', 'deliveries')} failed within a day, the last with `{clean(newest.status) or newest.code}`.",
+        text=f"{_counted(len(failed), 'delivery', 'deliveries')} failed within a day, the last with `{clean(latest.status) or latest.code}`.",
         advice="They are caught up with; if they go on failing, check that GitHub can reach the webhook.",
     )
 
@@ -209,7 +213,7 @@ def _installations(app: App) -> Iterator[Symptom]:
         yield Symptom(
             health=Health.NOTE,
             subject="installations",
-            text="The App is installed nowhere that is served.",
+            text="The App is installed nowhere that is served: there is nothing to look after yet.",
             advice="Install it, and check MOORLINE_ALLOWED_OWNERS.",
         )
 

@@ -140,9 +140,9 @@ class Doctor:
         live = [one for one in seen if not one.archived]
         if not live:
             yield _symptom(
-                Health.TROUBLE,
+                Health.NOTE,
                 "projects",
-                "The token's account is a member of no project that is in use.",
+                "The token's account is a member of no project that is in use: there is nothing to look after yet.",
                 "Invite it to a group or project with the role Developer.",
             )
             return
@@ -152,10 +152,11 @@ class Doctor:
             yield _symptom(
                 Health.NOTE,
                 "roles",
-                f"GitLab does not tell our role in {untold} projects; it may come by an invited group.",
+                f"GitLab does not tell our role in {'1 project' if untold == 1 else f'{untold} projects'}; it may come by an invited group.",
             )
-        known = "at least " if len(seen) == _MOST_PROJECTS else ""
-        yield _symptom(Health.OK, "projects", f"{known.capitalize()}{len(live)} projects in use are visible.")
+        known = "At least " if len(seen) == _MOST_PROJECTS else ""
+        count = "1 project in use is" if len(live) == 1 else f"{len(live)} projects in use are"
+        yield _symptom(Health.OK, "projects", f"{known}{count} visible.")
         for one in low[:_MOST_NAMED]:
             yield _symptom(
                 Health.TROUBLE,

@@ -27,6 +27,7 @@ from bot.jobs.steps import Outcome, Steps
 from bot.model import Job
 from bot.store.base import StoreUnavailableError
 from bot.store.plain_jobs import encode_job
+from bot.store.refusals import refusal
 
 _NAME = "moorline"
 _QUEUE = "runs"
@@ -198,5 +199,8 @@ def _translated() -> Iterator[None]:
         raise
     except Exception as error:
         # DBOS raises its own errors, SQLAlchemy's and plain ones; each means the same to us.
-        problem = "The job engine's part of the database does not answer."
-        raise StoreUnavailableError(problem, advice="Look at MOORLINE_DATABASE_URL.") from error
+        problem, advice = refusal(getattr(error, "orig", None)) or (
+            "The job engine's part of the database does not answer.",
+            "Look at MOORLINE_DATABASE_URL.",
+        )
+        raise StoreUnavailableError(problem, advice=advice) from error

@@ -7,11 +7,13 @@ block its repository for good.
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import structlog
 
 from bot.errors import MoorlineError
 from bot.jobs.base import Pace, Queue
+from bot.jobs.outages import Outage
 from bot.store.base import Leases
 
 _log = structlog.get_logger(__name__)
@@ -46,8 +48,12 @@ class Reaper:
 
     def run(self, stop: threading.Event) -> None:
         """Tick until told to stop."""
+        away = Outage(
+            partial(_log.warning, "cannot renew the lease"), partial(_log.info, "the lease is renewed again")
+        )
         while not stop.wait(self._pace.beat):
             try:
                 self.tick()
+                away.over()
             except MoorlineError as error:
-                _log.warning("cannot renew the lease", problem=str(error))
+                away.because(str(error))

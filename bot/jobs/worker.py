@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -21,6 +22,7 @@ import structlog
 from bot.errors import MoorlineError
 from bot.jobs.base import WORKFLOW_VERSION, Pace, Standing, Work
 from bot.jobs.dbos_queue import DbosQueue
+from bot.jobs.outages import Outage
 from bot.jobs.reaper import Reaper
 from bot.jobs.steps import Steps
 from bot.model import Job
@@ -130,6 +132,10 @@ class Worker:
 
     def _loop(self, stop: threading.Event) -> None:
         reconciled = forgotten = told = done = -float("inf")
+        away = Outage(
+            partial(_log.warning, "cannot look at the backlog"),
+            partial(_log.info, "the backlog can be looked at again"),
+        )
         while not stop.is_set():
             now = time.monotonic()
             try:
@@ -147,8 +153,9 @@ class Worker:
                     done = now
                 self.dispatch()
                 self._ticked = time.monotonic()
+                away.over()
             except MoorlineError as error:
-                _log.warning("cannot look at the backlog", problem=str(error))
+                away.because(str(error))
             # Woken, or in a moment; and at once when told to stop, since stopping wakes nobody.
             self._wait(stop)
 

@@ -33,6 +33,7 @@ from bot.errors import StoreError
 from bot.store.base import StoreUnavailableError
 from bot.store.refusals import refusal
 from bot.store.tables import SCHEMA_VERSION, metadata, schema, stamp
+from bot.visible import visible
 
 _READING = "moorline_reading"
 _BUSY_SECONDS = 5.0  # forges give a receiver ten seconds
@@ -51,6 +52,7 @@ class Database:
         """
         self._engine = make_engine(url)
         self.dialect = self._engine.dialect.name
+        self._place = place(self._engine.url)
         self._writing = threading.Lock()
         try:
             self._prepare(url)
@@ -72,7 +74,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Yield a connection in a transaction that may write, committed at the end."""
-        with self._turn(), _translated(), self._engine.begin() as connection:
+        with self._turn(), _translated(self._place), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -95,7 +97,7 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """Yield a connection in a transaction that only reads."""
         with (
-            _translated(),
+            _translated(self._place),
             self._engine.connect().execution_options(**{_READING: True}) as connection,
             connection.begin(),
         ):
@@ -136,9 +138,18 @@ def sqlite_file(url: str) -> Path | None:
     return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
 
 
+def place(url: URL) -> str:
+    """Return how messages name SQLite's file; empty for a server, whose address may hold a password."""
+    return visible(url.database or "", 200) if url.get_backend_name() == "sqlite" else ""
+
+
 def _parse(url: str) -> URL:
     # The text of the URL stays out of every message: it may hold a password.
-    advice = "Set MOORLINE_DATABASE_URL to sqlite:///moorline.db or postgresql://user@host/name."
+    # And the advice holds no user either: whatever looks like a login is redacted where it is shown.
+    advice = (
+        "Set MOORLINE_DATABASE_URL to sqlite:///moorline.db or postgresql://host/name; "
+        "user and password go before the host."
+    )
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
@@ -253,15 +264,16 @@ def _migrate(url: str) -> None:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(file: str) -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeoutError) as error:
-        problem, advice = refusal(getattr(error, "orig", None)) or _SILENT
+        problem, advice = refusal(getattr(error, "orig", None), file) or _SILENT
         raise StoreUnavailableError(problem, advice=advice) from error
     except IntegrityError as error:
         raise StoreError("The database refused a row that contradicts another.") from error
     except DBAPIError as error:
-        raise StoreError("The database refused a statement.") from error
+        problem, advice = refusal(error.orig, file) or ("The database refused a statement.", "")
+        raise StoreError(problem, advice=advice) from error
     except SQLAlchemyError as error:
         raise StoreError("The database gave an answer that cannot be read.") from error

@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from bot.errors import StoreError
 from bot.store.base import StoreUnavailableError
-from bot.store.database import found_schema, make_engine
+from bot.store.database import found_schema, make_engine, place
 from bot.store.leases import ENDED
 from bot.store.refusals import refusal
 from bot.store.tables import SCHEMA_VERSION, leases
@@ -49,7 +49,7 @@ def signs(url: str, lease: float) -> Signs:
         with engine.connect() as connection:
             return _seen(connection, lease)
     except OperationalError as error:
-        refused = refusal(error.orig)
+        refused = refusal(error.orig, place(engine.url))
         if refused is not None:
             raise StoreUnavailableError(refused[0], advice=refused[1]) from None
         # Drivers tell of host and user here, and of no password.
@@ -57,7 +57,11 @@ def signs(url: str, lease: float) -> Signs:
         advice = "Look at MOORLINE_DATABASE_URL and its server."
         raise StoreUnavailableError(f"The database does not answer: {why}.", advice=advice) from None
     except SQLAlchemyError as error:
-        raise StoreError(f"The database cannot be read ({type(error).__name__}).") from None
+        problem, advice = refusal(getattr(error, "orig", None), place(engine.url)) or (
+            f"The database cannot be read ({type(error).__name__}).",
+            "",
+        )
+        raise StoreError(problem, advice=advice) from None
     finally:
         engine.dispose()
 
