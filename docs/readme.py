@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -15,13 +17,14 @@ SAMPLE = ROOT / "bot" / "demo" / "sample"
 
 def scanned() -> str:
     """Return what `moorline scan` prints of the sample: the table, and the summary at its end."""
-    done = subprocess.run(
-        [sys.executable, "-c", "from bot.cli import main; main()", "scan", "."],
-        cwd=SAMPLE,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    with tempfile.TemporaryDirectory() as folder:  # where it is no part of another repository
+        done = subprocess.run(
+            [sys.executable, "-c", "from bot.cli import main; main()", "scan", "."],
+            cwd=shutil.copytree(SAMPLE, Path(folder) / "sample"),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
     return done.stdout + done.stderr
 
 
