@@ -643,6 +643,8 @@ class CheckRun:
     """At most three."""
     held: bool = False
     """Whether the policy minds that something was not looked at: no forge is to show a success then."""
+    brief: str = ""
+    """The title and what it is about, on one line, for a forge that shows no more; empty for the title alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

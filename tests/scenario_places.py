@@ -86,6 +86,8 @@ class Checked:
     state: str
     """`success`, `failure`, `neutral`; GitLab says `failed` and knows nothing neutral."""
     text: str
+    url: str = ""
+    """Where it leads to, if anywhere."""
 
 
 class Place(ABC):
@@ -742,7 +744,7 @@ class GitLabPlace(Place):
 
     def checks(self, name: str, commit: str) -> list[Checked]:
         return [
-            Checked(state=one.state, text=one.description or "")
+            Checked(state=one.state, text=one.description or "", url=one.target_url or "")
             for one in self.project(name).statuses
             if one.sha == commit
         ]

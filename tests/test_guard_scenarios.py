@@ -116,3 +116,35 @@ def test_what_is_held_fails_on_gitlab_unless_the_policy_lets_it_pass(here: Scene
         assert state == {"off": "success", "warn": "failed", "fail": "failed"}[held]
     else:
         assert state == {"off": "neutral", "warn": "neutral", "fail": "failure"}[held]
+
+
+@pytest.mark.parametrize("mode", ["observe", "propose"])
+def test_a_status_names_what_it_is_about(here: Scene, mode: str) -> None:
+    """GitLab shows nothing else of a check, and with `mode: observe` nothing is said on the lines."""
+    rules = f"mode: {mode}\nguard: {{floating: fail}}\n".encode()
+    app = ruled(here, {".moorline.yml": rules})
+    tool, other = here.image(), here.image("other")
+    state = judged(here, app, {"Dockerfile": dockerfile(tool), "api/Dockerfile": dockerfile(other)}, "topic")
+    [check] = app.checks(app.heads()["topic"])
+    if here.place.forge != "gitlab":
+        assert (state, check.url) == ("failure", "")
+        assert '"title": "2 refused"' in check.text
+        return
+    assert (state, check.text) == ("failed", f"2 refused: Dockerfile:1 {tool}, api/Dockerfile:1 {other}")
+    if mode == "observe":
+        assert check.url == ""
+    else:
+        assert check.url.endswith("/-/merge_requests/1")
+
+
+def test_a_status_is_bounded_and_says_how_much_more_there_is(here: Scene) -> None:
+    app = ruled(here, {})
+    files: dict[str, Content] = {
+        f"{'long' * 40}{at}/Dockerfile": f"FROM {here.image()}\n".encode() for at in range(5)
+    }
+    judged(here, app, files, "topic")
+    [check] = app.checks(app.heads()["topic"])
+    if here.place.forge == "gitlab":
+        assert check.text.startswith("5 refused: long")
+        assert check.text.endswith(", and 4 more")
+        assert len(check.text) <= 255

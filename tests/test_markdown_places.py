@@ -23,6 +23,7 @@ from test_markdown import HOSTILE, hostile
 
 from bot import proposals
 from bot.config import Config, Grouping
+from bot.errors import ConfigurationError
 from bot.model import ChangedFile, GitReference, Outcome, Reason, Report, Ruling, SkipReason, State, Verdict
 from bot.proposals import checks, lasting, notes, render
 from bot.proposals.answers import Kind, Part, Row, answer
@@ -56,6 +57,8 @@ def texts(text: str) -> Iterator[str]:
     yield summary
     yield checks.explained(summary, [text], 1)
     yield checks.undecided(text)[1]
+    wrong = ConfigurationError(text, path=text, line=3, advice=text)
+    yield from (checks.broken([wrong, wrong], "c" * 40, whose)[1] for whose in ("change", "base", "branch"))
     yield checks.overridden(title, summary, text, text)[1]
     share = checks.Share(number=1, base=text, title=title, summary=summary)
     yield checks.shared([share, replace(share, number=0)])[1]

@@ -156,11 +156,12 @@ class Checks:
 
 def _wanted(check: Check) -> dict[str, object]:
     failed = check.conclusion is Conclusion.FAILURE or check.held
-    described = visible(check.title, _MOST)
+    said = check.brief or check.title  # nothing else of a check is shown here
+    described = visible(said, _MOST)
     if check.conclusion is Conclusion.NEUTRAL:
         # GitLab has no neutral status.  One that failed keeps people from merging, where a project wants
         # that: so only what was not even looked at fails, and what was is shown as a success.
-        described = visible(f"{'Held' if check.held else 'Neutral'}: {check.title}", _MOST)
+        described = visible(f"{'Held' if check.held else 'Neutral'}: {said}", _MOST)
     wanted: dict[str, object] = {"state": "failed" if failed else "success", "description": described}
     if check.url and len(check.url) <= _MOST and urlsplit(check.url).scheme in ("http", "https"):
         wanted["target_url"] = check.url

@@ -19,6 +19,8 @@ from bot.visible import named, visible
 _ROWS = 100
 _FILES, _SHOWN, _WIDTH, _LONGEST = 20, 60, 200, 2_000
 """Files whose rules are shown, lines of each, their width, and the lines of a file that is compared."""
+_BRIEF, _PLACE = 240, 80
+"""Characters of a title with what it is about, and of a path or a reference in it."""
 _VERDICTS = {Outcome.REFUSE: "refused", Outcome.HOLD: "held", Outcome.WARN: "noted"}
 
 
@@ -31,7 +33,7 @@ class _Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Told:
+class _Fenced:
     path: str
     lines: Markdown
     fence: Markdown
@@ -40,7 +42,7 @@ class _Told:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Explained:
     summary: Markdown
-    texts: tuple[_Told, ...]
+    texts: tuple[_Fenced, ...]
     more: int
 
 
@@ -51,7 +53,7 @@ class _View:
     unread: tuple[Aside, ...]
     more: int
     base: str
-    rules: tuple[_Told, ...] = ()
+    rules: tuple[_Fenced, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,14 +71,7 @@ def guard(
 
     What the change says in `rules` is shown, and counts for nothing yet.
     """
-    told = sorted(
-        (one for one in report.verdicts if one.outcome is not Outcome.PASS),
-        key=lambda one: (
-            list(_VERDICTS).index(one.outcome),
-            one.finding.location.path,
-            one.finding.location.line,
-        ),
-    )
+    told = _told(report)
     view = _View(
         trouble="",
         rows=tuple(_row(one) for one in told[:_ROWS]),
@@ -86,6 +81,44 @@ def guard(
         rules=tuple(one for each in rules for one in _altered(each))[:_FILES],
     )
     return _title(told, unread), cut(render("check.md.j2", view), LONGEST)
+
+
+def _told(report: Report) -> list[Verdict]:
+    """Return what does not pass, the worst first."""
+    return sorted(
+        (one for one in report.verdicts if one.outcome is not Outcome.PASS),
+        key=lambda one: (
+            list(_VERDICTS).index(one.outcome),
+            one.finding.location.path,
+            one.finding.location.line,
+        ),
+    )
+
+
+def brief(title: str, report: Report, unread: Sequence[Unread]) -> str:
+    """Return a title with the first references that it is about, worst first, on one line.
+
+    At most `_BRIEF` characters.
+    """
+    places = [
+        f"{visible(one.finding.location.path, _PLACE)}:{one.finding.location.line} "
+        f"{visible(named(one.finding), _PLACE)}"
+        for one in _told(report)
+    ]
+    places += [visible(one.path, _PLACE) for one in unread]
+    made = title
+    for at, place in enumerate(places):
+        more = f", and {len(places) - at - 1} more" if at + 1 < len(places) else ""
+        longer = f"{made}{', ' if at else ': '}{place}"
+        if len(longer) + len(more) > _BRIEF:
+            return f"{made}, and {len(places) - at} more" if at else title
+        made = longer
+    return made
+
+
+def brief_because(title: str, why: str) -> str:
+    """Return a title with the reason if there is one, on one line of at most `_BRIEF` characters."""
+    return visible(f"{title}: {for_reviewers(why)}", _BRIEF) if why else title
 
 
 def undecided(why: str) -> tuple[str, str]:
@@ -284,14 +317,14 @@ def left_out(summary: str, remarks: int) -> str:
     return cut(made, LONGEST)
 
 
-def _fenced(path: str, lines: Sequence[str]) -> _Told:
+def _fenced(path: str, lines: Sequence[str]) -> _Fenced:
     """Return lines that are fit to be shown, and a fence that none of them ends."""
     text = "\n".join(map(quiet, lines))
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
-    return _Told(path=path, lines=Markdown(text), fence=Markdown("`" * max(longest + 1, 3)))
+    return _Fenced(path=path, lines=Markdown(text), fence=Markdown("`" * max(longest + 1, 3)))
 
 
-def _altered(rules: Rules) -> Iterator[_Told]:
+def _altered(rules: Rules) -> Iterator[_Fenced]:
     for path in sorted(rules.before.keys() | rules.after.keys()):
         old, new = _lines(rules.before.get(path, b"")), _lines(rules.after.get(path, b""))
         if old == new:

@@ -115,14 +115,20 @@ def undecided(why: str, server: Config) -> CheckRun:
     title, summary = checks.undecided(why)
     fails = policy.guard(server).unreachable is Unreachable.FAILURE
     conclusion = Conclusion.FAILURE if fails else Conclusion.NEUTRAL
-    return CheckRun(conclusion=conclusion, title=title, summary=summary)
+    return CheckRun(
+        conclusion=conclusion, title=title, summary=summary, brief=checks.brief_because(title, why)
+    )
 
 
 def broken(mistakes: Sequence[ConfigurationError], commit: str, server: Config) -> CheckRun:
     """Return the check of a commit at the head of a branch whose configuration is broken."""
     title, summary = checks.broken(mistakes, commit, "branch")
     return replace(
-        undecided("", server), title=title, summary=summary, annotations=_of_configuration(mistakes)
+        undecided("", server),
+        title=title,
+        summary=summary,
+        annotations=_of_configuration(mistakes),
+        brief="",
     )
 
 
@@ -137,7 +143,14 @@ def overridden(check: CheckRun, by: str, because: str) -> CheckRun:
     if check.conclusion is Conclusion.SUCCESS:
         return check
     title, summary = checks.overridden(check.title, check.summary, by, because)
-    return replace(check, conclusion=Conclusion.SUCCESS, title=title, summary=summary, held=False)
+    return replace(
+        check,
+        conclusion=Conclusion.SUCCESS,
+        title=title,
+        summary=summary,
+        held=False,
+        brief=checks.brief_because(title, f"{by}, because {because}"),
+    )
 
 
 Failure: TypeAlias = tuple[str, str, str]
@@ -176,12 +189,12 @@ def together(judged: Sequence[Judgement]) -> CheckRun:
         judged, key=lambda one: (_WORST.index(one.check.conclusion), not one.check.held, one.number)
     )
     worst = ranked[0].check
-    title, summary = checks.shared(
-        [
-            checks.Share(number=one.number, base=one.base, title=one.check.title, summary=one.check.summary)
-            for one in ranked
-        ]
-    )
+    shares = [
+        checks.Share(number=one.number, base=one.base, title=one.check.title, summary=one.check.summary)
+        for one in ranked
+    ]
+    title, summary = checks.shared(shares)
+    about = worst.brief.removeprefix(worst.title).removeprefix(": ")
     annotations = dict.fromkeys(each for one in ranked for each in one.check.annotations)
     buttons = dict.fromkeys(each for one in ranked for each in one.check.buttons)
     return replace(
@@ -191,6 +204,7 @@ def together(judged: Sequence[Judgement]) -> CheckRun:
         annotations=tuple(annotations)[:_ANNOTATIONS],
         buttons=tuple(one for one in _BUTTONS if one in buttons),
         held=any(one.check.held for one in judged),
+        brief=checks.brief_because(title, f"first {about}" if about else ""),
     )
 
 
@@ -270,6 +284,7 @@ def _check(
         annotations=_annotations(replace(report, unread=unread)),
         buttons=buttons,
         held=bool(unread) and policy.guard(config).held is not Floating.OFF,
+        brief=checks.brief(title, report, unread),
     )
 
 

@@ -93,6 +93,8 @@ class Reviewing:
         if review is not None and pressed != guarding.PIN:  # whoever presses that wants it now
             review, left = self._bounded(forge, job, request.number, review)
             check = guarding.left_out(check, left)
+        if review is not None and review.remarks and forge.name != "github":
+            check = replace(check, url=request.url)  # GitHub's check has a page of its own
         return [
             *self._judged(forge, hosting, job, request, check),
             *(self._review(forge, job, request.number, review) if review is not None else ()),

@@ -130,4 +130,5 @@ def _check(text: str) -> CheckRun:
         url=said["url"],
         buttons=tuple(Button(**one) for one in said.get("buttons", ())),
         held=said.get("held", False),
+        brief=said.get("brief", ""),
     )
