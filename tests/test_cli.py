@@ -9,10 +9,10 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import signal
 import socket
 import struct
-import shutil
 import subprocess
 import sys
 import termios
@@ -26,7 +26,7 @@ import click
 import commands
 import pytest
 from click.testing import CliRunner
-from commands import MOORLINE, ROOT, SAMPLE, World, environment, run
+from commands import MOORLINE, SAMPLE, World, environment, run
 from goldens import GOLDEN, REWRITE
 from sockets import listening
 
