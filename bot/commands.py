@@ -10,10 +10,9 @@ A new command is a verb, a row of `FORMS`, and a row of the table of effects in 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from difflib import get_close_matches
 from enum import Enum, StrEnum
 from typing import TypeAlias
 
@@ -187,6 +186,27 @@ FORMS: Mapping[Verb, Form] = {
     ),
 }
 
+_ROLES: Mapping[str, Mapping[Role, str]] = {
+    "gitlab": {
+        Role.READ: "Guest or Reporter",
+        Role.WRITE: "Developer",
+        Role.MAINTAIN: "Maintainer",
+        Role.ADMIN: "Owner",
+    }
+}
+"""What a forge calls roles, where it is not what we call them."""
+
+
+def role_name(role: Role, forge: str) -> str:
+    """Return what the forge of that name (`github`, `gitlab`) calls a role."""
+    return _ROLES.get(forge, {}).get(role, role.name.lower())
+
+
+def address(login: str) -> str:
+    """Return what a command to the account of that login begins with."""
+    return f"@{login.removesuffix('[bot]')}"
+
+
 ALIASES: Mapping[str, Verb] = {
     "reopen": Verb.RECREATE,
     "unpause": Verb.RESUME,
@@ -220,6 +240,8 @@ class Mistake:
     """One sentence of ours; nothing of the comment is in it."""
     meant: Verb | None = None
     """The command that it is most like."""
+    instead: str = ""
+    """What may be said instead, as it was written but for the mistake; empty where that is no command either."""
 
 
 Said: TypeAlias = Command | Mistake
@@ -265,6 +287,11 @@ def _addressed(text: str, login: str, *, slash: bool) -> Iterator[str]:
 _COMMENTS = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _DAYS = re.compile(r"([0-9]{1,4}) ?(d|days?|w|weeks?)?", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9$][\x21-\x7e]*")
+_POLITE = frozenset({"please", "pls", "plz", "kindly"})
+_ASKING = frozenset({"can", "could", "would", "will", "you"})
+"""What an order may begin with, and what a question does."""
+_LONGEST_INSTEAD = 300
+"""Characters of a command that is written out anew."""
 _AROUND = "`\"',;"
 
 
@@ -274,19 +301,86 @@ def _command(line: str, today: date) -> Said:
     words = _COMMENTS.sub(" ", line).split()
     if not words:
         return Command(verb=Verb.HELP)
-    first = words[0].strip(_AROUND + ".!").casefold()
-    verb = ALIASES.get(words[0].casefold()) or ALIASES.get(first) or _VERBS.get(first)
-    if verb is None:
-        near = get_close_matches(first[:20], list(_VERBS), n=1, cutoff=0.6)
-        return Mistake(
-            said=_shown(line),
-            problem="There is no such command.",
-            meant=_VERBS[near[0]] if near else None,
-        )
+    order, asked = _order(words)
+    verb = _verb(order[0]) if order else None
+    if verb is None or asked:
+        return _no_order(line, order, today)
     try:
-        return _read(verb, words[1:], today)
+        return _read(verb, order[1:], today)
     except _MistakenError as error:
         return Mistake(said=_shown(line), problem=error.problem, meant=verb)
+
+
+def _bare(word: str) -> str:
+    return word.strip(_AROUND + ".!?").casefold()
+
+
+def _verb(word: str) -> Verb | None:
+    """Return the command that a word is; a question is none."""
+    first = word.strip(_AROUND + ".!").casefold()
+    return ALIASES.get(word.casefold()) or ALIASES.get(first) or _VERBS.get(first)
+
+
+def _order(words: Sequence[str]) -> tuple[list[str], bool]:
+    """Return the words of an order without what is polite before and behind it, and whether they ask for it."""
+    left, asked = list(words), False
+    while left and _bare(left[0]) in _POLITE | _ASKING:
+        asked |= _bare(left[0]) in _ASKING
+        left = left[1:]
+    if not any(_bare(one) == "because" for one in left):  # else it is a part of the reason
+        while len(left) > 1 and _bare(left[-1]) in _POLITE:
+            left.pop()
+    return left, asked
+
+
+def _no_order(line: str, order: Sequence[str], today: date) -> Mistake:
+    """Return what is told of a line that begins with no command: the one that it is like, as it may be said."""
+    problem = "A command begins with its name." if order and _verb(order[0]) else "There is no such command."
+    meant = (_verb(order[0]) or _like(_bare(order[0]))) if order else None
+    instead = ""
+    if meant is not None:
+        rest = " ".join(order[1:]).rstrip("?").rstrip()
+        try:
+            _read(meant, rest.split(), today)
+        except _MistakenError:
+            pass  # how it is written says more
+        else:
+            told = f"{meant.value} {rest}".rstrip()
+            instead = visible(told, _LONGEST_INSTEAD) if len(told) <= _LONGEST_INSTEAD else ""
+    return Mistake(said=_shown(line), problem=problem, meant=meant, instead=instead)
+
+
+def _like(word: str) -> Verb | None:
+    """Return the command that somebody may have mistyped.
+
+    What has an effect is guessed where one letter is amiss, or two are in each other's place, but for none
+    of three letters: too many words are like that.
+    """
+    far: dict[Verb, int] = {}
+    for name, verb in _VERBS.items():
+        reads = FORMS[verb].least is Role.READ
+        alike = _distance(word[:20], name)
+        if alike <= (2 if reads and len(name) > len("help") else 1) and (
+            reads or (len(name) > len("pin") and word[0] == name[0])
+        ):
+            far[verb] = alike
+    best = [verb for verb, alike in far.items() if alike == min(far.values())]
+    return best[0] if len(best) == 1 else None
+
+
+def _distance(one: str, other: str) -> int:
+    """Return how many letters are too many, missing, wrong or in their neighbour's place."""
+    older: list[int] = []
+    above = list(range(len(other) + 1))
+    for n, letter in enumerate(one, 1):
+        row = [n]
+        for m, wanted in enumerate(other, 1):
+            least = min(above[m] + 1, row[-1] + 1, above[m - 1] + (letter != wanted))
+            if n > 1 and m > 1 and (letter, one[n - 2]) == (other[m - 2], wanted):
+                least = min(least, older[m - 2] + 1)
+            row.append(least)
+        older, above = above, row
+    return above[-1]
 
 
 class _MistakenError(Exception):

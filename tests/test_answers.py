@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
@@ -117,3 +118,9 @@ def test_no_part_is_glued_to_the_next() -> None:
         for before, line in zip(text.split("\n"), text.split("\n")[1:], strict=False)
         if line == "---"
     )
+
+
+def test_an_order_can_be_copied_as_it_is_shown() -> None:
+    """Our own name has no sign in it that is not seen; what a stranger wrote behind it does."""
+    made = answer([replace(part(Kind.MISTAKEN, "x"), near="@harbour.bot-1 status @acme")])
+    assert "Do you mean `@harbour.bot-1 status @\N{WORD JOINER}acme`?" in made

@@ -25,6 +25,7 @@ from bot.commands import (
     Until,
     Verb,
     parse,
+    role_name,
 )
 from bot.forges.base import Role
 
@@ -249,6 +250,17 @@ def test_the_parts_of_a_command() -> None:
     [
         ("ignroe node:22 because x", "no such command", Verb.IGNORE),
         ("rebsae", "no such command", Verb.REBASE),
+        ("stauts", "no such command", Verb.STATUS),
+        ("statsus", "no such command", Verb.STATUS),
+        ("clos", "no such command", Verb.CLOSE),
+        ("cancel", "no such command", None),
+        ("ping", "no such command", None),
+        ("pleas", "no such command", None),
+        ("please", "no such command", None),
+        ("can you dance?", "no such command", None),
+        ("please ignore nginx", "needs a reason", Verb.IGNORE),
+        ("could you please rebase", "begins with its name", Verb.REBASE),
+        ("pause?", "no such command", Verb.PAUSE),
         ("disalow node:22", "no such command", Verb.DISALLOW),
         ("disallow", "name it", Verb.DISALLOW),
         ("disallow node:22 because x", "takes no reason", Verb.DISALLOW),
@@ -284,6 +296,60 @@ def test_a_mistake_is_told_with_what_was_meant(text: str, problem: str, meant: V
     assert problem in one.problem
     assert one.meant is meant
     assert len(one.said) <= 100
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("stauts", "status"),
+        ("ignroe node:22 because x", "ignore node:22 because x"),
+        ("can you pause?", "pause"),
+        ("Could you please ignore node:22 because you can?", "ignore node:22 because you can"),
+        ("ignroe node:22", ""),
+        ("statuss node:22", ""),
+        ("thank you", ""),
+        (f"ignroe node:22 because {'x' * 300}", ""),
+    ],
+)
+def test_what_may_be_said_instead_is_a_command(text: str, instead: str) -> None:
+    [one] = said(f"@moorline {text}")
+    assert isinstance(one, Mistake)
+    assert one.instead == instead
+    if instead:
+        assert isinstance(said(f"@moorline {instead}")[0], Command)
+
+
+@pytest.mark.parametrize(
+    "text", ["please rebase", "rebase please", "kindly rebase, please!", "Please, rebase."]
+)
+def test_what_is_polite_is_no_part_of_a_command(text: str) -> None:
+    assert verbs(f"@moorline {text}") == ["rebase"]
+
+
+def test_what_a_reason_ends_with_is_a_part_of_it() -> None:
+    [one] = said("@moorline please ignore node:22 because we ask you to, please")
+    assert isinstance(one, Command)
+    assert one.because == "we ask you to, please"
+
+
+@given(st.text(alphabet="abcdefghilmnoprstuvwxyz", min_size=1, max_size=9))
+def test_no_command_with_an_effect_is_guessed_from_a_weak_likeness(word: str) -> None:
+    [one] = said(f"@moorline {word}")
+    if isinstance(one, Mistake) and one.meant is not None and FORMS[one.meant].least is not Role.READ:
+        assert word[0] == one.meant.value[0]
+        assert abs(len(word) - len(one.meant.value)) <= 1
+        assert len(set(word) - set(one.meant.value)) <= 1
+
+
+def test_roles_are_called_as_the_forge_calls_them() -> None:
+    roles = [Role.READ, Role.WRITE, Role.MAINTAIN, Role.ADMIN]
+    assert [role_name(one, "github") for one in roles] == ["read", "write", "maintain", "admin"]
+    assert [role_name(one, "gitlab") for one in roles] == [
+        "Guest or Reporter",
+        "Developer",
+        "Maintainer",
+        "Owner",
+    ]
 
 
 def test_nothing_unseen_is_left_in_a_reason() -> None:

@@ -27,6 +27,13 @@ LEVELS = {
     "maintain": Level.MAINTAINER,
     "admin": Level.OWNER,
 }
+CALLED = {
+    "read": "Guest or Reporter",
+    "write": "Developer",
+    "maintain": "Maintainer",
+    "admin": "Owner",
+}
+"""What GitLab calls the roles that transcripts name as GitHub does."""
 REACTIONS = {
     "eyes": "seen",
     "+1": "done",
@@ -180,6 +187,11 @@ class Talk:
     def plain(self, text: str) -> str:
         """Return a text in which nothing changes from run to run."""
         text = text.replace(self.login, "moorline").replace(self.scene.owner, "acme")
+        if isinstance(self.scene.place, GitLabPlace):
+            for before, behind in (("`", "`"), ("| ", " |")):
+                for word, name in CALLED.items():
+                    assert f"{before}{word}{behind}" not in text
+                    text = text.replace(f"{before}{name}{behind}", f"{before}{word}{behind}")
         text = re.sub(r"\b(?:github|gitlab)(?=:[a-z])", "forge", text)
         text = re.sub(r"[a-z0-9.:-]+/acme/([a-z]+:)", r"registry.example/acme/\1", text)
         text = re.sub(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2} UTC", "TIME", text)

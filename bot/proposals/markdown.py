@@ -35,6 +35,7 @@ _SIGNS = frozenset("-+=/")
 _BLANKS = re.compile(" +")
 
 _MENTION = re.compile(r"(?<![A-Za-z0-9_])(?:@(?=[A-Za-z0-9_])|[#!](?=[0-9])|gh-(?=[0-9]))", re.IGNORECASE)
+_ADDRESS = re.compile(r"@([A-Za-z0-9_][A-Za-z0-9_.-]{0,254})(?= |\Z)")
 _CLOSING = re.compile(
     r"\b(?:clos(?:e[sd]?|ing)|fix(?:e[sd]|ing)?|resolv(?:e[sd]?|ing)|implement(?:s|ed|ing)?):? +"
     r"(?=(?:issues? +)?(?:https?:|\S*[0-9]))",
@@ -56,6 +57,13 @@ def code(text: str) -> Markdown:
     line = quiet(visible(text))
     # No bar is within code: behind a backslash some end the cell with it, and outside of a table all show both.
     return Markdown("\\|".join(_span(one) if one or one == line else "" for one in line.split("|")))
+
+
+def order(text: str) -> Markdown:
+    """Return code that shows a command to us: `@name` at its beginning is ours, and stays as it has to be written."""
+    made = code(text)
+    found = _ADDRESS.match(text)
+    return Markdown(made.replace(f"@{WORD_JOINER}{found[1]}", f"@{found[1]}", 1)) if found else made
 
 
 def quiet(line: str) -> str:

@@ -62,7 +62,7 @@ def own_check(proposal: Proposal) -> tuple[str, str]:
 KEEPS = "This change adds what people decided in comments to Moorline's own configuration and touches nothing else."
 STAYS_DECLINED = (
     "Somebody closed this, which declined what it allows. Opening it again does not bring that back: "
-    "whoever has the role maintain can say `allow` again."
+    "whoever may say `allow` can say it again."
 )
 """The comment on a request for the configuration that was opened again, and allows what stays declined."""
 NOTHING_TO_KEEP = (

@@ -59,6 +59,7 @@ def _environment() -> Environment:
     environment.filters.update(
         code=markdown.code,
         prose=markdown.prose,
+        order=markdown.order,
         reason=lambda text: markdown.prose(for_reviewers(text)),
         link=markdown.link,
         address=markdown.address,

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from bot import commands
-from bot.commands import FORMS, Mistake, Said
+from bot.commands import FORMS, Mistake, Said, role_name
 from bot.errors import MissingError
 from bot.forges.base import Comment, Forge, Hosting, Reaction, Role
 from bot.model import Fact, Job
@@ -94,7 +94,7 @@ class Commanding:
             grounds=partial(self._grounds, job, forge),
         )
         for one in said:
-            scene.earlier.append(_UNSURE if comment.unsure else self._effect(one, scene, role))
+            scene.earlier.append(_UNSURE if comment.unsure else self._effect(one, scene, role, login))
         id_ = self._memory.conversations.carry_out(_deed(scene, role, said, scene.earlier), now)
         return [Act(Verb.ANSWER, id_)]
 
@@ -114,16 +114,18 @@ class Commanding:
         return comment if comment.number == job.number else None
 
     @staticmethod
-    def _effect(said: Said, scene: Scene, role: Role) -> Effect:
+    def _effect(said: Said, scene: Scene, role: Role, login: str) -> Effect:
         if isinstance(said, Mistake):
+            to = commands.address(login)
             form = FORMS[said.meant] if said.meant is not None else None
             return Effect(
                 part=Part(
                     kind=Kind.MISTAKEN,
                     said=said.said,
                     problem=said.problem,
+                    near=f"{to} {said.instead}" if said.instead else "",
                     usage=form.usage if form else "",
-                    example=form.example if form else "",
+                    example=f"{to} {form.example if form else FORMS[commands.Verb.HELP].example}",
                 )
             )
         least = FORMS[said.verb].least
@@ -132,8 +134,8 @@ class Commanding:
                 part=Part(
                     kind=Kind.REFUSED,
                     verb=said.verb.value,
-                    needs=least.name.lower(),
-                    has=role.name.lower(),
+                    needs=role_name(least, scene.forge.name),
+                    has=role_name(role, scene.forge.name),
                 )
             )
         return EFFECTS[said.verb](scene, said)

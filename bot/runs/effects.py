@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from functools import cached_property
 
 from bot import cron, globs
-from bot.commands import FORMS, Command, Verb
+from bot.commands import FORMS, Command, Verb, address, role_name
 from bot.errors import MissingError
 from bot.forges.base import Comment, Forge, Hosting, Request, Role
 from bot.model import Decision, Job, Pinned, Trigger, line_of
@@ -21,13 +21,6 @@ from bot.runs.lasting import Ground, promise
 from bot.runs.memory import Memory
 from bot.store.base import LastLook, Looked, Override, Pause, ProposalState, StoredProposal
 
-_WHO = {
-    Role.READ: "whoever may read",
-    Role.WRITE: "write, Developer",
-    Role.MAINTAIN: "maintain, Maintainer",
-    Role.ADMIN: "admin, Owner",
-}
-_MAY_ALLOW = FORMS[Verb.ALLOW].least.name.lower()
 _OVER = "What it would keep was taken back, or is over; whoever may can say it again."
 _MOST_IGNORED = 20
 _MOST_AGAIN = 5
@@ -167,6 +160,11 @@ class Scene:
         return self.grounds()
 
     @property
+    def role_to_allow(self) -> str:
+        """What the forge calls the role that may say `allow`."""
+        return role_name(FORMS[Verb.ALLOW].least, self.forge.name)
+
+    @property
     def default(self) -> str:
         """The branch in whose configuration decisions last; empty where that is not known."""
         return self._ground.default if self._ground is not None else ""
@@ -247,9 +245,12 @@ def decided(effects: Iterable[Effect], before: Iterable[Decision] = ()) -> tuple
 # --- what is told -------------------------------------------------------------------------
 
 
-def _help(_scene: Scene, _command: Command) -> Effect:
-    usages = tuple(Usage(usage=one.usage, who=_WHO[one.least], says=one.says) for one in FORMS.values())
-    return Effect(part=Part(kind=Kind.HELP, usages=usages))
+def _help(scene: Scene, _command: Command) -> Effect:
+    who = {one.least: role_name(one.least, scene.forge.name) for one in FORMS.values()}
+    who[Role.READ] = "whoever may read"
+    usages = tuple(Usage(usage=one.usage, who=who[one.least], says=one.says) for one in FORMS.values())
+    example = f"{address(scene.hosting.account().login)} {FORMS[Verb.EXPLAIN].example}"
+    return Effect(part=Part(kind=Kind.HELP, usages=usages, example=example))
 
 
 def _status(scene: Scene, _command: Command) -> Effect:
@@ -525,7 +526,7 @@ def _pin(scene: Scene, command: Command) -> Effect:
             names=_spellings(found) if command.names else (),
             base=scene.base,
             request=scene.proposal is None,
-            needs=_MAY_ALLOW if barred else "",
+            needs=scene.role_to_allow if barred else "",
         ),
         unignored=tuple(dict.fromkeys(one.spelling for one in found)),
         undeclined=tuple(
@@ -580,8 +581,8 @@ def _recreate(scene: Scene, command: Command) -> Effect:
                 part=Part(
                     kind=Kind.REFUSED,
                     verb=command.verb.value,
-                    needs=_MAY_ALLOW,
-                    has=scene.role.name.lower(),
+                    needs=scene.role_to_allow,
+                    has=role_name(scene.role, scene.forge.name),
                     lasting=True,
                 )
             )
@@ -592,7 +593,7 @@ def _recreate(scene: Scene, command: Command) -> Effect:
             kind=Kind.RECREATING,
             base=scene.base,
             commit=foreign or "",
-            needs=_MAY_ALLOW if barred and not scene.may_allow else "",
+            needs=scene.role_to_allow if barred and not scene.may_allow else "",
         ),
         undeclined=barred if scene.may_allow else (),
         reopened=(proposal.id,) if proposal.state is ProposalState.CLOSED else (),
