@@ -7,6 +7,7 @@ import difflib
 import json
 import os
 import re
+from collections import Counter
 from dataclasses import replace
 from urllib.parse import unquote_to_bytes
 
@@ -123,6 +124,63 @@ def test_hostile_names(text: str) -> None:
     for row in table.rows(report, everything=True):
         shown = row.place + row.value + row.note
         assert not re.search(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e]", shown)
+
+
+def crowded(refused: int, floating: int, unread: int) -> Report:
+    """Return a report whose worst problems come last."""
+    floats = [reports.skipped(reports.finding(f"a{number:05}")) for number in range(floating)]
+    why = Reason(check="x", ruling=Ruling.FAIL, text="not allowed")
+    bad = [
+        replace(one, outcome=Outcome.REFUSE, reasons=(why,))
+        for one in (reports.skipped(reports.finding(f"z{number:05}")) for number in range(refused))
+    ]
+    return reports.report(*floats, *bad, trouble=tuple(reports.unread(f"n{n:05}", "") for n in range(unread)))
+
+
+def test_sarif_leaves_out_what_is_least_bad_and_says_how_much() -> None:
+    [run] = json.loads(FORMATS["sarif"](crowded(1, 5_002, 7)))["runs"]
+    levels = Counter(one["level"] for one in run["results"])
+    assert levels == {"error": 1, "warning": 4_999}
+    names = [one["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for one in run["results"]]
+    assert names == sorted(names), "in the order of the files, for all that"
+    [told] = run["invocations"][0]["toolExecutionNotifications"]
+    assert told["message"]["text"] == "Left out are 3 warnings and 7 notes; the JSON format has them all."
+    [run] = json.loads(FORMATS["sarif"](crowded(5_001, 1, 1)))["runs"]
+    [told] = run["invocations"][0]["toolExecutionNotifications"]
+    assert told["message"]["text"].startswith("Left out are 1 error, 1 warning and 1 note;")
+    assert "invocations" not in json.loads(FORMATS["sarif"](crowded(0, 5_000, 0)))["runs"][0]
+
+
+@pytest.mark.parametrize(
+    ("counts", "shown", "told"),
+    [
+        ((10, 10, 10), (10, 10, 10), ""),
+        ((11, 0, 0), (10, 0, 1), "1 error"),
+        ((12, 1_013, 3), (10, 10, 4), "2 errors and 1,003 warnings"),
+        ((11, 0, 10), (10, 0, 10), "1 error and 1 note"),
+        ((0, 0, 12), (0, 0, 10), "3 notes"),
+    ],
+)
+def test_a_step_says_as_many_annotations_as_github_shows(
+    counts: tuple[int, int, int], shown: tuple[int, int, int], told: str
+) -> None:
+    lines = FORMATS["github"](crowded(*counts)).splitlines()
+    kinds = Counter(line.split()[0] for line in lines)
+    assert tuple(kinds[f"::{kind}"] for kind in ("error", "warning", "notice")) == shown
+    last = f"::notice title=Moorline::Not annotated are {told}; they stand in the log."
+    assert (lines[-1] == last) is bool(told)
+    assert sum("title=Moorline" in line for line in lines) == bool(told)
+    assert len(lines) == sum(counts) + bool(told), "nothing is left out of the log"
+
+
+@pytest.mark.parametrize("name", ["::error::x", " ::error::x", "a\n::error::x", "##[error]x", "a ##[error]x"])
+def test_what_is_in_the_log_alone_is_no_command(name: str) -> None:
+    many = [reports.skipped(reports.finding(name, value=f"{name}{number}")) for number in range(12)]
+    lines = FORMATS["github"](reports.report(*many)).split("\n")[:-1]
+    plain = [line for line in lines if not line.startswith("::warning file=")]
+    assert len(lines) == 13
+    assert [line[:9] for line in plain] == ["warning: ", "warning: ", "::notice "]
+    assert not any("##[" in line for line in plain)
 
 
 def test_names_that_are_not_utf8_can_be_had_back() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -19,6 +20,8 @@ class Rule(StrEnum):
 
 
 class Level(StrEnum):
+    """How bad a problem is, worst first."""
+
     ERROR = "error"
     WARNING = "warning"
     NOTE = "note"
@@ -52,6 +55,22 @@ def problems(report: Report) -> Iterator[Problem]:
         yield from _of(verdict)
     for one in report.unread:
         yield _unread(one)
+
+
+def worst(found: Iterable[Problem], limit: int) -> tuple[list[Problem], dict[Level, int]]:
+    """Return at most `limit` problems, the worst, in their order, and how many of which level are left out."""
+    every = list(found)
+    ranks = {level: rank for rank, level in enumerate(Level)}
+    kept = sorted(sorted(range(len(every)), key=lambda one: ranks[every[one].level])[:limit])
+    all_, shown = Counter(one.level for one in every), Counter(every[one].level for one in kept)
+    left = {level: all_[level] - shown[level] for level in Level if all_[level] > shown[level]}
+    return [every[one] for one in kept], left
+
+
+def counted(left: Mapping[Level, int]) -> str:
+    """Return how many of which level, in words: `3 errors, 1 warning and 2 notes`."""
+    parts = [f"{count:,} {level.value}{'' if count == 1 else 's'}" for level, count in left.items()]
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
 
 def _of(verdict: Verdict) -> Iterator[Problem]:

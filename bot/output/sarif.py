@@ -6,18 +6,18 @@ import json
 from urllib.parse import quote
 
 from bot.model import Report
-from bot.output.problems import HELP, Problem, Rule, problems
+from bot.output.problems import HELP, Problem, Rule, counted, problems, worst
 from bot.visible import visible
 
 _LIMIT = 5_000
-"""Results that code scanning shows of one run; the rest is counted in a notification."""
+"""Results that code scanning shows of one run; the worst stay, the rest is counted in a notification."""
 
 
 def dumps(report: Report) -> str:
     """Return the report's problems as a SARIF log."""
     from importlib.metadata import version  # noqa: PLC0415 - reads packages, and a tenth of the start-up
 
-    found = list(problems(report))
+    found, left = worst(problems(report), _LIMIT)
     run: dict[str, object] = {
         "tool": {
             "driver": {
@@ -26,10 +26,10 @@ def dumps(report: Report) -> str:
                 "rules": [{"id": rule.value, "shortDescription": {"text": HELP[rule]}} for rule in Rule],
             }
         },
-        "results": [_result(one) for one in found[:_LIMIT]],
+        "results": [_result(one) for one in found],
     }
-    if len(found) > _LIMIT:
-        text = f"{len(found) - _LIMIT} further results are left out; the JSON format has them all."
+    if left:
+        text = f"Left out are {counted(left)}; the JSON format has them all."
         run["invocations"] = [
             {
                 "executionSuccessful": True,
