@@ -7,6 +7,7 @@ one image.  `report.json` is the report, `pinned/` the files as they are written
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import goldens
@@ -47,6 +48,11 @@ def inspect(folder: Path, images: AnyImages) -> Report:
     return pipeline.inspect(JOB, services(folder, images), NOW)
 
 
+def apart(case: Path, folder: Path) -> Path:
+    """Return a copy of a case's repository, where it is no part of ours."""
+    return Path(shutil.copytree(case if case == SAMPLE else case / "repo", folder / "repo"))
+
+
 def cases() -> list[Path]:
     return [*goldens.cases("repositories"), SAMPLE]
 
@@ -54,7 +60,7 @@ def cases() -> list[Path]:
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
 def test_golden(case: Path, tmp_path: Path) -> None:
     expected = goldens.GOLDEN / "repositories" / case.name if case == SAMPLE else case
-    folder = case if case == SAMPLE else case / "repo"
+    folder = apart(case, tmp_path)
     images = AnyImages(gone=frozenset({"axllent/mailpit", "koalaman/shellcheck"}))
     report = inspect(folder, images)
     confirmed = pipeline.confirm(report)
@@ -65,18 +71,18 @@ def test_golden(case: Path, tmp_path: Path) -> None:
 
     # A second run over what was written proposes nothing.
     for path, data in {**goldens.read_tree(folder), **written}.items():
-        target = tmp_path / path
+        target = tmp_path / "again" / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
-    again = inspect(tmp_path, images)
+    again = inspect(tmp_path / "again", images)
     assert pipeline.confirm(again).edits == ()
     assert len(again.verdicts) == len(report.verdicts)
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
-def test_each_tag_and_digest_is_asked_for_once(case: Path) -> None:
+def test_each_tag_and_digest_is_asked_for_once(case: Path, tmp_path: Path) -> None:
     images = AnyImages()
-    report = inspect(case if case == SAMPLE else case / "repo", images)
+    report = inspect(apart(case, tmp_path), images)
     looked_up = {
         str(one.candidate.resolution.reference)
         for one in report.verdicts
