@@ -264,6 +264,20 @@ def test_an_image_policy_of_flux_excuses_the_image_whose_tag_it_writes(
     assert judged(capsys) == [("compose.yaml", 5, "registry.example/app:1")]
 
 
+def test_a_default_that_a_base_overrides_is_held_by_its_name_at_most(
+    history: Callable[..., Path], capsys: Captured
+) -> None:
+    """Whoever builds without what passes the argument builds upon the default."""
+    passes = f"{BUILDS}      args: {{IMAGE: 'node:20{PINNED}'}}\n"
+    folder = history(
+        {".moorline.yml": STRICT, "compose.yaml": passes, "Dockerfile": "ARG IMAGE=node:20\nFROM $IMAGE\n"},
+        {"Dockerfile": "ARG IMAGE=ghcr.io/evil/x:1\nFROM $IMAGE\n"},
+    )
+    assert guard(folder) == 0
+    (one,) = json.loads(capsys.readouterr().out)["references"]
+    assert (one["skip"], one["verdict"]["outcome"]) == ("overridden", "hold")
+
+
 def test_what_a_base_builds_may_be_used_by_a_change(history: Callable[..., Path]) -> None:
     builds = f"{BUILDS}    image: acme/tools:dev\n"
     folder = history({"compose.yaml": builds}, {"Dockerfile": "FROM acme/tools:dev\n"})

@@ -55,7 +55,11 @@ def backed(head: Survey, base: Survey, rules: Callable[[], Survey], ground: Grou
             if name is None or (name, image.registry, image.repository) in tracked():
                 return one
             return replace(one, skip=None, note=f"no image policy {name} wrote this image's tag before")
-        if one.skip not in _EXCUSED or (then.skip is one.skip and said.skip is not one.skip):
+        if one.skip not in _EXCUSED:
+            return one
+        if then.skip is one.skip and said.skip is not one.skip:
+            if one.skip is SkipReason.OVERRIDDEN:
+                claims.add(one.location)  # whoever builds without what overrides it uses its name
             return one
         place = one.location.path, one.location.line
         if said.skip is one.skip or (one.skip is SkipReason.BUILT_HERE and place in built):

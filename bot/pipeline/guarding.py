@@ -12,7 +12,7 @@ from bot.trust import policy
 def guard(report: Report, config: Config) -> Report:
     """Return the report as a pipeline's guard takes it: what must not come in is refused."""
     rules = policy.guard(config)
-    return replace(report, verdicts=tuple(_guarded(verdict, rules) for verdict in report.verdicts))
+    return replace(report, verdicts=tuple(_noted(_guarded(verdict, rules)) for verdict in report.verdicts))
 
 
 def _guarded(verdict: Verdict, rules: Guard) -> Verdict:
@@ -28,12 +28,29 @@ def _guarded(verdict: Verdict, rules: Guard) -> Verdict:
     finding = verdict.finding
     if _floats(finding):
         text = _UNPINNED[finding.kind] if finding.skip is None else _UNPINNABLE
+        if finding.skip is SkipReason.PARTIAL_VARIABLE:
+            text += _WHOLE
         if verdict.candidate is not None:
             text += f": {verdict.candidate.target}"
         return _by(rules.floating, verdict, text)
     if _is_open(finding):
         return _by(rules.held, verdict, _UNKNOWN)
     return verdict
+
+
+def _noted(verdict: Verdict) -> Verdict:
+    """Return a verdict that tells, too, what is known of why a reference stands as it does, and what would help."""
+    finding = verdict.finding
+    told = finding.skip is None or finding.skip in _OPEN - {SkipReason.VARIABLE, SkipReason.PARTIAL_VARIABLE}
+    if verdict.outcome is Outcome.PASS or not told or not finding.note:
+        return verdict
+    reason = Reason(check="guard", ruling=Ruling.UNKNOWN, text=finding.note, demand="warn")
+    return replace(verdict, reasons=(*_ended(verdict), reason))
+
+
+def _ended(verdict: Verdict) -> tuple[Reason, ...]:
+    """Return the reasons of a verdict that another one follows on the same line."""
+    return tuple(replace(one, text=one.text.removesuffix(".")) for one in verdict.reasons)
 
 
 def _unanswered(verdict: Verdict, rules: Guard) -> Verdict:
@@ -49,7 +66,7 @@ def _by(rule: Floating | None, verdict: Verdict, text: str) -> Verdict:
         return _refused(verdict, "floating", text)
     if rule is Floating.WARN and verdict.outcome in (Outcome.PASS, Outcome.WARN):
         reason = Reason(check="floating", ruling=Ruling.FAIL, text=text, demand="warn")
-        return replace(verdict, outcome=Outcome.WARN, reasons=(*verdict.reasons, reason))
+        return replace(verdict, outcome=Outcome.WARN, reasons=(*_ended(verdict), reason))
     return verdict
 
 
@@ -59,6 +76,7 @@ _UNPINNED = {
     Kind.INCLUDE: "it can be moved; pin it to a commit",
 }
 _UNPINNABLE = "it can be moved, and cannot be pinned as it is written"
+_WHOLE = ": write the whole reference out, or keep all of it in one variable"
 _UNKNOWN = "the files do not show what it comes to, so nobody can tell whether it can be moved"
 _OPEN = frozenset(
     {
@@ -96,4 +114,4 @@ def _unvouched(verdict: Verdict) -> bool:
 
 def _refused(verdict: Verdict, check: str, text: str) -> Verdict:
     reason = Reason(check=check, ruling=Ruling.FAIL, text=text, demand="require")
-    return replace(verdict, outcome=Outcome.REFUSE, reasons=(*verdict.reasons, reason))
+    return replace(verdict, outcome=Outcome.REFUSE, reasons=(*_ended(verdict), reason))

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.errors import ConfigurationError
-from bot.model import Outcome, Report, Ruling, Unread, Verdict
+from bot.model import Outcome, Report, Ruling, SkipReason, State, Unread, Verdict
 from bot.proposals.asking import for_reviewers
 from bot.proposals.markdown import LONGEST, Markdown, cut, quiet
 from bot.proposals.pins import Aside, aside_of
@@ -54,6 +54,8 @@ class _View:
     more: int
     base: str
     rules: tuple[_Fenced, ...] = ()
+    loose: int = 0
+    """References that may float, or that nobody can tell of, which the policy lets in without a word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +74,17 @@ def guard(
     What the change says in `rules` is shown, and counts for nothing yet.
     """
     told = _told(report)
+    loose = sum(map(_is_loose, report.verdicts))
     view = _View(
         trouble="",
+        loose=loose,
         rows=tuple(_row(one) for one in told[:_ROWS]),
         unread=tuple(aside_of(one) for one in unread[:_ROWS]),
         more=max(len(told) - _ROWS, 0) + max(len(unread) - _ROWS, 0),
         base=base,
         rules=tuple(one for each in rules for one in _altered(each))[:_FILES],
     )
-    return _title(told, unread), cut(render("check.md.j2", view), LONGEST)
+    return _title(told, unread, loose), cut(render("check.md.j2", view), LONGEST)
 
 
 def _told(report: Report) -> list[Verdict]:
@@ -344,11 +348,26 @@ def _lines(data: bytes) -> list[str]:
     ]
 
 
-def _title(told: Sequence[Verdict], unread: Sequence[Unread]) -> str:
+def _is_loose(verdict: Verdict) -> bool:
+    """Return whether a reference comes in that passes although it can be moved, or nobody can tell."""
+    finding = verdict.finding
+    fixed = finding.state is State.PINNED or finding.skip in _SETTLED
+    return verdict.outcome is Outcome.PASS and not fixed
+
+
+_SETTLED = frozenset({SkipReason.PINNED, SkipReason.OWN, SkipReason.BUILT_HERE, SkipReason.OVERRIDDEN})
+"""Why nobody else can move what a reference leads to, or nobody uses it."""
+
+
+def _title(told: Sequence[Verdict], unread: Sequence[Unread], loose: int) -> str:
     counts = Counter(_VERDICTS[one.outcome] for one in told)
     parts = [f"{counts[word]} {word}" for word in _VERDICTS.values() if counts[word]]
     parts += [f"{len(unread)} unread"] if unread else []
-    return ", ".join(parts).capitalize() if parts else "Nothing floats that this change brings in"
+    if parts:
+        return ", ".join(parts).capitalize()
+    if loose:
+        return "Nothing comes in that the policy minds"
+    return "Nothing floats that this change brings in"
 
 
 def _row(verdict: Verdict) -> _Row:
