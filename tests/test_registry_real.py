@@ -146,12 +146,15 @@ def test_a_tag_beside_a_digest_is_followed(open_registry: DockerRegistry, pool: 
     assert found.digest == SINGLE.digest
 
 
-@pytest.mark.parametrize("name", ["app:absent", "nothing/here:1"])
-def test_missing(open_registry: DockerRegistry, pool: GuardedPool, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "what"), [("app:absent", "tag absent of "), ("nothing/here:1", "tag 1 of ")]
+)
+def test_missing(open_registry: DockerRegistry, pool: GuardedPool, name: str, what: str) -> None:
     found = mirrored(open_registry, pool).resolve(reference(name))
     assert isinstance(found, Unresolved)
     assert found.reason is UnresolvedReason.NOT_FOUND
-    assert "check its name and tag" in found.detail
+    assert f"has no {what}" in found.detail
+    assert found.detail.endswith(f"/{name.partition(':')[0]}; check its name and tag.")
 
 
 def test_tags(open_registry: DockerRegistry, pool: GuardedPool) -> None:

@@ -208,7 +208,7 @@ class RegistryClient:
         answer = self._call("HEAD", endpoint, endpoint.url(path), deadline, accept=ACCEPT)
         if answer.status in (405, 501):
             return self._resolve_by_body(reference, wanted, endpoint, deadline)
-        self._expect(answer, endpoint, f"{_name(reference)} {wanted}", 200)
+        self._expect(answer, endpoint, _one_of(reference, wanted), 200)
         media_type = media_type_of(answer.one("content-type"))
         check_media_type(media_type, endpoint.host)
         digest = _named_digest(answer, endpoint)
@@ -269,7 +269,7 @@ class RegistryClient:
             )
         url = endpoint.url(f"manifests/{wanted}")
         answer = self._call("GET", endpoint, url, deadline, accept=ACCEPT)
-        self._expect(answer, endpoint, f"{_name(reference)} {wanted}", 200)
+        self._expect(answer, endpoint, _one_of(reference, wanted), 200)
         named = _named_digest(answer, endpoint)
         if named is not None and hash_of(answer.body, named) != named:
             raise _lying(endpoint, wanted)
@@ -393,6 +393,11 @@ class RegistryClient:
                 known=self._authorizer.has_login(endpoint),
                 retry_after=retry_after(answer.headers.get("retry-after")),
             )
+
+
+def _one_of(reference: ImageReference, wanted: str) -> str:
+    """Return what is asked for, as people are told of it."""
+    return f"{'digest' if is_digest(wanted) else 'tag'} {wanted} of {_name(reference)}"
 
 
 def _name(reference: ImageReference) -> str:
