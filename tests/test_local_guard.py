@@ -278,6 +278,76 @@ def test_a_default_that_a_base_overrides_is_held_by_its_name_at_most(
     assert (one["skip"], one["verdict"]["outcome"]) == ("overridden", "hold")
 
 
+def workflow(matrix: str, name: str = "${{ matrix.v }}/x:1", more: str = "") -> str:
+    return (
+        f"on: push\njobs:\n  a:\n    runs-on: x\n    strategy:\n{matrix}"
+        f"    container: {name}\n    steps: []\n{more}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("base", "brought"),
+    [
+        pytest.param(
+            {"Dockerfile": "ARG R=docker.io/library\nFROM $R/x:1\n"},
+            {"compose.yaml": f"{BUILDS}      args: {{R: ghcr.io/evil}}\n"},
+            id="a build argument that is passed",
+        ),
+        pytest.param(
+            {
+                "Dockerfile": "ARG R=docker.io/library\nFROM $R/x:1\n",
+                "compose.yaml": f"{BUILDS}      args:\n        R: docker.io/library\n",
+            },
+            {"compose.yaml": f"{BUILDS}      args:\n        R:\n          ghcr.io/evil\n"},
+            id="a build argument with another value",
+        ),
+        pytest.param(
+            {".github/workflows/a.yml": workflow("      matrix: {v: [docker.io/library]}\n")},
+            {".github/workflows/a.yml": workflow("      matrix: {v: [ghcr.io/evil]}\n")},
+            id="a matrix on one line",
+        ),
+        pytest.param(
+            {".github/workflows/a.yml": workflow("      matrix:\n        v:\n        - docker.io/library\n")},
+            {".github/workflows/a.yml": workflow("      matrix:\n        v:\n        - ghcr.io/evil\n")},
+            id="a matrix on several",
+        ),
+        pytest.param(
+            {".github/workflows/a.yml": workflow("      matrix:\n        v: [docker.io/library]\n")},
+            {
+                ".github/workflows/a.yml": workflow(
+                    "      matrix:\n        v: [docker.io/library]\n        include:\n          - v: ghcr.io/evil\n"
+                )
+            },
+            id="a matrix that includes more",
+        ),
+    ],
+)
+def test_other_values_of_its_variables_bring_a_reference_in(
+    history: Callable[..., Path], base: dict[str, str], brought: dict[str, str]
+) -> None:
+    strict = STRICT.replace("floating: fail", "floating: fail, held: fail")
+    folder = history({".moorline.yml": strict, **base}, dict(brought))
+    assert guard(folder) == 1
+
+
+def test_what_else_changes_beside_a_variable_brings_nothing_in(history: Callable[..., Path]) -> None:
+    matrix = "      matrix:\n        v:\n        - docker.io/library\n        w: [1]\n"
+    compose = f"{BUILDS}      args:\n        R: docker.io/library\n"
+    base = {
+        "Dockerfile": "ARG R=docker.io/library\nFROM $R/x:1\n",
+        "compose.yaml": compose,
+        ".github/workflows/a.yml": workflow(matrix),
+    }
+    more = "  b:\n    runs-on: x\n    steps: [{run: make}]\n"
+    head = {
+        "Dockerfile": f"# more\n{base['Dockerfile']}",
+        "compose.yaml": f"# more\n{compose}",
+        ".github/workflows/a.yml": workflow(matrix.replace("[1]", "[2]"), more=more),
+    }
+    strict = STRICT.replace("floating: fail", "floating: fail, held: fail")
+    assert guard(history({".moorline.yml": strict, **base}, dict(head))) == 0
+
+
 def test_what_a_base_builds_may_be_used_by_a_change(history: Callable[..., Path]) -> None:
     builds = f"{BUILDS}    image: acme/tools:dev\n"
     folder = history({"compose.yaml": builds}, {"Dockerfile": "FROM acme/tools:dev\n"})

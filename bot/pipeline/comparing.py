@@ -11,6 +11,7 @@ from functools import cache
 from bot import introduced
 from bot.marks import Marks
 from bot.model import Finding, ImageReference, Location, SkipReason, State, Unread, UnreadReason
+from bot.pipeline.feeding import fed
 from bot.pipeline.looking import Survey, once, selected_by
 from bot.pipeline.reading import Reading
 from bot.pipeline.services import Ground
@@ -94,6 +95,13 @@ def came_in(head: Survey, base: Survey, reading: Reading, since: Reading) -> Sur
         return alike and new not in before and gone(old)
 
     came = introduced.findings(head.selected, base.selected, renamed=renamed)
+    there = {(one.location, one.value) for one in came}
+    # What its variables come to may be new although the reference reads as before.
+    came += tuple(
+        one
+        for one in head.selected
+        if (one.location, one.value) not in there and fed(one, head) - fed(one, base)
+    )
     stayed = _stayed(head, base, reading, since)
     return replace(
         head,
