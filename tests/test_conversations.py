@@ -193,6 +193,7 @@ class Talk:
                     assert f"{before}{word}{behind}" not in text
                     text = text.replace(f"{before}{name}{behind}", f"{before}{word}{behind}")
         text = re.sub(r"\b(?:github|gitlab)(?=:[a-z])", "forge", text)
+        text = re.sub(r"(?<= )!(?=[0-9]+ )", "#", text)  # as GitLab writes a request
         text = re.sub(r"[a-z0-9.:-]+/acme/([a-z]+:)", r"registry.example/acme/\1", text)
         text = re.sub(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2} UTC", "TIME", text)
         text = re.sub(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", "DATE", text)

@@ -219,6 +219,8 @@ def test_it_all_goes_along_with_a_new_name(store: Store) -> None:
         answer=ANSWER,
         pause=Pause(by="ada", since=NOW),
         override=Override(commit="e" * 40, number=7, base="main", by="ada", because="fire", at=NOW),
+        words=("pause",),
+        said=NOW,
     )
     id_ = store.conversations.carry_out(deed, NOW)
     store.conversations.looked(
@@ -231,6 +233,21 @@ def test_it_all_goes_along_with_a_new_name(store: Store) -> None:
     assert talk.overrides("github", "acme/new", "main")
     assert talk.look("github", "acme/new", "main") is not None
     assert talk.pause("github", NAME, NOW) is None
+    assert talk.words("github", "acme/new", NOW) == {"pause": NOW}
+
+
+def test_the_last_word_on_a_topic_is_the_one_that_was_said_last(store: Store) -> None:
+    later, talk = NOW + timedelta(minutes=1), store.conversations
+    for number, said in enumerate((later, NOW)):
+        deed = Deed(answer=replace(ANSWER, ref=f"comment/issue/{number}"), words=("pause", "x"), said=said)
+        talk.carry_out(deed, later)
+    assert talk.words("github", NAME, NOW) == {"pause": later, "x": later}
+    assert talk.words("github", NAME, later + timedelta(seconds=1)) == {}
+    assert talk.words("github", "acme/other", NOW) == {}
+    store.backlog.forget(later)
+    assert talk.words("github", NAME, NOW)
+    store.backlog.forget(later + timedelta(seconds=1))
+    assert not talk.words("github", NAME, NOW)
 
 
 def test_what_is_over_is_forgotten_in_time(store: Store) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Literal
 
-from bot.proposals.markdown import LONGEST, cut
+from bot.proposals.markdown import LONGEST, Markdown, cut
 from bot.proposals.render import render
 
 MOST_ROWS = 20
@@ -31,6 +32,8 @@ class Kind(StrEnum):
     UNPINNED = "unpinned"
     ALLOWED = "allowed"
     NOT_HELD = "not-held"
+    FLOATS = "floats"
+    """It is refused because it floats, which no check says."""
     INSISTED = "insisted"
     DISALLOWED = "disallowed"
     NOT_ALLOWED = "not-allowed"
@@ -55,6 +58,10 @@ class Kind(StrEnum):
     UNSEEN = "unseen"
     """What it is about came after the comment, or was not checked before it."""
     NO_OVERRIDE = "no-override"
+    LATE = "late"
+    """A later word was heard before it."""
+    STAYS = "stays"
+    """It was to be closed, and a later line of the comment takes that back."""
     UNSURE = "unsure"
     """Nobody says whether the comment is as its author wrote it."""
 
@@ -154,6 +161,8 @@ class Part:
     """Whether it is about a proposal that would keep decisions."""
     waits: bool = False
     """Whether that waits until a pause is over."""
+    aside: bool = False
+    """Whether somebody committed to the branch of that proposal."""
     again: tuple[str, ...] = ()
     """What may be said instead, as commands."""
 
@@ -161,9 +170,13 @@ class Part:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _View:
     parts: tuple[Part, ...]
+    mark: Markdown
 
 
-def answer(parts: Sequence[Part]) -> str:
-    """Return the Markdown of an answer; nothing in it that somebody else wrote is read as markup."""
-    made = render("answer.md.j2", _View(parts=tuple(parts)))
+def answer(parts: Sequence[Part], *, mark: Literal["#", "!"] = "#") -> str:
+    """Return the Markdown of an answer; nothing in it that somebody else wrote is read as markup.
+
+    `mark` is what the forge writes before the number of a request.
+    """
+    made = render("answer.md.j2", _View(parts=tuple(parts), mark=Markdown(mark)))
     return cut(re.sub(r"\n{3,}", "\n\n", made).strip() + "\n", LONGEST)

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from bot.errors import ForgeError, TransientError
-from bot.forges.base import Account, Comment, Hosting, Reaction, Role
-from bot.runs.memory import Memory
+from bot.forges.base import Account, Comment, Hosting, Reaction, RequestState, Role
+from bot.runs.memory import Memory, somebody
 from bot.store.base import ProposalState, StoredAnswer
 
 _HOUR = timedelta(hours=1)
@@ -102,11 +102,15 @@ class Answering:
             return
         made = proposal.proposal
         hosting.close(made.repository, proposal.number, "")
+        # Somebody may have merged it in the meantime, which the forge leaves as it is.
+        there = hosting.request(made.repository, proposal.number)
+        merged = there.state is RequestState.MERGED
+        state = ProposalState.MERGED if merged else ProposalState.CLOSED
         now = self._clock()
-        self._memory.proposals.mark(proposal.id, ProposalState.CLOSED, now, number=proposal.number)
+        self._memory.proposals.mark(proposal.id, state, now, number=proposal.number)
         self._memory.audit.add(
-            f"{answer.forge}:{answer.asker}",
-            "proposal.declined",
+            somebody(answer.forge, there.by) if merged else f"{answer.forge}:{answer.asker}",
+            "proposal.merged" if merged else "proposal.declined",
             f"{answer.forge} {made.repository} {made.base}",
             {"proposal": proposal.id, "number": proposal.number},
             now,

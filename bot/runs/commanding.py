@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from bot import commands
 from bot.commands import FORMS, Mistake, Said, role_name
+from bot.cron import Cron
 from bot.errors import MissingError
 from bot.forges.base import Comment, Forge, Hosting, Reaction, Role
 from bot.model import Fact, Job
@@ -22,12 +23,12 @@ from bot.runs.acts import Act, Verb
 from bot.runs.effects import EFFECTS, Effect, Scene, decided
 from bot.runs.lasting import Ground
 from bot.runs.memory import Memory
-from bot.store.base import Answer, Deed
+from bot.store.base import Answer, Deed, StoredProposal
 
 LONGEST_WAIT = timedelta(days=1)
 """An older comment is not acted on: whoever wrote it has long moved on."""
 _CONFUSED = frozenset(
-    {Kind.MISTAKEN, Kind.UNKNOWN, Kind.NOT_LOOKED, Kind.NOT_OURS, Kind.SETTLED, Kind.NOT_ALLOWED}
+    {Kind.MISTAKEN, Kind.UNKNOWN, Kind.NOT_LOOKED, Kind.NOT_OURS, Kind.SETTLED, Kind.NOT_ALLOWED, Kind.LATE}
 )
 _REFUSED = frozenset({Kind.REFUSED, Kind.INSISTED, Kind.UNSEEN, Kind.NO_OVERRIDE, Kind.UNSURE})
 _UNSURE = Effect(part=Part(kind=Kind.UNSURE))
@@ -45,6 +46,8 @@ class Manners:
     """In one repository; what is beyond is told by the check alone."""
     overrides: bool = True
     """Whether admins and owners may break the glass."""
+    sweeps: Cron | None = None
+    """When sweeps come; None where they do not, or nobody knows."""
 
 
 class Commanding:
@@ -91,6 +94,7 @@ class Commanding:
             role=role,
             now=now,
             overrides=self._manners.overrides,
+            sweeps=self._manners.sweeps,
             grounds=partial(self._grounds, job, forge),
         )
         for one in said:
@@ -144,6 +148,7 @@ class Commanding:
 def _deed(scene: Scene, role: Role, said: tuple[Said, ...], made: list[Effect]) -> Deed:
     """Return what all commands of a comment come to; of two that contradict each other the later one counts."""
     comment, job = scene.comment, scene.job
+    made = _reconciled(made, scene.proposal)
     kinds = {one.part.kind for one in made}
     reaction = Reaction.DONE
     if kinds & _CONFUSED:
@@ -161,7 +166,10 @@ def _deed(scene: Scene, role: Role, said: tuple[Said, ...], made: list[Effect]) 
             asker_id=comment.author.id,
             url=comment.url,
             reaction=reaction.value,
-            body=answers.answer([one.part for one in (made[:1] if comment.unsure else made)]),
+            body=answers.answer(
+                [one.part for one in (made[:1] if comment.unsure else made)],
+                mark="!" if job.forge == "gitlab" else "#",
+            ),
             closes=next((one.closes for one in reversed(made) if one.closes), ""),
         ),
         decisions=decided(made),
@@ -174,9 +182,28 @@ def _deed(scene: Scene, role: Role, said: tuple[Said, ...], made: list[Effect]) 
         pause=pausing[-1].pause if pausing else None,
         resumes=pausing[-1].resumes if pausing else False,
         override=next((one.override for one in reversed(made) if one.override is not None), None),
+        words=tuple(dict.fromkeys(each for one in made for each in one.words)),
+        said=comment.created,
         jobs=tuple(dict.fromkeys(each for one in made for each in one.jobs)),
         entries=tuple(_entry(comment, role, one, effect) for one, effect in zip(said, made, strict=True)),
     )
+
+
+def _reconciled(made: list[Effect], proposal: StoredProposal | None) -> list[Effect]:
+    """Return effects without a `close` after which the same comment asks for what it closes."""
+    if proposal is None:
+        return made
+    pins = set(proposal.proposal.pins)
+
+    def wants(one: Effect) -> bool:
+        return proposal.id in one.stale or one.part.kind is Kind.NEWEST or not pins.isdisjoint(one.undeclined)
+
+    return [
+        replace(one, part=Part(kind=Kind.STAYS), closes="")
+        if one.closes and any(map(wants, made[number + 1 :]))
+        else one
+        for number, one in enumerate(made)
+    ]
 
 
 def _entry(comment: Comment, role: Role, said: Said, effect: Effect) -> tuple[str, dict[str, Fact]]:

@@ -11,7 +11,7 @@ from functools import cached_property
 from bot import cron, globs
 from bot.commands import FORMS, Command, Verb, address, role_name
 from bot.errors import MissingError
-from bot.forges.base import Comment, Forge, Hosting, Request, Role
+from bot.forges.base import Comment, Forge, Hosting, Request, RequestState, Role
 from bot.model import Decision, Job, Pinned, Trigger, line_of
 from bot.proposals.answers import MOST_ROWS, Kind, Open, Part, Promise, Row, Usage
 from bot.proposals.lasting import CONFIGURATION
@@ -22,7 +22,11 @@ from bot.runs.memory import Memory
 from bot.store.base import LastLook, Looked, Override, Pause, ProposalState, StoredProposal
 
 _OVER = "What it would keep was taken back, or is over; whoever may can say it again."
+_PAUSES, _IGNORES, _CLOSES = "pause", "ignore *", "close"
+"""Topics of words that are about more than one image or request."""
 _MOST_IGNORED = 20
+_MOST_SWEEPS = 1000
+"""Sweeps of which it is asked whether they may propose: some weeks of hourly ones."""
 _MOST_AGAIN = 5
 """Commands that are written out in one answer; each may be as long as its reason."""
 _CLOSE = timedelta(seconds=1)
@@ -45,6 +49,8 @@ class Effect:
     resumes: bool = False
     override: Override | None = None
     closes: str = ""
+    words: tuple[str, ...] = ()
+    """Topics on which this is a word: an older one that is heard later does not count."""
     jobs: tuple[Job, ...] = ()
 
 
@@ -61,6 +67,8 @@ class Scene:
     """Of whoever said it."""
     now: datetime
     overrides: bool
+    sweeps: cron.Cron | None = None
+    """When sweeps come, where that is known."""
     grounds: Callable[[], Ground | None]
     """Tells where decisions last; None where nobody knows."""
     earlier: list[Effect] = field(default_factory=list)
@@ -136,9 +144,29 @@ class Scene:
         return look.known >= self.comment.created + _CLOSE
 
     @property
+    def pause(self) -> Pause | None:
+        """The pause that holds, by the lines above in the same comment as well."""
+        said = [one for one in self.earlier if one.pause is not None or one.resumes]
+        return said[-1].pause if said else self._stored_pause
+
+    @cached_property
+    def _stored_pause(self) -> Pause | None:
+        return self.memory.conversations.pause(self.forge.name, self.job.repository, self.now)
+
+    @property
     def is_paused(self) -> bool:
         """Whether nothing is proposed here for now, by somebody's word."""
-        return self.memory.conversations.pause(self.forge.name, self.job.repository, self.now) is not None
+        return self.pause is not None
+
+    def is_late(self, *topics: str) -> bool:
+        """Return whether somebody said something on one of some topics after the comment, which was heard first."""
+        return not self._later.isdisjoint(topics)
+
+    @cached_property
+    def _later(self) -> frozenset[str]:
+        created = self.comment.created
+        words = self.memory.conversations.words(self.forge.name, self.job.repository, created)
+        return frozenset(topic for topic, said in words.items() if said > created)
 
     @property
     def judged(self) -> LastLook | None:
@@ -221,6 +249,11 @@ class Scene:
         except MissingError:
             return None
 
+    def foreign_head(self, proposal: StoredProposal) -> str | None:
+        """Return the head of a proposal's branch where somebody else put it there, None where nobody did."""
+        head = self.branch_head(proposal)
+        return head if head is not None and not self.is_ours(proposal, head) else None
+
     def is_ours(self, proposal: StoredProposal, head: str) -> bool:
         """Return whether a commit on the proposal's branch is one that we put there."""
         branch = proposal.proposal.branch
@@ -255,7 +288,7 @@ def _help(scene: Scene, _command: Command) -> Effect:
 
 def _status(scene: Scene, _command: Command) -> Effect:
     name, repository = scene.forge.name, scene.job.repository
-    pause = scene.memory.conversations.pause(name, repository, scene.now)
+    pause = scene.pause
     standing = scene.memory.proposals.standing(name, repository)
     look = scene.memory.conversations.look(name, repository, scene.base)
     scan = scene.memory.repositories.scan(name, repository, scene.base)
@@ -280,8 +313,8 @@ def _status(scene: Scene, _command: Command) -> Effect:
             since=look.at if look else None,
             commit=look.commit if look else "",
             ignored=tuple(spoken)[:_MOST_IGNORED],
-            first=_next(turn.schedule_first, scene.now),
-            refresh=_next(turn.schedule_refresh, scene.now),
+            first=_next(turn.schedule_first, turn.first, scene),
+            refresh=_next(turn.schedule_refresh, turn.refresh, scene),
         )
     )
 
@@ -291,10 +324,17 @@ def _spoken(one: Decision) -> str:
     return f"{one.what} {one.reference}{excused}"
 
 
-def _next(schedule: Sequence[str], now: datetime) -> datetime | None:
-    """Return when all of a schedule agree next, as far as the last of them tells."""
-    times = [cron.parse(one).next(now) for one in schedule if cron.wrong(one) is None]
-    return max(times, default=None)
+def _next(schedule: Sequence[str], last: datetime | None, scene: Scene) -> datetime | None:
+    """Return when a sweep comes next at a time that all of a schedule agree with; None where none is near."""
+    said = [cron.parse(one) for one in schedule if cron.wrong(one) is None]
+    if scene.sweeps is None or not said:
+        return max((one.next(scene.now) for one in said), default=None)
+    at = scene.now
+    for _ in range(_MOST_SWEEPS):
+        at = scene.sweeps.next(at)
+        if all(one.due(last, at) for one in said):
+            return at
+    return None
 
 
 def _explain(scene: Scene, command: Command) -> Effect:
@@ -366,6 +406,9 @@ def _muted(scene: Scene, command: Command, kind: Kind) -> Effect:
     unseen = [one for one in found if scene.is_unseen(one)]
     if unseen and not named:
         return _unseen(command, unseen)
+    found = [one for one in found if not scene.is_late(f"ignore {one.spelling}", _IGNORES)]
+    if not found:
+        return _late(command)
     bound = dict.fromkeys((one.spelling, named or one.target or None) for one in found)
     decisions = tuple(_decision(scene, command, "ignore", spelling, digest) for spelling, digest in bound)
     pinned = [one for one in found if one.written] if kind is Kind.UNPINNED else []
@@ -381,6 +424,7 @@ def _muted(scene: Scene, command: Command, kind: Kind) -> Effect:
         ),
         decisions=decisions,
         undeclined=_lines(decisions),
+        words=tuple(f"ignore {one.reference}" for one in decisions),
         jobs=scene.deciding,
     )
 
@@ -397,13 +441,17 @@ def _allow(scene: Scene, command: Command) -> Effect:
     # What stands in the file is not what was judged where the tag has moved on.
     held = [one for one in found if one.held_by and one.target and named in ("", one.target)]
     if not held:
-        return Effect(part=Part(kind=Kind.NOT_HELD, names=names))
+        floats = any(one.outcome == "refuse" and one.target and not one.written for one in found)
+        return Effect(part=Part(kind=Kind.FLOATS if floats else Kind.NOT_HELD, names=names))
     free = [one for one in held if not one.insisted]
     if not free:
         return Effect(part=Part(kind=Kind.INSISTED, names=names))
     unseen = [one for one in free if scene.is_unseen(one)]
     if unseen and not named:
         return _unseen(command, unseen)
+    free = [one for one in free if not scene.is_late(*_allowing(one.spelling, one.target))]
+    if not free:
+        return _late(command)
     # A check that comes to refuse the same digest later is none that anybody has read of.
     bound: dict[tuple[str, str], dict[str, None]] = {}
     for one in free:
@@ -426,8 +474,14 @@ def _allow(scene: Scene, command: Command) -> Effect:
         ),
         decisions=decisions,
         undeclined=_lines(decisions),
+        words=tuple(f"allow {one.reference}@{one.digest}" for one in decisions),
         jobs=scene.deciding,
     )
+
+
+def _allowing(reference: str, digest: str) -> tuple[str, str]:
+    """Return the topics on which a word on one digest, or on all of a reference, is the last one."""
+    return f"allow {reference}", f"allow {reference}@{digest}"
 
 
 def _excused(one: Looked, checks: Iterable[str]) -> Row:
@@ -438,24 +492,29 @@ def _disallow(scene: Scene, command: Command) -> Effect:
     # What was declined does not hold, and comes back once the proposal does.
     decided = [one for one in scene.said if one.what == "allow"]
     named = _named(command)
-    taken = [
-        one
-        for one in decided
-        if (one.reference in _meant(command.names[0], scene.look, decided)) and named in ("", one.digest)
-    ]
-    if not taken:
+    meant = _meant(command.names[0], scene.look, decided)
+    words = tuple(f"allow {one}@{named}" if named else f"allow {one}" for one in sorted(meant))
+    those = [one for one in decided if one.reference in meant and named in ("", one.digest)]
+    if not those:
         known = tuple(dict.fromkeys(f"{one.reference}@{one.digest}" for one in decided))
-        return Effect(part=Part(kind=Kind.NOT_ALLOWED, names=command.names, again=known[:_MOST_AGAIN]))
+        part = Part(kind=Kind.NOT_ALLOWED, names=command.names, again=known[:_MOST_AGAIN])
+        return Effect(part=part, words=words)
+    taken = [one for one in those if not scene.is_late(*_allowing(one.reference, one.digest or ""))]
+    if not taken:
+        return _late(command)
     lines = _lines(taken)
+    offer = _offer(scene, lines)
     return Effect(
         part=Part(
             kind=Kind.DISALLOWED,
             names=tuple(dict.fromkeys(f"{one.reference}@{one.digest}" for one in taken)),
             checks=tuple(dict.fromkeys(check for one in taken for check in one.checks)),
-            number=_offers(scene, lines),
+            number=offer.number if offer is not None else 0,
             waits=scene.is_paused,
+            aside=offer is not None and scene.foreign_head(offer) is not None,
         ),
         ended=lines,
+        words=words,
         jobs=tuple(dict.fromkeys((*scene.deciding, *scene.bringing(taken)))),
     )
 
@@ -476,10 +535,10 @@ def _forms(reference: str) -> set[str]:
     return {reference, reference.lower(), reference.lower().partition("@")[0]}
 
 
-def _offers(scene: Scene, lines: Collection[Pinned]) -> int:
-    """Return the number of an open proposal of ours that would keep one of some lines, or 0."""
+def _offer(scene: Scene, lines: Collection[Pinned]) -> StoredProposal | None:
+    """Return an open proposal of ours that would keep one of some lines, or None."""
     standing = scene.memory.proposals.standing(scene.forge.name, scene.job.repository)
-    return next((one.number for one in standing if set(lines) & set(one.proposal.pins)), 0)
+    return next((one for one in standing if set(lines) & set(one.proposal.pins)), None)
 
 
 def _lines(decisions: Iterable[Decision]) -> tuple[Pinned, ...]:
@@ -516,24 +575,30 @@ def _pin(scene: Scene, command: Command) -> Effect:
         return _unknown(command, look, missing)
     if not command.names and look is not None:
         found = list(look.references)
+    wanted = [one for one in found if not scene.is_late(f"ignore {one.spelling}", _IGNORES)]
+    if command.names and found and not wanted:
+        return _late(command)
     if scene.proposal is None:
         scene.memory.reviews.again(scene.forge.name, scene.job.repository, scene.comment.number)
-    mine = scene.proposal.proposal.pins if scene.proposal is not None and not command.names else ()
+    words = {f"ignore {one.spelling}": None for one in wanted} if command.names else {_IGNORES: None}
+    mine: tuple[Pinned, ...] = ()
+    if scene.proposal is not None and not command.names:
+        words[_fate(scene)] = None
+        mine = scene.proposal.proposal.pins
+    back = (*mine, *(one.pinned for one in wanted)) if not scene.is_late(_CLOSES, _fate(scene)) else ()
     barred = _barred(scene, scene.proposal) if mine and scene.proposal and not scene.may_allow else ()
     return Effect(
         part=Part(
             kind=Kind.PINNING,
-            names=_spellings(found) if command.names else (),
+            names=_spellings(wanted) if command.names else (),
             base=scene.base,
             request=scene.proposal is None,
             needs=scene.role_to_allow if barred else "",
+            waits=scene.proposal is not None and scene.is_paused,
         ),
-        unignored=tuple(dict.fromkeys(one.spelling for one in found)),
-        undeclined=tuple(
-            one
-            for one in dict.fromkeys((*mine, *(one.pinned for one in found)))
-            if scene.may_allow or not _allows(one)
-        ),
+        unignored=tuple(dict.fromkeys(one.spelling for one in wanted)),
+        undeclined=tuple(one for one in dict.fromkeys(back) if scene.may_allow or not _allows(one)),
+        words=tuple(words),
         jobs=scene.jobs,
     )
 
@@ -544,7 +609,9 @@ def _pin(scene: Scene, command: Command) -> Effect:
 def _recheck(scene: Scene, _command: Command) -> Effect:
     request = scene.proposal is None
     return Effect(
-        part=Part(kind=Kind.RECHECKING, base=scene.base, request=request),
+        part=Part(
+            kind=Kind.RECHECKING, base=scene.base, request=request, waits=not request and scene.is_paused
+        ),
         jobs=(scene.request_job,) if request else scene.jobs,
     )
 
@@ -561,7 +628,7 @@ def _rebase(scene: Scene, command: Command) -> Effect:
     newest = scene.forge.head(scene.job.repository, scene.base)[1]
     if head is not None and newest == proposal.proposal.commit:
         return Effect(part=Part(kind=Kind.NEWEST, base=scene.base, commit=newest))
-    part = Part(kind=Kind.REBASING, base=scene.base)
+    part = Part(kind=Kind.REBASING, base=scene.base, waits=scene.is_paused)
     return Effect(part=part, stale=(proposal.id,), jobs=scene.jobs)
 
 
@@ -571,6 +638,8 @@ def _recreate(scene: Scene, command: Command) -> Effect:
         return _not_ours(command)
     if proposal.state is ProposalState.MERGED:
         return _settled(command, proposal)
+    if scene.is_late(_fate(scene)):
+        return _late(command)
     barred = _barred(scene, proposal)
     if proposal.state is not ProposalState.PUBLISHED and proposal.proposal.group == CONFIGURATION:
         back = _lines(scene.said)
@@ -586,15 +655,16 @@ def _recreate(scene: Scene, command: Command) -> Effect:
                     lasting=True,
                 )
             )
-    head = scene.branch_head(proposal)
-    foreign = head if head is not None and not scene.is_ours(proposal, head) else None
+    foreign = scene.foreign_head(proposal)
     return Effect(
         part=Part(
             kind=Kind.RECREATING,
             base=scene.base,
             commit=foreign or "",
             needs=scene.role_to_allow if barred and not scene.may_allow else "",
+            waits=scene.is_paused,
         ),
+        words=(_fate(scene),),
         undeclined=barred if scene.may_allow else (),
         reopened=(proposal.id,) if proposal.state is ProposalState.CLOSED else (),
         stale=(proposal.id,),
@@ -621,11 +691,17 @@ def _close(scene: Scene, command: Command) -> Effect:
         return _not_ours(command)
     if proposal.state is not ProposalState.PUBLISHED:
         return _settled(command, proposal)
+    if scene.is_late(_fate(scene)):
+        return _late(command)
+    if scene.request.state is not RequestState.OPEN:
+        # Somebody was faster, of which nobody told us yet.
+        return replace(_settled(command, proposal), jobs=(scene.request_job,))
     keeps = proposal.proposal.group == CONFIGURATION
     # Whoever closes what would keep decisions declines them: what they let pass is looked at anew.
     return Effect(
         part=Part(kind=Kind.CLOSING, lasting=keeps),
         closes=proposal.id,
+        words=(_fate(scene), _CLOSES),
         jobs=scene.jobs[:1] if keeps else (),
     )
 
@@ -633,22 +709,31 @@ def _close(scene: Scene, command: Command) -> Effect:
 # --- what holds for all of a repository ---------------------------------------------------
 
 
-def _pause(scene: Scene, _command: Command) -> Effect:
-    return Effect(part=Part(kind=Kind.PAUSED), pause=Pause(by=scene.who, since=scene.now))
+def _pause(scene: Scene, command: Command) -> Effect:
+    if scene.is_late(_PAUSES):
+        return _late(command)
+    pause = Pause(by=scene.who, since=scene.now)
+    return Effect(part=Part(kind=Kind.PAUSED), pause=pause, words=(_PAUSES,))
 
 
 def _snooze(scene: Scene, command: Command) -> Effect:
+    if scene.is_late(_PAUSES):
+        return _late(command)
     until = scene.now + timedelta(days=command.days)
-    return Effect(
-        part=Part(kind=Kind.SNOOZED, day=until), pause=Pause(by=scene.who, since=scene.now, until=until)
-    )
+    pause = Pause(by=scene.who, since=scene.now, until=until)
+    return Effect(part=Part(kind=Kind.SNOOZED, day=until), pause=pause, words=(_PAUSES,))
 
 
-def _resume(scene: Scene, _command: Command) -> Effect:
-    pause = scene.memory.conversations.pause(scene.forge.name, scene.job.repository, scene.now)
-    if pause is None:
-        return Effect(part=Part(kind=Kind.NOT_PAUSED))
-    return Effect(part=Part(kind=Kind.RESUMED, base=scene.base), resumes=True, jobs=scene.jobs[:1])
+def _resume(scene: Scene, command: Command) -> Effect:
+    if scene.is_late(_PAUSES):
+        return _late(command)
+    if not scene.is_paused:
+        return Effect(part=Part(kind=Kind.NOT_PAUSED), words=(_PAUSES,))
+    # What was asked for meanwhile waits on every base.
+    standing = scene.memory.proposals.standing(scene.forge.name, scene.job.repository)
+    bases = dict.fromkeys((scene.base, *(one.proposal.base for one in standing)))
+    jobs = tuple(replace(scene.jobs[0], ref=base) for base in bases)
+    return Effect(part=Part(kind=Kind.RESUMED, base=scene.base), resumes=True, words=(_PAUSES,), jobs=jobs)
 
 
 def _override(scene: Scene, command: Command) -> Effect:
@@ -697,6 +782,15 @@ def _unseen(command: Command, unseen: Sequence[Looked]) -> Effect:
             ),
         )
     )
+
+
+def _late(command: Command) -> Effect:
+    return Effect(part=Part(kind=Kind.LATE, verb=command.verb.value, names=command.names))
+
+
+def _fate(scene: Scene) -> str:
+    """Return the topic of what is to become of the request."""
+    return f"request {scene.comment.number}"
 
 
 def _not_looked(command: Command) -> Effect:

@@ -302,7 +302,8 @@ class Proposals(Protocol):
         """Set the state; a published one supersedes the one published before for the same place.
 
         What a closed one pins is remembered as declined until it is published again, and forgotten
-        with it; what was allowed stays declined until somebody says so.  Raises `StoreError` where there is no such id.
+        with it; what was allowed stays declined until somebody says so.  Raises `StoreError` where there is
+        no such id.
         """
 
     def by_number(self, forge: str, repository: str, number: int) -> StoredProposal | None:
@@ -951,6 +952,10 @@ class Deed:
     pause: Pause | None = None
     resumes: bool = False
     override: Override | None = None
+    words: tuple[str, ...] = ()
+    """Topics on which this is the last word, unless a later one was heard."""
+    said: datetime | None = None
+    """When the comment was written, by the forge's clock."""
     jobs: tuple[Job, ...] = ()
     entries: tuple[tuple[str, Mapping[str, Fact]], ...] = ()
     """For the audit log: what was asked for, and what came of it."""
@@ -987,6 +992,9 @@ class Conversations(Protocol):
 
     def pause(self, forge: str, repository: str, now: datetime) -> Pause | None:
         """Return the pause that holds now, or None."""
+
+    def words(self, forge: str, repository: str, since: datetime) -> Mapping[str, datetime]:
+        """Return by topic when the last word on it was said, where that was since then."""
 
     def overrides(self, forge: str, repository: str, base: str) -> tuple[Override, ...]:
         """Return who let commits pass that were proposed for a branch, oldest first; of too many the newest."""

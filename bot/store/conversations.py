@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -27,6 +28,7 @@ from bot.store.tables import (
     pauses,
     proposals,
     stickies,
+    words,
 )
 from bot.store.wishes import key, want
 
@@ -76,6 +78,7 @@ class SqlConversations:
                 )
             )
             self._settle(connection, deed, now)
+            self._last_words(connection, deed)
             self._propose(connection, deed, now)
             # Everyone who locks several rows takes them in one order.
             for job in sorted(deed.jobs, key=key):
@@ -117,6 +120,21 @@ class SqlConversations:
             key = {**place, "commit": deed.override.commit, "number": deed.override.number}
             insert = self._database.insert(overrides).values(**key, **said)
             connection.execute(insert.on_conflict_do_update(index_elements=list(key), set_=said))
+
+    def _last_words(self, connection: Connection, deed: Deed) -> None:
+        """Remember when each topic was last spoken of: the later word counts, whichever is heard first."""
+        if deed.said is None:
+            return
+        place = {"forge": deed.answer.forge, "repository": clean(deed.answer.repository)}
+        insert = self._database.insert(words)
+        for topic in sorted(set(map(clean, deed.words))):
+            connection.execute(
+                insert.values(**place, topic=topic, said=deed.said).on_conflict_do_update(
+                    index_elements=[words.c.forge, words.c.repository, words.c.topic],
+                    set_={"said": deed.said},
+                    where=words.c.said < deed.said,
+                )
+            )
 
     def _propose(self, connection: Connection, deed: Deed, now: datetime) -> None:
         """Let the next plan take up again what was closed, moved or taken over."""
@@ -227,6 +245,13 @@ class SqlConversations:
                 select(pauses).where(_in(pauses, forge, repository), holds)
             ).one_or_none()
         return None if row is None else Pause(by=row.by, since=row.since, until=row.until)
+
+    def words(self, forge: str, repository: str, since: datetime) -> Mapping[str, datetime]:
+        query = select(words.c.topic, words.c.said).where(
+            _in(words, forge, repository), words.c.said >= since
+        )
+        with self._database.read() as connection:
+            return {row.topic: row.said for row in connection.execute(query)}
 
     def overrides(self, forge: str, repository: str, base: str) -> tuple[Override, ...]:
         query = (

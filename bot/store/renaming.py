@@ -28,6 +28,7 @@ from bot.store.tables import (
     scans,
     stickies,
     turns,
+    words,
 )
 from bot.store.wishes import doubt, rename
 
@@ -46,6 +47,7 @@ _ONE: tuple[tuple[Table, tuple[str, ...]], ...] = (
     (overrides, ("commit", "number")),
     (pauses, ()),
     (stickies, ("number", "topic")),
+    (words, ("topic",)),
 )
 """Tables that have one row for these columns and a repository: the one under the new name is newer."""
 

@@ -35,6 +35,7 @@ from bot.store.tables import (
     stickies,
     sweeps,
     turns,
+    words,
 )
 
 _BATCH = 1000
@@ -61,6 +62,7 @@ def _old(before: datetime) -> Iterator[tuple[Table, ColumnElement[bool]]]:
     yield decisions, decisions.c.until < before
     # Older comments are not listened to anyway.
     yield heard, heard.c.at < before
+    yield words, words.c.said < before
     yield answers, answers.c.made < before
     yield pauses, pauses.c.until < before
     yield stickies, stickies.c.at < before

@@ -456,6 +456,17 @@ pauses = Table(
     Column("until", Instant),
 )
 
+# When people last said something of a topic, so that an older word which is heard later does not count.
+words = Table(
+    "last_words",
+    metadata,
+    Column("forge", String(32), primary_key=True),
+    Column("repository", Text, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("said", Instant, nullable=False),  # by the forge's clock
+    Index("words_by_time", "said"),
+)
+
 overrides = Table(
     "overrides",
     metadata,

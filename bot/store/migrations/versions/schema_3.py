@@ -50,6 +50,14 @@ def upgrade() -> None:
         sa.Column("until", sa.BigInteger),
     )
     op.create_table(
+        "last_words",
+        sa.Column("forge", sa.String(32), primary_key=True),
+        sa.Column("repository", sa.Text, primary_key=True),
+        sa.Column("topic", sa.Text, primary_key=True),
+        sa.Column("said", sa.BigInteger, nullable=False),
+    )
+    op.create_index("words_by_time", "last_words", ["said"])
+    op.create_table(
         "overrides",
         sa.Column("forge", sa.String(32), primary_key=True),
         sa.Column("repository", sa.Text, primary_key=True),
