@@ -29,9 +29,17 @@ BY_IMAGE, BY_DIRECTORY = Config(group=Grouping.IMAGE), Config(group=Grouping.DIR
 
 
 def make(
-    report: Report, written: list[Verdict], config: Config, group: str, *, introduces: bool = False
+    report: Report,
+    written: list[Verdict],
+    config: Config,
+    group: str,
+    *,
+    introduces: bool = False,
+    address: str = "",
 ) -> Proposal:
-    return proposals.pin(report, written, (EDIT,), (), config, "main", group=group, introduces=introduces)
+    return proposals.pin(
+        report, written, (EDIT,), (), config, "main", group=group, introduces=introduces, address=address
+    )
 
 
 def several() -> tuple[Report, list[Verdict]]:
@@ -182,12 +190,23 @@ def test_the_branch_of_a_repository_is_as_it_was() -> None:
 
 def test_golden_introduction() -> None:
     report, written = several()
-    made = make(report, written, Config(refs=("release/*",)), proposals.GROUP, introduces=True)
+    config = Config(refs=("release/*",))
+    made = make(report, written, config, proposals.GROUP, introduces=True, address="@harbour")
     goldens.compare_tree(goldens.GOLDEN / "proposals" / "introduction", {"body.md": made.body.encode()})
     later = make(report, written, Config(refs=("release/*",)), proposals.GROUP)
     assert "first proposal" not in later.body
     assert made.title == later.title
     assert made.digest == later.digest
+
+
+@pytest.mark.parametrize("introduces", [True, False])
+def test_commands_are_named_where_comments_are_heard_alone(introduces: bool) -> None:
+    report, written = several()
+    deaf = make(report, written, Config(), proposals.GROUP, introduces=introduces).body
+    body = make(report, written, Config(), proposals.GROUP, introduces=introduces, address="@harbour").body
+    assert " help`" not in deaf
+    assert "`@harbour help`" in body
+    assert "`@harbour ignore IMAGE because REASON`" in body
 
 
 @pytest.mark.parametrize(

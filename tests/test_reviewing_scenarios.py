@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -163,6 +164,10 @@ def test_what_was_there_before_is_one_line(here: Scene) -> None:
         [review] = place.hub[app.name].reviews.values()
         body = review.body
     assert "1 reference that floated before: not held against this change" in body
+    assert re.search(r"`@[A-Za-z0-9_.-]+ help` in a comment shows what you may say", body) is not None
+    if isinstance(place, GitHubPlace):
+        [check] = place.hub.checks(app.name, app.heads()["topic"])
+        assert " ignore IMAGE because REASON` leaves an image as it is." in str(check.output["summary"])
 
 
 def test_a_clean_change_is_met_with_silence(here: Scene) -> None:

@@ -11,11 +11,14 @@ from bot.pipeline.confirming import confirm, edits_of, trouble_with
 from bot.pipeline.declining import pinned
 
 
-def propose(report: Report, config: Config, base: str, *, introduces: bool = False) -> tuple[Proposal, ...]:
+def propose(
+    report: Report, config: Config, base: str, *, introduces: bool = False, address: str = ""
+) -> tuple[Proposal, ...]:
     """Return the proposals that a report leads to, one for each of the configuration's groups.
 
     There are none where nothing is to be written, or where the configuration lets Moorline only look.
-    The first of them introduces Moorline where asked to.
+    The first of them introduces Moorline where asked to.  `address` is what a command to us begins with;
+    empty where comments are not heard.
     """
     if config.mode is not Mode.PROPOSE or report.commit is None:
         return ()
@@ -42,6 +45,7 @@ def propose(report: Report, config: Config, base: str, *, introduces: bool = Fal
             base,
             group=group,
             introduces=introduces and not made,
+            address=address,
         )
         made.append(replace(text, pins=tuple(map(pinned, verdicts)), looks=looks))
     return tuple(made)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bot.model import Proposal
 from bot.proposals.lasting import CONFIGURATION
-from bot.proposals.markdown import Markdown, address, code
+from bot.proposals.markdown import Markdown, address, code, order
 from bot.proposals.render import render_text
 
 
@@ -42,6 +42,27 @@ def noted(body: str, notes: Sequence[str], advice: str) -> str:
         return body
     view = _View(body=Markdown(body.rstrip("\n")), notes=tuple(notes), advice=Markdown(advice))
     return render_text(_NOTED, view).rstrip("\n") + "\n"
+
+
+def hears(text: str, address: str) -> str:
+    """Return Markdown of ours that says below what people may answer, where comments to `address` are heard."""
+    if not text.strip() or not address:
+        return text
+    ignore = order(f"{address} ignore IMAGE because REASON")
+    return f"{text.rstrip()}\n\n{order(f'{address} help')} in a comment shows what you may say, {ignore} leaves an image as it is.\n"
+
+
+def stands_back(address: str) -> str:
+    """Return the comment on a request to whose branch somebody committed."""
+    return f"Somebody committed to this branch, so Moorline stands back: it changes nothing here any more. {taken_over(address)}"
+
+
+def taken_over(address: str) -> str:
+    """Return what a person can do about a request to whose branch somebody committed."""
+    return (
+        f"Merge it, or say {order(f'{address} recreate')} on it: Moorline takes over again and drops those commits. "
+        "Closing it declines what it pins."
+    )
 
 
 def own_check(proposal: Proposal) -> tuple[str, str]:

@@ -93,6 +93,8 @@ class View:
     name: str
     """Of the image or directory."""
     draft: bool
+    address: str = ""
+    """What a command to us begins with."""
     introduction: Introduction | None
     count: int
     files: int
@@ -122,15 +124,17 @@ def pin(
     *,
     group: str = GROUP,
     introduces: bool = False,
+    address: str = "",
 ) -> Proposal:
     """Return the proposal of a report for one of `groups`: branch, texts, edits and their content hash.
 
     `written` and `edits` are the group's.  With `introduces` it is the first one in the repository,
-    and says who we are.
+    and says who we are.  `address` is what a command to us begins with; empty where comments are not heard.
     """
     shown = replace(
         view(report, written, [*report.unread, *unread], group),
         draft=config.draft,
+        address=address,
         introduction=_introduction(report, written, config, base) if introduces else None,
     )
     issue = f"{config.issue} " if config.issue else ""

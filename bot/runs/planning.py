@@ -11,6 +11,7 @@ from typing import Protocol, TypeGuard
 
 from bot import pipeline
 from bot.allowed_owners import AllowedOwners
+from bot.commands import address
 from bot.config import CONFIG_PATHS, Config, Mode
 from bot.errors import (
     ConfigurationError,
@@ -564,7 +565,14 @@ class Planning:
         trouble = pipeline.passing(report)
         if trouble is not None and any(pipeline.unpins(report, one.proposal) for one in standing.values()):
             raise trouble  # what was proposed stands until the registry says otherwise
-        made = pipeline.propose(report, config, place.base, introduces=self._introduces(place, standing))
+        hosting = place.forge.hosting
+        made = pipeline.propose(
+            report,
+            config,
+            place.base,
+            introduces=self._introduces(place, standing),
+            address=address(hosting.account().login) if hosting is not None else "",
+        )
         kept = self._kept(place, report, config, now)
         made = (*made, *([kept.proposal] if kept else ()))
         strays = self._strays(place, config.refs) if trouble is None else []

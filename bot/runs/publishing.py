@@ -8,11 +8,22 @@ from dataclasses import asdict, replace
 from datetime import datetime
 
 from bot import pipeline
+from bot.commands import address
 from bot.errors import ForgeError, GuardError, MissingError, MoorlineError, SupersededError, TransientError
 from bot.forges.base import Forge, Wish
-from bot.model import Fact, Proposal, Published
+from bot.model import Conclusion, Fact, Proposal, Published
 from bot.proposals.lasting import CONFIGURATION
-from bot.proposals.notes import NOTHING_LEFT, NOTHING_TO_KEEP, STAYS_DECLINED, continues, replaced, unfollowed
+from bot.proposals.notes import (
+    NOTHING_LEFT,
+    NOTHING_TO_KEEP,
+    STAYS_DECLINED,
+    continues,
+    hears,
+    replaced,
+    stands_back,
+    taken_over,
+    unfollowed,
+)
 from bot.runs import limits, reviewing
 from bot.runs.acts import UNFOLLOWED, Act, Verb, decode, replacing
 from bot.runs.answering import Answering
@@ -111,7 +122,10 @@ class Publishing:
             self._introduce(forge)
             with forge.publishing(stored.repository):
                 told = self._memory.checks.any(stored.forge, stored.repository, stored.commit, besides=id_)
-                forge.hosting.check(stored.repository, stored.commit, stored.check, first=not told)
+                check = stored.check
+                if check.conclusion is not Conclusion.SUCCESS:
+                    check = replace(check, summary=hears(check.summary, _called(forge)))
+                forge.hosting.check(stored.repository, stored.commit, check, first=not told)
 
     def _say(self, id_: str) -> None:
         """Say a review on its request."""
@@ -121,7 +135,8 @@ class Publishing:
         forge = self._forge(stored.forge)
         self._introduce(forge)
         with forge.publishing(stored.repository):
-            reviewing.say(self._memory, forge, stored, self._clock())
+            review = replace(stored.review, body=hears(stored.review.body, _called(forge)))
+            reviewing.say(self._memory, forge, replace(stored, review=review), self._clock())
 
     def _answer(self, id_: str) -> None:
         """Answer a comment."""
@@ -153,7 +168,7 @@ class Publishing:
                 detail = "its branch is gone"
                 self._memory.proposals.mark(stored.id, ProposalState.SUPERSEDED, self._clock(), detail=detail)
             raise
-        if published.action in _ADVICE:
+        if published.action in _STANDS_BACK:
             self._left_alone(stored, published)
         if self._settle(stored, published):
             raise SupersededError(f"{published.url or published.branch}: {published.action}")
@@ -192,18 +207,26 @@ class Publishing:
         place = current or stored
         state = ProposalState.PUBLISHED if current is not None else ProposalState.SUPERSEDED
         said = place.detail == published.detail
+        called = _called(self._forges[stored.forge])
+        foreign = published.action == "left-alone"
+        is_open = published.number and published.action != "left-over"
         self._memory.proposals.mark(place.id, state, self._clock(), detail=published.detail)
         if not said:
             self._log(stored, "proposal.left-alone", published)
             hosting = self._forges[stored.forge].hosting
             if hosting is not None and published.number:
                 self._answering.stick(
-                    hosting, stored.forge, made.repository, published.number, ASIDE, _SAID[published.action]
+                    hosting,
+                    stored.forge,
+                    made.repository,
+                    published.number,
+                    ASIDE,
+                    stands_back(called) if foreign else _AIMED_ELSEWHERE,
                 )
         raise ForgeError(
             f"{published.branch} is left alone: {published.detail}.",
             # Where no request is open nobody declines anything.
-            advice=_ADVICE[published.action] if published.number else _FREE_IT,
+            advice=(taken_over(called) if foreign else _GO_ON) if is_open else _FREE_IT,
         )
 
     def _settle(self, stored: StoredProposal, published: Published) -> bool:
@@ -317,23 +340,16 @@ class Publishing:
 
 ASIDE = "aside"
 """The topic of our one comment on a branch that people commit to."""
-STANDS_BACK = (
-    "Somebody committed to this branch, so Moorline stands back: it changes nothing here any more. "
-    "Merge it, or have Moorline take over again and drop those commits: say `recreate` to it. "
-    "Closing it declines what it pins."
-)
-AIMED_ELSEWHERE = (
-    "Somebody aimed this at another branch, so Moorline stands back: it changes nothing here any more. "
-    "Aim it where it was, and Moorline goes on. Closing it declines what it pins."
-)
-_SAID = {"left-alone": STANDS_BACK, "retargeted": AIMED_ELSEWHERE}
 _FREE_IT = "Delete the branch, and Moorline goes on."
-_ADVICE = {
-    "left-alone": "Merge it, or say `recreate` to it, and Moorline goes on; closing it declines what it pins.",
-    "retargeted": "Aim it where it was, and Moorline goes on; closing it declines what it pins.",
-    "left-over": _FREE_IT,
-}
-"""Ways of standing back, and what a person can do about each."""
+_GO_ON = "Aim it where it was, and Moorline goes on. Closing it declines what it pins."
+_AIMED_ELSEWHERE = f"Somebody aimed this at another branch, so Moorline stands back: it changes nothing here any more. {_GO_ON}"
+_STANDS_BACK = frozenset({"left-alone", "retargeted", "left-over"})
+"""What became of a branch that is left to people."""
+
+
+def _called(forge: Forge) -> str:
+    """Return what a command on a forge begins with, empty where comments are not heard."""
+    return address(forge.hosting.account().login) if forge.hosting is not None else ""
 
 
 def _hopeless(error: MoorlineError) -> bool:
