@@ -96,11 +96,10 @@ def came_in(head: Survey, base: Survey, reading: Reading, since: Reading) -> Sur
 
     came = introduced.findings(head.selected, base.selected, renamed=renamed)
     there = {(one.location, one.value) for one in came}
+    after, before_it = fed(head), fed(base)
     # What its variables come to may be new although the reference reads as before.
     came += tuple(
-        one
-        for one in head.selected
-        if (one.location, one.value) not in there and fed(one, head) - fed(one, base)
+        one for one in head.selected if (one.location, one.value) not in there and after(one) - before_it(one)
     )
     stayed = _stayed(head, base, reading, since)
     return replace(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 
 from bot.model import Finding, SkipReason
 from bot.pipeline.looking import Survey
@@ -12,48 +14,65 @@ _OPEN = frozenset({SkipReason.VARIABLE, SkipReason.PARTIAL_VARIABLE, SkipReason.
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]{0,200})")
 _MATRIX = re.compile(r"\bmatrix\.([A-Za-z_][A-Za-z0-9_-]{0,200})")
 _KEY = re.compile(r"""(?:^|[{,]|- )\s{0,200}["']?([A-Za-z_][A-Za-z0-9_-]{0,200})["']?\s{0,20}:""")
-_BELOW = 200
-"""Lines of one value that are looked at."""
+_MOST = 100
+"""Sets of keys that are looked for in one file; for more of them every line counts."""
 
 
-def fed(finding: Finding, survey: Survey) -> frozenset[str]:
-    """Return the lines that give the variables of a reference their values, as far as they stand elsewhere.
+def fed(survey: Survey) -> Callable[[Finding], frozenset[str]]:
+    """Return what tells the lines that give the variables of a reference their values elsewhere.
 
     Arguments that are passed to a Dockerfile, and values of a workflow's matrix; none for any other reference.
     """
-    if finding.skip not in _OPEN:
-        return frozenset()
-    names = set(_VARIABLE.findall(finding.value))
-    found = {
-        " ".join(_lines(survey, one.location.path, one.location.line, 2))
-        for one in survey.excuses.arguments
-        if one.name in names and one.dockerfile in (None, finding.location.path)
-    }
-    keys = set(_MATRIX.findall(finding.value))
-    return frozenset({*found, *_valued(survey, finding.location.path, keys)} if keys else found)
+    arguments: dict[tuple[str, str | None], set[str]] = {}
+    asked: Counter[str] = Counter()
+
+    @cache
+    def lines(path: str) -> tuple[str, ...]:
+        data = survey.snapshot.files.get(path, b"").decode("utf-8", "replace")
+        return tuple(line.rstrip("\r") for line in data.split("\n"))
+
+    @cache
+    def valued(path: str, keys: frozenset[str]) -> frozenset[str]:
+        asked[path] += 1
+        if asked[path] > _MOST:
+            return every(path)
+        return frozenset(_valued(lines(path), keys))
+
+    @cache
+    def every(path: str) -> frozenset[str]:
+        return frozenset(line.strip() for line in lines(path))
+
+    for one in survey.excuses.arguments:
+        said = " ".join(
+            line.strip() for line in lines(one.location.path)[one.location.line - 1 : one.location.line + 1]
+        )
+        arguments.setdefault((one.name, one.dockerfile), set()).add(said)
+
+    def of(finding: Finding) -> frozenset[str]:
+        if finding.skip not in _OPEN:
+            return frozenset()
+        path = finding.location.path
+        names = dict.fromkeys(_VARIABLE.findall(finding.value))
+        found = [arguments.get((name, it), set()) for name in names for it in (None, path)]
+        keys = frozenset(_MATRIX.findall(finding.value))
+        return frozenset().union(*found, valued(path, keys) if keys else ())
+
+    return of
 
 
-def _valued(survey: Survey, path: str, keys: set[str]) -> Iterator[str]:
+def _valued(lines: Sequence[str], keys: frozenset[str]) -> Iterator[str]:
     """Yield what stands behind each of these keys in a workflow, or is what the whole matrix comes from."""
-    lines = survey.snapshot.files.get(path, b"").decode("utf-8", "replace").splitlines()
-    below = 0
     depth = -1
     for line in lines:
         indent = len(line) - len(line.lstrip(" "))
         text = line.strip()
         named = set(_KEY.findall(line))
         if named & keys or ("matrix" in named and not text.endswith("matrix:")):
-            depth, below = indent, _BELOW
+            depth = indent
             yield text
-        elif depth >= 0 and below and text and (indent > depth or (indent == depth and text[:1] == "-")):
-            below -= 1
+        elif depth >= 0 and text and (indent > depth or (indent == depth and text[:1] == "-")):
             yield text
         elif "&" in text and named:
             yield text  # what an alias stands for
         elif text:
             depth = -1
-
-
-def _lines(survey: Survey, path: str, first: int, count: int) -> list[str]:
-    data = survey.snapshot.files.get(path, b"").decode("utf-8", "replace")
-    return [line.strip() for line in data.split("\n")[first - 1 : first - 1 + count]]
