@@ -18,7 +18,7 @@ from bot.forges.directory import Directory
 from bot.model import Job, Outcome, Report, SkipReason, State, Trigger, UnreadReason, Verdict
 from bot.output import diff as diffs
 from bot.output import table
-from bot.pipeline.reading import Below
+from bot.pipeline.reading import Below, Reading
 from bot.progress import columns, progress
 from bot.runs import remember
 from bot.settings import Lookups
@@ -43,10 +43,14 @@ class Printing:
     quiet: bool
 
 
-def scan(path: Path, printing: Printing, *, fail: bool) -> int:
-    """Print what is in a folder; return the exit code."""
+def scan(path: Path, printing: Printing, *, fail: bool, staged: bool = False) -> int:
+    """Print what is in a folder, or staged of it; return the exit code."""
+    directory = Directory(path)
     with progress(quiet=printing.quiet):
-        ground = wiring.ground(Directory(path), Lookups.from_environ(os.environ))
+        ground = wiring.ground(directory, Lookups.from_environ(os.environ))
+        if staged:
+            index, _ = wiring.staged(directory)
+            ground = replace(ground, reading=lambda _job: index)
         survey = pipeline.look(_job(path), ground, _now())
     found = [pipeline.grounded(one, ground) for one in survey.selected]
     report = survey.report(tuple(Verdict(finding=one, outcome=Outcome.PASS) for one in found), _now())
@@ -129,8 +133,11 @@ def _pin_branch(
     return _complete(report)
 
 
-def guard(path: Path, printing: Printing, *, base: str | None) -> int:
+def guard(path: Path, printing: Printing, *, base: str | None, staged: bool = False) -> int:
     """Print what the policy refuses in a folder, or in what came in since `base`; return the exit code.
+
+    What is staged is held against the last commit if nothing else is said; before the first one all of it
+    comes in.
 
     A file that cannot be read is no clean one: without `base` the look was incomplete, and with it
     the change made the file unreadable.
@@ -138,12 +145,18 @@ def guard(path: Path, printing: Printing, *, base: str | None) -> int:
     directory = Directory(path)
     job = _job(path)
     with progress(quiet=printing.quiet) as shown, wiring.looking(directory, progress=shown) as services:
-        before = None if base is None else wiring.before(directory.root, base)
-        report = pipeline.inspect(job, replace(services, pins=True), _now(), before)
-        config = pipeline.configuration(before.rules if before else directory, services)
+        there: Reading = directory
+        begun = True
+        if staged:
+            there, begun = wiring.staged(directory)
+            base = base or "HEAD"
+        before = None if base is None or not begun else wiring.before(directory.root, base)
+        judging = replace(services, pins=True, reading=lambda _job: there)
+        report = pipeline.inspect(job, judging, _now(), before)
+        config = pipeline.configuration(before.rules if before else there, services)
     judged = pipeline.guard(report, config)
     unread = introduced.unread(judged.unread)
-    _print(judged, printing, table.summary if base is None else table.came_in)
+    _print(judged, printing, table.summary if before is None else table.came_in)
     if unread:
         _say(f"nothing vouches for {_counted(len(unread), 'file')} that could not be read")
     if (unread and before) or any(one.outcome is Outcome.REFUSE for one in judged.verdicts):

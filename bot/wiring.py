@@ -16,6 +16,7 @@ from bot.errors import ConfigurationError
 from bot.forges.directory import Directory
 from bot.model import Job
 from bot.pipeline import AtCommit, Before, Ground, Services
+from bot.pipeline.reading import Below
 from bot.progress import Report as Progress
 from bot.settings import Lookups
 from bot.trust.base import Ledger, Sources
@@ -231,6 +232,19 @@ def git_forge(root: Path) -> GitForge:
     from bot.forges.git import GitForge
 
     return GitForge(roots=[str(root)])
+
+
+def staged(directory: Directory) -> tuple[Below, bool]:
+    """Return how to read what is staged in the repository around a folder, and whether it has a commit yet.
+
+    Git tells the index that it commits from to what it calls.  Raises `ForgeError` where there is none.
+    """
+    from bot.forges.git import STAGED, GitForge
+
+    named = os.environ.get("GIT_INDEX_FILE")
+    forge = GitForge(roots=[str(directory.root)], index=Path(named).absolute() if named else None)
+    repository = str(directory.root)
+    return Below(AtCommit(forge, repository, STAGED), directory.start), forge.begun(repository)
 
 
 def before(root: Path, revision: str) -> Before:

@@ -444,9 +444,55 @@ def test_a_hook_stops_what_floats_and_nothing_else(
             entry, cwd=clone, env=env, capture_output=True, timeout=60, check=False
         ).returncode
 
-    assert run() == 1
-    shutil.rmtree(clone / "new")
     if "guard" not in hook["entry"]:
-        for path in ("Dockerfile", "old/Dockerfile"):
-            (clone / path).unlink()
+        git("rm", "-q", "Dockerfile", "old/Dockerfile", cwd=clone)
+    assert run() == 0, "what is not added is not committed"
+    git("add", "new", cwd=clone)
+    assert run() == 1
+    (clone / "new" / "Dockerfile").write_text("FROM scratch\n")
+    assert run() == 1, "what is added is"
+    git("add", "new", cwd=clone)
     assert run() == 0
+
+
+@pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: hook["id"])
+def test_a_hook_judges_what_git_commits(hook: dict[str, Any], tmp_path: Path, env: dict[str, str]) -> None:
+    """The first commit of all, parts of what was changed, and another working tree."""
+    folder = tmp_path / "new"
+    folder.mkdir()
+    git("init", "-q", ".", cwd=folder)
+    script = folder / ".git" / "hooks" / "pre-commit"
+    script.parent.mkdir(exist_ok=True)
+    script.write_text(f"#!/bin/sh\nexec {hook['entry']}\n")
+    script.chmod(0o755)
+    named = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+
+    def commit(*arguments: str, cwd: Path = folder) -> bool:
+        asked = ["git", *named, "commit", "-q", "-m", "x", *arguments]
+        done = subprocess.run(asked, cwd=cwd, env=env, capture_output=True, timeout=60, check=False)
+        return done.returncode == 0
+
+    (folder / ".moorline.yml").write_text(_STRICT)
+    (folder / "Dockerfile").write_text("FROM node:22\n")
+    git("add", ".", cwd=folder)
+    assert not commit(), "everything comes in with the first commit"
+    (folder / "Dockerfile").write_text("FROM scratch\n")
+    git("add", ".", cwd=folder)
+    assert commit()
+    (folder / "web.Dockerfile").write_text("FROM node:22\n")
+    (folder / "notes").write_text("x\n")
+    git("add", "notes", cwd=folder)
+    assert commit(), "nobody added the other file"
+    git("add", "--intent-to-add", "web.Dockerfile", cwd=folder)
+    (folder / "notes").write_text("y\n")
+    assert commit("notes")
+    assert not commit("-a")
+    git("add", "web.Dockerfile", cwd=folder)
+    (folder / "notes").write_text("z\n")
+    assert commit("notes"), "of what is staged only that"
+    assert not commit()
+    git("worktree", "add", "-q", "-b", "other", "../tree", cwd=folder)
+    (tmp_path / "tree" / "Dockerfile").write_text("FROM node:22\n")
+    assert not commit("-a", cwd=tmp_path / "tree")
+    (tmp_path / "tree" / "Dockerfile").write_text("FROM scratch AS a\n")
+    assert commit("-a", cwd=tmp_path / "tree")

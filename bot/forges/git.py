@@ -29,6 +29,7 @@ from dulwich.errors import (
     WrongObjectException,
 )
 from dulwich.file import FileLocked
+from dulwich.index import UnsupportedIndexFormat
 from dulwich.objects import Blob, Commit, ObjectID, Tree
 from dulwich.objectspec import parse_commit
 from dulwich.refs import HEADREF, Ref, SymrefLoop, check_ref_format
@@ -42,6 +43,7 @@ from bot.forges.githistory import is_ancestor, merge_bases
 from bot.forges.gitobjects import Fetched, OnDisk, commit_in
 from bot.forges.gitremote import Remote, address, is_remote
 from bot.forges.gitshelf import Shelf
+from bot.forges.gitstaged import Staged
 from bot.forges.gittree import Trees
 from bot.model import Snapshot
 from bot.packs import OversizedError, PackError
@@ -50,6 +52,8 @@ from bot.reference import is_commit, is_git_ref
 # What dulwich notes about a server is for whoever configures logging, not for the terminal.
 logging.getLogger("dulwich").addHandler(logging.NullHandler())
 
+STAGED = ":"
+"""In place of a commit of a local repository: what is staged for the next one."""
 _BRANCHES = "refs/heads/"
 _TRAILER = re.compile(r"(Moorline-[A-Za-z]{1,40}): ([\x20-\x7e]{1,200})")
 _MAX_MESSAGE = 256 * 1024
@@ -75,7 +79,12 @@ _DAMAGE = (
     struct.error,
     zlib.error,
 )
-_UNSUPPORTED = (InvalidWorktreeConfiguration, UnsupportedExtension, UnsupportedVersion)
+_UNSUPPORTED = (
+    InvalidWorktreeConfiguration,
+    UnsupportedExtension,
+    UnsupportedIndexFormat,
+    UnsupportedVersion,
+)
 
 
 class GitForge:
@@ -85,7 +94,7 @@ class GitForge:
     folder within a repository, whose paths are then relative to it.  `pool` leads to http and https
     remotes, `login` gives a user and password for a URL without its own; `ssh` lets ssh addresses
     be used, which go past the pool.  `blocked` are the pool's errors that mean that an address may
-    not be reached.  What is fetched is kept in memory for the next question, up to `keep` bytes of it.
+    not be reached.  `index` is read for what is staged in place of a repository's own.  What is fetched is kept in memory for the next question, up to `keep` bytes of it.
     """
 
     name = "git"
@@ -101,6 +110,7 @@ class GitForge:
         blocked: tuple[type[Exception], ...] = (),
         identity: str = "Moorline <moorline@localhost>",
         clock: Callable[[], float] = time.time,
+        index: Path | None = None,
     ) -> None:
         self._roots = tuple(Path(root).resolve() for root in roots)
         self._pool = pool
@@ -109,6 +119,7 @@ class GitForge:
         self._blocked = blocked
         self._identity = identity.encode("utf-8")
         self._clock = clock
+        self._index = index
         self._shelf = Shelf(keep)
 
     @property
@@ -130,6 +141,11 @@ class GitForge:
         if commit is None:
             raise MissingError(f"There is no branch {name!a}.", advice="Name a branch that exists.")
         return name, commit
+
+    def begun(self, repository: str) -> bool:
+        """Return whether what is checked out has a commit yet."""
+        with self._opened(repository) as place:
+            return place.ref("HEAD") is not None
 
     def branch(self, repository: str, name: str) -> str | None:
         """Return the commit of a branch, or None where it does not exist."""
@@ -286,7 +302,7 @@ class GitForge:
             folder, prefix = self._local(repository)
             require_plain(folder)
             with Repo(str(folder)) as repo:
-                yield _LocalPlace(repo, prefix)
+                yield _LocalPlace(repo, prefix, self._index)
 
     def _local(self, repository: str) -> tuple[Path, str]:
         """Return the folder of a served repository, and the folder within it that is meant."""
@@ -365,8 +381,9 @@ class _Place(ABC):
 
 
 class _LocalPlace(_Place):
-    def __init__(self, repo: Repo, prefix: str) -> None:
+    def __init__(self, repo: Repo, prefix: str, index: Path | None) -> None:
         self._repo = repo
+        self._index = index
         self._objects = OnDisk(repo.object_store)
         self.prefix = prefix
 
@@ -387,6 +404,9 @@ class _LocalPlace(_Place):
         return commit_in(self._objects, identity)
 
     def trees(self, commit: str) -> Trees:
+        if commit == STAGED:
+            staged = Staged(self._repo, self._objects, self._index)
+            return Trees(staged, staged.commit, self.prefix)
         return Trees(self._objects, self.commit(commit), self.prefix)
 
     def revision(self, text: str) -> str:
