@@ -51,12 +51,6 @@ def _printing(command: F) -> F:
     return command
 
 
-def _staged(command: F) -> F:
-    return click.option(
-        "--staged", is_flag=True, help="Look at what is staged for the next commit, not at the files here."
-    )(command)
-
-
 def _serving(command: F) -> F:
     """Add the options of the commands that serve."""
     settings = click.option(
@@ -138,15 +132,14 @@ def app() -> None:
 @_path
 @_printing
 @click.option("--fail", is_flag=True, help="Exit with 1 if a reference floats.")
-@_staged
-def scan(path: Path, *, fail: bool, staged: bool, **printing: Any) -> int:
+def scan(path: Path, *, fail: bool, **printing: Any) -> int:
     """Find every reference and say which ones float.
 
     PATH is a folder or a file. Looks nothing up and writes nothing.
     """
     from bot import local
 
-    return local.scan(path, local.Printing(**printing), fail=fail, staged=staged)
+    return local.scan(path, local.Printing(**printing), fail=fail)
 
 
 @app.command(
@@ -192,7 +185,6 @@ def pin(
         "moorline guard . --base origin/main    only what came in since the common ancestor",
         "moorline guard .                       everything",
         "moorline guard . --base origin/main -f github",
-        "moorline guard --staged                before a commit: what it brings in",
     ),
 )
 @_path
@@ -203,8 +195,7 @@ def pin(
     help="Judge only what came in since the common ancestor with this revision, by the policy that "
     "stands there.",
 )
-@_staged
-def guard(path: Path, *, base: str | None, staged: bool, **printing: Any) -> int:
+def guard(path: Path, *, base: str | None, **printing: Any) -> int:
     """Fail on references that the policy refuses. For pipelines; writes nothing.
 
     Exit codes: 0 nothing refused, 1 something refused, 2 usage or configuration, 3 some look-ups
@@ -212,7 +203,7 @@ def guard(path: Path, *, base: str | None, staged: bool, **printing: Any) -> int
     """
     from bot import local
 
-    return local.guard(path, local.Printing(**printing), base=base, staged=staged)
+    return local.guard(path, local.Printing(**printing), base=base)
 
 
 @app.command(
@@ -426,17 +417,21 @@ def sweep(
     """
     if resume and (dry_run or owners or repositories):
         raise click.UsageError("--resume goes on with what was asked for: it takes none of the others.")
+    _check_globs(repositories)
+    from bot import sweep as sweeping
+
+    asked = sweeping.Asked(forges=forges, owners=owners, repositories=repositories, as_json=format_ == "json")
+    act = sweeping.rehearse if dry_run else sweeping.resume if resume else sweeping.sweep
+    return act(settings, asked)
+
+
+def _check_globs(repositories: tuple[str, ...]) -> None:
     from bot.globs import wrong
 
     for one in repositories:
         problem = wrong(one)
         if problem is not None:
             raise click.UsageError(f"--repo {problem}.")
-    from bot import sweep as sweeping
-
-    asked = sweeping.Asked(forges=forges, owners=owners, repositories=repositories, as_json=format_ == "json")
-    act = sweeping.rehearse if dry_run else sweeping.resume if resume else sweeping.sweep
-    return act(settings, asked)
 
 
 @app.group(
@@ -460,21 +455,29 @@ _ref = click.argument("ref", required=False)
 @jobs.command(
     "list",
     short_help="List what waits, runs or is stuck, and why.",
-    epilog=_examples("moorline jobs list --failed --parked"),
+    epilog=_examples("moorline jobs list --failed --parked", "moorline jobs list --repo acme/app"),
 )
 @_serving
 @click.option("--waiting", is_flag=True, help="What waits or runs.")
 @click.option("--failed", is_flag=True, help="What cannot succeed as things are.")
 @click.option("--parked", is_flag=True, help="What was tried as often as is sensible.")
 @click.option(
+    "--repo",
+    "repositories",
+    multiple=True,
+    metavar="GLOB",
+    help="Only of these, by owner/name, or by name where there is no slash.",
+)
+@click.option(
     "--format", "-f", "format_", type=click.Choice(("table", "json")), default="table", show_default=True
 )
-def jobs_list(*, settings: Path | None, format_: str, **shown: bool) -> int:
+def jobs_list(*, settings: Path | None, repositories: tuple[str, ...], format_: str, **shown: bool) -> int:
     """List what waits, runs or is stuck, and why. Without options all of it."""
+    _check_globs(repositories)
     from bot import operating
 
     chosen = frozenset(operating.Shown(name) for name, wanted in shown.items() if wanted)
-    return operating.list_jobs(settings, chosen, as_json=format_ == "json")
+    return operating.list_jobs(settings, chosen, repositories=repositories, as_json=format_ == "json")
 
 
 @jobs.command(
@@ -514,6 +517,7 @@ def jobs_cancel(repository: str, ref: str | None, *, settings: Path | None) -> i
 @app.command(
     short_help="Show or verify who did what, and on which evidence.",
     epilog=_examples(
+        "moorline audit --last 20               the newest",
         "moorline audit --since 100             what came after entry 100",
         "moorline audit -f jsonl | jq .what     for programs",
         "moorline audit --verify                whether every entry is as it was written",
@@ -523,6 +527,7 @@ def jobs_cancel(repository: str, ref: str | None, *, settings: Path | None) -> i
 @click.option(
     "--since", type=click.IntRange(min=0), default=0, metavar="N", help="Only entries after this one."
 )
+@click.option("--last", type=click.IntRange(min=1), metavar="N", help="Only the newest so many.")
 @click.option(
     "--format", "-f", "format_", type=click.Choice(("table", "jsonl")), default="table", show_default=True
 )
@@ -534,7 +539,9 @@ def jobs_cancel(repository: str, ref: str | None, *, settings: Path | None) -> i
     metavar="NUMBER:HASH",
     help="With --verify: an entry as the log or the metrics told of it, which must be there still.",
 )
-def audit(*, settings: Path | None, since: int, format_: str, verify: bool, head: str | None) -> int:
+def audit(
+    *, settings: Path | None, since: int, last: int | None, format_: str, verify: bool, head: str | None
+) -> int:
     """Show the audit log: who did what, when, and on which evidence. It is only ever added to."""
     if head is not None and not verify:
         raise click.UsageError("--head goes with --verify.")
@@ -542,7 +549,7 @@ def audit(*, settings: Path | None, since: int, format_: str, verify: bool, head
 
     if verify:
         return operating.verify(settings, head=head)
-    return operating.audit(settings, since=since, as_lines=format_ == "jsonl")
+    return operating.audit(settings, since=since, last=last, as_lines=format_ == "jsonl")
 
 
 def _stuck() -> bool:

@@ -77,12 +77,26 @@ class Line:
 # --- the queue ----------------------------------------------------------------------------
 
 
-def list_jobs(settings: Path | None, shown: frozenset[Shown], *, as_json: bool) -> int:
-    """Print what waits, runs or is stuck; return the exit code."""
+def list_jobs(
+    settings: Path | None, shown: frozenset[Shown], *, repositories: tuple[str, ...] = (), as_json: bool
+) -> int:
+    """Print what waits, runs or is stuck, of some repositories or of all; return the exit code.
+
+    `repositories` are globs as `moorline sweep` takes them.
+    """
+    from bot.runs.listing import Asked
+
+    shown = shown or frozenset(Shown)
+    asked = Asked(globs=repositories)
     with _opened(settings) as store:
-        lines = _lines(store, shown or frozenset(Shown))
+        lines = [
+            line
+            for line in _lines(store, shown)
+            if not repositories or (line.job.repository and asked.wants(line.job.repository))
+        ]
     if not lines:
-        print("moorline: No such job: nothing waits, runs or is stuck.", file=sys.stderr)
+        of = f" of {' '.join(map(visible, repositories))}" if repositories else ""
+        print(f"moorline: Nothing{of} {_states(shown)}.", file=sys.stderr)
     if as_json:
         document = {"version": 1, "jobs": [line.plain() for line in lines]}
         print(json.dumps(document, indent=2))
@@ -122,6 +136,13 @@ def cancel(settings: Path | None, repository: str, ref: str | None) -> int:
     if off.running:
         print(f"{len(off.running)} in work: what is being done ends, and nothing more is begun.")
     return OK
+
+
+def _states(shown: frozenset[Shown]) -> str:
+    if shown == frozenset(Shown):
+        return "waits, runs or is stuck"
+    said = {Shown.WAITING: "waits or runs", Shown.FAILED: "failed", Shown.PARKED: "is parked"}
+    return " or ".join(said[one] for one in Shown if one in shown)
 
 
 def _lines(store: Store, shown: frozenset[Shown]) -> list[Line]:
@@ -191,15 +212,16 @@ def _refs(count: int) -> str:
 # --- the audit log ------------------------------------------------------------------------
 
 
-def audit(settings: Path | None, *, since: int, as_lines: bool) -> int:
-    """Print the entries with a greater number than `since`; return the exit code."""
+def audit(settings: Path | None, *, since: int, last: int | None = None, as_lines: bool) -> int:
+    """Print the entries with a greater number than `since`, or the newest `last` of them; return the exit code."""
     with _opened(settings) as store:
-        entries = _entries(store.audit, since)
+        number, _ = store.audit.head()
+        entries = _entries(store.audit, since if last is None else max(since, number - last))
         if as_lines:
             for entry in entries:
                 print(json.dumps(_plain(entry), ensure_ascii=True))
         else:
-            _print_entries(entries)
+            _print_entries(entries, empty=not number)
     return OK
 
 
@@ -248,7 +270,7 @@ def _plain(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _print_entries(entries: Iterator[Entry]) -> None:
+def _print_entries(entries: Iterator[Entry], *, empty: bool) -> None:
     rows = [
         (
             str(entry.number),
@@ -261,7 +283,8 @@ def _print_entries(entries: Iterator[Entry]) -> None:
         for entry in entries
     ]
     if not rows:
-        print("moorline: The audit log has no such entry.", file=sys.stderr)
+        said = "is empty" if empty else "has no such entry"
+        print(f"moorline: The audit log {said}.", file=sys.stderr)
     if 0 < columns() < _WIDE:
         _print_blocks(rows, columns())
     else:

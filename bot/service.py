@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, Self
@@ -30,6 +30,7 @@ from bot.store.sql import Store
 from webhooks import create_app
 from webhooks.deliveries import READERS, Contexts, deliver
 from webhooks.events import EventError
+from webhooks.server import listen
 from webhooks.server import serve as serve_http
 from webhooks.site import Site
 
@@ -62,6 +63,12 @@ def work(file: Path | None) -> int:
     """Work on what was received until a signal says stop; return the exit code."""
     settings, lookups = read(file)
     settings.check_whole(receives=False, works=True)
+    if not settings.works:
+        raise ConfigurationError(
+            "no forge is configured, so that there is nothing to work on",
+            key="MOORLINE_GITHUB_APP_ID, MOORLINE_GITLAB_TOKEN, MOORLINE_GIT_REPOSITORIES or MOORLINE_GIT_ROOTS",
+            expected="one of them",
+        )
     with Service(settings, lookups) as service, stopping() as stop:
         drained = service.worker().run(stop, drain=settings.drain_seconds)
     return 0 if drained else _cut_off()
@@ -99,6 +106,7 @@ def stopping() -> Iterator[threading.Event]:
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         if stop.is_set():
+            _log.warning("cut off; the next start goes on with it")
             raise KeyboardInterrupt
         _log.info("stopping", signal=signal.Signals(number).name)
         stop.set()
@@ -151,6 +159,7 @@ class Service:
                 answers_per_hour=settings.answers_per_hour,
                 reviews_per_hour=settings.reviews_per_hour,
                 overrides=settings.break_glass,
+                sweeps=settings.sweeps,
             )
             runs = Runs(self.store, self.forges, services, served=served, errands=errands, manners=manners)
             self._work = wrap(runs)
@@ -203,27 +212,24 @@ class Service:
 
         Raises `UsageError` where the address cannot be listened on, and what the worker raised.
         """
-        working = self.worker() if worker else None
-        app = create_app(
-            inbox=self.store.inbox,
-            proposals=self.store.proposals,
-            backlog=self.store.backlog,
-            audit=self.store.audit,
-            webhooks=self.store.webhooks,
-            site=Site.of(self.settings),
-            accounts=self.store.accounts.of,
-            worker=working.idle_seconds if working else None,
-            stored=working.wake if working else lambda: None,
-        )
-        ended: list[bool] = []
-        with self._working(working, stop, ended) if working else ExitStack():
-            serve_http(
-                app,
-                host or self.settings.host,
-                self.settings.port if port is None else port,
-                stop,
-                started=started,
+        # First of all: a second `serve` must not work beside the first, and then find the port taken.
+        listening = listen(host or self.settings.host, self.settings.port if port is None else port)
+        with closing(listening):
+            working = self.worker() if worker else None
+            app = create_app(
+                inbox=self.store.inbox,
+                proposals=self.store.proposals,
+                backlog=self.store.backlog,
+                audit=self.store.audit,
+                webhooks=self.store.webhooks,
+                site=Site.of(self.settings),
+                accounts=self.store.accounts.of,
+                worker=working.idle_seconds if working else None,
+                stored=working.wake if working else lambda: None,
             )
+            ended: list[bool] = []
+            with self._working(working, stop, ended) if working else ExitStack():
+                serve_http(app, listening, stop, started=started)
         return all(ended)
 
     @contextmanager

@@ -343,6 +343,12 @@ class Settings(BaseSettings):
         return tuple(filter(None, texts))
 
     @property
+    def works(self) -> bool:
+        """Whether there is any forge to work on."""
+        token = self.gitlab_token.get_secret_value()
+        return bool(self.github_app_id or token or self.git_repositories or self.git_roots)
+
+    @property
     def shows_pages(self) -> bool:
         """Whether pages are served: unless said, only where nobody else can reach them."""
         if self.pages is not None:

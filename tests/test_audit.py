@@ -281,6 +281,20 @@ def test_the_table_shows_nothing_that_leads_astray(logged: Store, capsys: pytest
     assert not any(unseen in shown for unseen in ("\x1b", "\u202e", "\x07"))
 
 
+def test_the_newest_alone(logged: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    number, _ = logged.audit.head()
+    for arguments, first in (
+        (["--last", "2"], number - 1),
+        (["--last", "999"], 1),
+        (["--last", "3", "--since", str(number - 1)], number),
+    ):
+        assert audit(*arguments) == 0
+        rows = capsys.readouterr().out.splitlines()
+        assert [int(row.split("\t")[0]) for row in rows] == list(range(first, number + 1))
+    assert audit("--since", str(number)) == 0
+    assert capsys.readouterr().err == "moorline: The audit log has no such entry.\n"
+
+
 def test_verify_holds_and_breaks(logged: Store, capsys: pytest.CaptureFixture[str]) -> None:
     number, digest = logged.audit.head()
     assert audit("--verify") == 0

@@ -230,6 +230,24 @@ def test_the_list_as_json(
     assert all((one["detail"], one["repository"]) == ("It parked.", "acme/parked") for one in stuck)
 
 
+@pytest.mark.parametrize(
+    ("globs", "repositories"),
+    [
+        (["acme/waiting"], {"acme/waiting"}),
+        (["ACME/*"], {"acme/parked", "acme/failed", "acme/running", "acme/waiting"}),
+        (["parked", "acme/f*"], {"acme/parked", "acme/failed"}),
+        (["other/*"], set()),
+    ],
+)
+@pytest.mark.usefixtures("queue")
+def test_the_list_of_some_repositories(
+    globs: list[str], repositories: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert jobs("list", "--format", "json", *(f"--repo={one}" for one in globs)) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert {one["repository"] for one in document["jobs"]} == repositories
+
+
 def test_the_list_says_why_something_waits(queue: Store, capsys: pytest.CaptureFixture[str]) -> None:
     run = claimed(queue, job("acme/late")).run
     late = Retry(due=NOW + DAY, named=True)
@@ -248,12 +266,14 @@ def test_nothing_to_list_is_said(
     monkeypatch.setenv("MOORLINE_DATABASE_URL", url)
     with Store(url):
         assert jobs("list") == 0
+        assert jobs("list", "--parked", "--failed", "--repo", "acme/*") == 0
         assert app(["audit"], standalone_mode=False) == 0
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err == (
-        "moorline: No such job: nothing waits, runs or is stuck.\n"
-        "moorline: The audit log has no such entry.\n"
+        "moorline: Nothing waits, runs or is stuck.\n"
+        "moorline: Nothing of acme/* failed or is parked.\n"
+        "moorline: The audit log is empty.\n"
     )
 
 

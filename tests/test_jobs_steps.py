@@ -94,6 +94,24 @@ def test_the_good_ways(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
+    ("trigger", "word"),
+    [
+        (Trigger.PUSH, "published"),
+        (Trigger.COMMENT, "answered"),
+        (Trigger.PULL_REQUEST, "checked"),
+        (Trigger.MERGE_QUEUE, "checked"),
+    ],
+)
+def test_the_log_says_what_was_written(
+    store: Store, trigger: Trigger, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.inbox.receive(Delivery(source="git", id="1", jobs=(replace(JOB, trigger=trigger),)), NOW)
+    (claim,) = store.backlog.claim("w", 1, NOW)
+    assert steps(store).settle(claim.run, {"ending": "published"}) == "published"
+    assert f"ending={word}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
     ("error", "expected"),
     [
         (SupersededError("It moved."), {"ending": "superseded", "detail": "It moved."}),

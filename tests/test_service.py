@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ from waiting import until
 
 from bot import service
 from bot.demo.hosts import Environ, Hosts, Images, Repositories, StartResponse
+from bot.errors import UsageError
 from bot.jobs.base import Pace
 from bot.model import Job, Trigger
 from bot.service import Service
@@ -179,7 +182,12 @@ def test_the_ledger_holds_updates_back_for_a_week(
         ("sweep", {"MOORLINE_GITLAB_WEBHOOK_SECRET": "hunter2 " * 4 + "x"}, "MOORLINE_GITLAB_TOKEN"),
         ("web", {"MOORLINE_PORT": "99999"}, "MOORLINE_PORT"),
         ("web", {"MOORLINE_DATABASE_URL": "mysql://root:hunter2@x/y"}, "database"),
-        ("worker", {"MOORLINE_DATABASE_URL": "sqlite:////no/such/folder/x.db"}, "database"),
+        (
+            "worker",
+            {"MOORLINE_DATABASE_URL": "sqlite:////no/such/folder/x.db", "MOORLINE_GIT_ROOTS": "/srv"},
+            "database",
+        ),
+        ("worker", {}, "no forge is configured"),
         ("worker", {"MOORLINE_REGISTRY_MIRRORS": "hunter2"}, "MOORLINE_REGISTRY_MIRRORS"),
     ],
 )
@@ -191,6 +199,24 @@ def test_a_wrong_setting_ends_it_with_2(
     assert says.lower() in done.stderr.lower()
     assert "hunter2" not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_where_the_port_is_taken_no_worker_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings.model_validate({"database_url": f"sqlite:///{tmp_path}/moorline.db"})
+    with socket.create_server(("127.0.0.1", 0)) as taken, Service(settings, Lookups()) as made:
+        monkeypatch.setattr(made, "worker", lambda: pytest.fail("a worker is made"))
+        with pytest.raises(UsageError, match="Cannot listen"):
+            made.receive(threading.Event(), host="127.0.0.1", port=taken.getsockname()[1])
+        assert made.store.leases.versions(60) == frozenset()
+
+
+def test_a_second_signal_says_that_it_cuts_off(capsys: pytest.CaptureFixture[str]) -> None:
+    with service.stopping() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert "cut off" in capsys.readouterr().out
 
 
 def test_a_settings_file(tmp_path: Path) -> None:

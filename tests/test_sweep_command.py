@@ -28,6 +28,7 @@ from bot.jobs.base import Pace
 from bot.store.base import Ending
 from bot.store.sql import Store
 from bot.sweep import Asked, following
+from bot.sweep.following import Followed
 
 FORGES = wiring.forges
 FILES = {"Dockerfile": b"FROM node:22\nFROM redis:7\n"}
@@ -231,14 +232,24 @@ def test_it_stops_at_a_signal_and_goes_on_where_it_was(
         return snapshot(repository, *rest)
 
     place.forge.snapshot = counted  # type: ignore[method-assign, assignment]  # to count, and to interrupt
-    assert sweep.sweep(None, Asked()) == 130
+    assert sweep.sweep(None, Asked(owners=("acme",))) == 130
     shown = capsys.readouterr()
     assert "waiting" in shown.out
     assert "moorline sweep --resume" in shown.err
+    assert "No repository matches" not in shown.err
     assert sweep.resume(None, Asked(as_json=True)) == 0
     assert printed(capsys)["proposed"] == len(names)
     assert len(looked) == len(names)
     assert len(set(looked.values())) == 1, looked
+
+
+def test_one_that_is_stopped_before_the_list_is_there_says_nothing_of_what_matches(
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "follow", lambda *_: Followed(ended=False, drained=True))
+    assert sweep.sweep(None, Asked(owners=("acme",))) == 130
+    assert capsys.readouterr().err == "moorline: Stopped. Go on with `moorline sweep --resume`.\n"
+    assert place
 
 
 def test_it_follows_a_worker_that_lives(place: Place, capsys: pytest.CaptureFixture[str]) -> None:

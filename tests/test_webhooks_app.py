@@ -31,7 +31,7 @@ from bot.store.sql import Store
 from webhooks import Site, create_app
 from webhooks.pages import diff_lines
 from webhooks.served import Served
-from webhooks.server import serve
+from webhooks.server import listen, serve
 from webhooks.signatures import sign
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -182,6 +182,16 @@ class TestGitHook:
         environ = {"wsgi.input": Unread(), "CONTENT_LENGTH": str(64 * 1024 + 1)}
         response = client.post("/webhooks/git", environ_overrides=environ)
         assert response.status_code == 413
+
+    def test_what_is_refused_names_the_delivery(
+        self, client: FlaskClient, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        hostile = "72d3162e\x1b[31m" + "x" * 500
+        client.post("/webhooks/git", data=b"x", headers={"X-Moorline-Delivery": hostile})
+        [line] = [one for one in capsys.readouterr().out.splitlines() if "right signature" in one]
+        assert "72d3162e" in line
+        assert "\x1b[31m" + "x" not in line
+        assert len(line) < 250
 
     def test_when_it_cannot_be_stored_the_sender_keeps_it(self, store: Store) -> None:
         answers = iter([StoreUnavailableError("away"), None])
@@ -453,7 +463,7 @@ def serving(application: Flask, *, drain: float = 5) -> Iterator[tuple[str, thre
     urls: list[str] = []
     thread = threading.Thread(
         target=serve,
-        args=(application, "127.0.0.1", 0, stop),
+        args=(application, listen("127.0.0.1", 0), stop),
         kwargs={"drain": drain, "started": urls.append},
     )
     thread.start()
@@ -547,9 +557,9 @@ class TestServer:
             idle = socket.create_connection((host, int(port)))
         idle.close()
 
-    def test_a_taken_port_is_said(self, store: Store) -> None:
-        with (
-            socket.create_server(("127.0.0.1", 0)) as taken,
-            pytest.raises(UsageError, match="Cannot listen"),
-        ):
-            serve(app(store), "127.0.0.1", taken.getsockname()[1], threading.Event())
+    def test_a_taken_port_is_said(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UsageError) as caught:
+            listen("127.0.0.1", port := taken.getsockname()[1])
+        assert caught.value.problem == f"Cannot listen on 127.0.0.1 port {port}: Address already in use."
+        with pytest.raises(UsageError, match="there is no such host"):
+            listen("a host that is none", 0)

@@ -17,7 +17,7 @@ from bot.store.base import Ending
 from bot.store.sql import Store
 from webhooks import Site, create_app
 from webhooks.served import Served
-from webhooks.server import serve
+from webhooks.server import listen, serve
 
 NEEDED = ("git", "curl", "openssl", "od", "sed", "tr")
 HOOK = Path(__file__).parent.parent / "examples" / "post-receive"
@@ -61,7 +61,7 @@ def url(store: Store, tmp_path: Path, secret: str) -> Iterator[str]:
     urls: list[str] = []
     application = create_app(inbox=store.inbox, proposals=store.proposals, site=site)
     thread = threading.Thread(
-        target=serve, args=(application, "127.0.0.1", 0, stop), kwargs={"started": urls.append}
+        target=serve, args=(application, listen("127.0.0.1", 0), stop), kwargs={"started": urls.append}
     )
     thread.start()
     yield until(lambda: urls)[0]

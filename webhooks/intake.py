@@ -15,6 +15,7 @@ from prometheus_client import Counter
 
 from bot.errors import StoreError
 from bot.store.base import Delivery, Inbox, Receipt
+from bot.visible import visible
 from webhooks.events import EventError, Irrelevant, Reason
 
 Answer: TypeAlias = tuple[dict[str, str], int] | tuple[dict[str, str], int, dict[str, str]]
@@ -32,6 +33,9 @@ class Result(StrEnum):
 
 
 _RETRY_AFTER = {"Retry-After": "10"}
+_NAMED = ("X-GitHub-Delivery", "Webhook-Id", "Idempotency-Key", "X-Gitlab-Event-UUID", "X-Moorline-Delivery")
+"""Headers that name a delivery, one for each kind of sender."""
+_LONGEST_NAME = 80
 _LARGE = 1024 * 1024
 _PATIENCE = 5.0
 _log = structlog.get_logger(__name__)
@@ -111,7 +115,13 @@ class Intake:
         """Return what the body says, or the answer where it may not be read; nothing of it is kept."""
         body = request.get_data(cache=False)
         if not proven(body):
-            _log.warning("a delivery without the right signature", source=source)
+            # Whoever may not be believed chose it: as it is looked for in the forge's own list, and bounded.
+            named = next(filter(None, map(request.headers.get, _NAMED)), "")
+            _log.warning(
+                "a delivery without the right signature",
+                source=source,
+                delivery=visible(named, _LONGEST_NAME),
+            )
             return self.answer(source, 401, Result.UNSIGNED, unproven)
         try:
             return read(body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -20,8 +21,7 @@ _log = structlog.get_logger(__name__)
 
 def serve(
     app: Flask,
-    host: str,
-    port: int,
+    listening: socket.socket,
     stop: threading.Event,
     *,
     threads: int = 8,
@@ -30,10 +30,9 @@ def serve(
 ) -> None:
     """Serve until `stop` is set, then answer what was received for up to `drain` seconds.
 
-    `started` is called with the URL once connections are taken; port 0 is any free one.  Raises
-    `UsageError` where the address cannot be listened on.
+    `started` is called with the URL once connections are taken.  `listening` is what `listen` returned, and
+    is closed at the end.
     """
-    listening = _listen(host, port)
     channels: dict[int, Any] = {}
     server = create_server(
         app,
@@ -65,7 +64,11 @@ def serve(
         _log.info("stopped listening", url=url)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound, and takes connections once it is served; port 0 is any free one.
+
+    Raises `UsageError` where the address cannot be listened on.
+    """
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -73,9 +76,17 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=128)
     except (OSError, UnicodeError) as error:
         raise UsageError(
-            f"Cannot listen on {host} port {port}: {error}.",
+            f"Cannot listen on {host} port {port}: {_why(error)}.",
             advice="Set MOORLINE_HOST and MOORLINE_PORT to an address of this machine that is free.",
         ) from error
+
+
+def _why(error: OSError | UnicodeError) -> str:
+    """Return the system's words alone: Python adds the address, which was said, and numbers."""
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, socket.gaierror) or number is None:
+        return "there is no such host"
+    return os.strerror(number)
 
 
 def _drain(server: Any, channels: dict[int, Any], seconds: float) -> None:

@@ -14,7 +14,7 @@ import structlog
 
 from bot.errors import MoorlineError, SupersededError, TransientError
 from bot.jobs.base import Pace, Work
-from bot.model import Job
+from bot.model import Job, Trigger
 from bot.store.base import Backlog, Claim, Ending, Retry
 from bot.store.plain_jobs import decode_job
 
@@ -30,6 +30,12 @@ _MOST_WAITS = 1000
 _UNSETTLED = frozenset({Ending.POSTPONED, Ending.SUPERSEDED})
 """Endings after which a run is tried again."""
 _CALLED_OFF: Outcome = {"ending": Ending.CANCELLED.value, "detail": "Called off by a person."}
+_DONE = {
+    Trigger.COMMENT: "answered",
+    Trigger.PULL_REQUEST: "checked",
+    Trigger.MERGE_QUEUE: "checked",
+}
+"""What the log calls runs that published, and no proposal of ours."""
 _log = structlog.get_logger(__name__)
 
 
@@ -105,7 +111,7 @@ class Steps:
             forge=claim.job.forge,
             repository=claim.job.repository,
             ref=claim.job.ref,
-            ending=ending.value,
+            ending=_DONE.get(claim.job.trigger, ending.value) if ending is Ending.PUBLISHED else ending.value,
             detail=detail,
         )
         return ending.value

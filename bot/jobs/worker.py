@@ -121,6 +121,10 @@ class Worker:
         try:
             self._loop(stop)
         finally:
+            active = self.active
+            if active:
+                many = "1 run goes on" if active == 1 else f"{active} runs go on"
+                _log.warning(f"{many} for up to {drain:.0f} s; Ctrl-C or SIGTERM again to cut it off")
             # The lease is kept while runs end, or another worker would take them meanwhile.
             drained = self._queue.stop(drain)
             stop_reaper.set()

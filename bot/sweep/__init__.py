@@ -164,8 +164,9 @@ def _follow(service: Service, begun: Sequence[Sweep], *, as_json: bool) -> int:
         for one in begun
     ]
     code = _print(shown, as_json=as_json)
-    _explain(service, shown, globs=begun[0].globs, owners=begun[0].owners)
-    if not followed.ended:
+    if followed.ended:
+        _explain(service, shown, globs=begun[0].globs, owners=begun[0].owners)
+    else:
         click.echo("moorline: Stopped. Go on with `moorline sweep --resume`.", err=True)
         code = INTERRUPTED
     if not followed.drained:
