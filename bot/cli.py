@@ -51,6 +51,12 @@ def _printing(command: F) -> F:
     return command
 
 
+def _staged(command: F) -> F:
+    return click.option(
+        "--staged", is_flag=True, help="Look at what is staged for the next commit, not at the files here."
+    )(command)
+
+
 def _serving(command: F) -> F:
     """Add the options of the commands that serve."""
     settings = click.option(
@@ -132,14 +138,15 @@ def app() -> None:
 @_path
 @_printing
 @click.option("--fail", is_flag=True, help="Exit with 1 if a reference floats.")
-def scan(path: Path, *, fail: bool, **printing: Any) -> int:
+@_staged
+def scan(path: Path, *, fail: bool, staged: bool, **printing: Any) -> int:
     """Find every reference and say which ones float.
 
     PATH is a folder or a file. Looks nothing up and writes nothing.
     """
     from bot import local
 
-    return local.scan(path, local.Printing(**printing), fail=fail)
+    return local.scan(path, local.Printing(**printing), fail=fail, staged=staged)
 
 
 @app.command(
@@ -185,6 +192,7 @@ def pin(
         "moorline guard . --base origin/main    only what came in since the common ancestor",
         "moorline guard .                       everything",
         "moorline guard . --base origin/main -f github",
+        "moorline guard --staged                before a commit: what it brings in",
     ),
 )
 @_path
@@ -195,7 +203,8 @@ def pin(
     help="Judge only what came in since the common ancestor with this revision, by the policy that "
     "stands there.",
 )
-def guard(path: Path, *, base: str | None, **printing: Any) -> int:
+@_staged
+def guard(path: Path, *, base: str | None, staged: bool, **printing: Any) -> int:
     """Fail on references that the policy refuses. For pipelines; writes nothing.
 
     Exit codes: 0 nothing refused, 1 something refused, 2 usage or configuration, 3 some look-ups
@@ -203,7 +212,7 @@ def guard(path: Path, *, base: str | None, **printing: Any) -> int:
     """
     from bot import local
 
-    return local.guard(path, local.Printing(**printing), base=base)
+    return local.guard(path, local.Printing(**printing), base=base, staged=staged)
 
 
 @app.command(
