@@ -85,7 +85,7 @@ class Rehearsal:
     @property
     def checks(self) -> Checks:
         """Return what is to be said about commits: nothing."""
-        return cast("Checks", _Reading(self._memory.checks, "get"))
+        return cast("Checks", _Reading(self._memory.checks, "get", "judgements", "proposing"))
 
     @property
     def reviews(self) -> Reviews:
