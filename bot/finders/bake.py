@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from bot import dockerfile, hcl
 from bot.finders import templated
-from bot.finders.passed import takes_image
+from bot.finders.passed import FRONTEND, takes_image
 from bot.finders.yaml import shown
 from bot.hcl import Block, Document, Hole, Items, Name, Null, Other, Table, Template, Value
 from bot.model import (
@@ -473,6 +473,8 @@ class _Project:
 
     def _is_image(self, name: str, argument: str) -> bool:
         """Return whether the Dockerfiles that make use of an argument take it for images alone, and whole."""
+        if argument == FRONTEND:
+            return True
         places = self.consumers(name)
         if len(places) > MAX_CHECKED:
             return False

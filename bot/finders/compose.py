@@ -41,7 +41,7 @@ from bot.finders.composeproject import (
     is_stack,
     join,
 )
-from bot.finders.passed import takes_image
+from bot.finders.passed import FRONTEND, takes_image
 from bot.finders.yaml import unread
 from bot.interpolation import (
     UNKNOWN,
@@ -498,7 +498,10 @@ class _Finder:
 
     def _argument(self, unit: Unit, name: str, value: Value, dockerfiles: Iterable[str | None]) -> None:
         """Add the value of an argument that is an image in every Dockerfile it goes to."""
-        if not value.text or not all(one is not None and self._is_image(one, name) for one in dockerfiles):
+        frontend = name == FRONTEND  # of every build, whatever its Dockerfile says
+        if not value.text or not (
+            frontend or all(one is not None and self._is_image(one, name) for one in dockerfiles)
+        ):
             return
         reference = parse_image(expanded(value.text, unit.settings) or "")
         skip, note = _plain_skip(reference), ""

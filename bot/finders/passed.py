@@ -11,6 +11,9 @@ from bot.model import SkipReason
 MAX_SIZE = 64 * 1024
 """Bytes of a Dockerfile that is read for the sake of others; a larger one tells nothing."""
 
+FRONTEND = "BUILDKIT_SYNTAX"
+"""The build argument that names the image which reads a Dockerfile, whatever its `# syntax=` says."""
+
 
 def takes_image(data: bytes, name: str) -> bool:
     """Return whether a Dockerfile takes an argument for images alone, and whole."""
