@@ -215,7 +215,8 @@ def test_the_command_refuses_a_newer_database_with_advice(tmp_path: Path) -> Non
     Store(url).close()
     with connected(url) as connection:
         connection.execute(text("UPDATE moorline_schema SET version = 99"))
-    done = run("worker", cwd=tmp_path, env=environment(tmp_path, MOORLINE_DATABASE_URL=url))
+    settings = environment(tmp_path, MOORLINE_DATABASE_URL=url, MOORLINE_GIT_ROOTS=str(tmp_path))
+    done = run("worker", cwd=tmp_path, env=settings)
     assert done.returncode == 2
     assert "schema 99" in done.stderr
     assert "newer version" in done.stderr
