@@ -323,7 +323,7 @@ def test_a_run_that_fails_for_good_ends_in_a_check(world: World) -> None:
 
 
 def test_a_registry_that_comes_back_is_heard(world: World) -> None:
-    world.forge.create(NAME, README)
+    world.forge.create(NAME, {**README, ".moorline.yml": b"guard: {floating: warn}\n"})
     request = world.forge.propose(NAME, FLOATING)
     reference = parse_image("node:22")
     assert reference is not None
