@@ -59,7 +59,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """
     if config.getvalue("dist") != "loadgroup":
         return None
-    from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]  # it has none
+    from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]  # xdist ships no types
 
     made = LoadGroupScheduling(config, log)
     made._split_scope = lambda nodeid: service(nodeid) or nodeid

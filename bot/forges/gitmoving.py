@@ -44,8 +44,7 @@ def move(
     recover(common / _PACKED, common)
 
     def log() -> None:
-        # dulwich has no public way to its log.
-        refs._log(  # noqa: SLF001
+        refs._log(  # noqa: SLF001 - dulwich has no public way to its log
             ref,
             old,
             commit.id if commit is not None else None,
@@ -61,12 +60,18 @@ def move(
 
 
 def _by_dulwich(repo: Repo, ref: Ref, old: ObjectID | None, commit: Commit | None, who: bytes) -> bool:
-    said = {"committer": who, "timestamp": int(time.time()), "timezone": 0, "message": b"moorline"}
+    now = int(time.time())
     if commit is None:
-        return repo.refs.remove_if_equals(ref, old, **said)  # type: ignore[arg-type]  # keywords of one kind each
+        return repo.refs.remove_if_equals(
+            ref, old, committer=who, timestamp=now, timezone=0, message=b"moorline"
+        )
     if old is None:
-        return repo.refs.add_if_new(ref, commit.id, **said)  # type: ignore[arg-type]  # the same
-    return repo.refs.set_if_equals(ref, old, commit.id, **said)  # type: ignore[arg-type]  # the same
+        return repo.refs.add_if_new(
+            ref, commit.id, committer=who, timestamp=now, timezone=0, message=b"moorline"
+        )
+    return repo.refs.set_if_equals(
+        ref, old, commit.id, committer=who, timestamp=now, timezone=0, message=b"moorline"
+    )
 
 
 def _at(refs: DiskRefsContainer, ref: Ref) -> bytes | None:

@@ -353,7 +353,7 @@ class Proposals(Protocol):
         before is given back; what is reserved counts until it is opened, `release`d or not `since` any more.
         """
 
-    def release(self, id: str) -> None:  # noqa: A002 - as above
+    def release(self, id: str) -> None:  # noqa: A002 - what every method here calls it
         """Give back what was reserved for a proposal: it could not be opened."""
 
     def recent(self, limit: int) -> tuple[StoredProposal, ...]:

@@ -330,7 +330,7 @@ class SqlProposals:
                 connection.execute(openings.insert(), rows)
             return len(rows)
 
-    def release(self, id: str) -> None:  # noqa: A002 - as above
+    def release(self, id: str) -> None:  # noqa: A002 - what every method here calls it
         with self._database.write() as connection:
             row = _existing(connection, id)
             connection.execute(
